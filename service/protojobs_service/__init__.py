@@ -1,0 +1,1 @@
+"""The Proto Jobs server."""

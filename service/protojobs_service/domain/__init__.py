@@ -1,0 +1,1 @@
+"""Values and rules of the job life cycle; the standard library only."""

@@ -1,0 +1,62 @@
+"""The one table of bounds: what the server enforces, GetServerInfo tells and the docs print."""
+
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+
+NAME = re.compile(r"[A-Za-z0-9._-]{1,128}\Z")
+LABEL_KEY = re.compile(r"[A-Za-z0-9._-]{1,63}\Z")
+
+DEFAULT_QUEUE = "default"
+DEFAULT_CONTENT_TYPE = "application/json"
+DEFAULT_PRIORITY = 5
+MIN_PRIORITY, MAX_PRIORITY = 1, 9
+
+MAX_BATCH_ITEMS = 1000
+MAX_SETTLE_ITEMS = 10_000
+MAX_UPDATE_ITEMS = 1000
+MAX_PAGE_SIZE, DEFAULT_PAGE_SIZE = 500, 50
+MAX_FILTER_VALUES = 100
+MAX_CONTENT_TYPE_BYTES = 128
+MAX_HEADERS, MAX_HEADER_BYTES = 64, 8 * 1024
+MAX_LABELS, MAX_LABEL_VALUE_BYTES = 16, 256
+MAX_ERROR_TYPE_BYTES, MAX_ERROR_MESSAGE_BYTES, MAX_ERROR_STACK_BYTES = 256, 4 * 1024, 16 * 1024
+MAX_PROGRESS_MESSAGE_BYTES = 1024
+MAX_RESULT_BYTES = 256 * 1024
+MAX_CHECKPOINT_BYTES = 64 * 1024
+MAX_WORKER_LABEL_BYTES = 128
+MAX_SDK_BYTES = 64
+MAX_SUBSCRIPTIONS, MAX_KINDS = 100, 1000
+MAX_WEIGHT = 1000
+MAX_WINDOW = 100_000
+MAX_SLOTS = 100_000
+MIN_FRAME_BYTES, DEFAULT_FRAME_BYTES, MAX_FRAME_BYTES = 64 * 1024, 1024 * 1024, 16 * 1024 * 1024
+
+MAX_DELAY = timedelta(days=3650)
+MAX_BACKOFF = timedelta(days=365)
+MIN_RUN_TIMEOUT, MAX_RUN_TIMEOUT = timedelta(seconds=1), timedelta(days=30)
+MAX_RETRIES = 1000
+MIN_MULTIPLIER, MAX_MULTIPLIER = 1.0, 100.0
+MAX_RETENTION = timedelta(days=3650)
+MIN_SESSION_TTL, MAX_SESSION_TTL = timedelta(seconds=2), timedelta(minutes=10)
+MAX_WAIT, DEFAULT_WAIT = timedelta(seconds=60), timedelta(seconds=20)
+DEFAULT_CANCEL_DEADLINE, MAX_CANCEL_DEADLINE = timedelta(seconds=30), timedelta(hours=1)
+DEFAULT_DRAIN_DEADLINE, MAX_DRAIN_DEADLINE = timedelta(minutes=5), timedelta(hours=24)
+
+ID_AHEAD = timedelta(hours=1)
+ID_WINDOW = timedelta(days=7)
+MAX_QUEUES, MAX_LANES = 1000, 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Bounds that an operator may set.
+
+    max_payload_bytes: 1 KiB to 3 MiB. max_receive_bytes: largest message. session_ttl: default of sessions.
+    """
+
+    max_payload_bytes: int = 1024 * 1024
+    max_receive_bytes: int = 4 * 1024 * 1024
+    max_send_bytes: int = 16 * 1024 * 1024
+    session_ttl: timedelta = timedelta(seconds=30)
+    reconnect_grace: timedelta = timedelta(seconds=3)

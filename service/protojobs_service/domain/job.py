@@ -1,0 +1,108 @@
+"""Values of jobs as they travel between the wire, the use cases and the stores."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import NamedTuple, NewType
+
+from protojobs_service.domain.lifecycle import Code, State
+from protojobs_service.domain.outcome import JobError
+from protojobs_service.domain.retry import Policy, PolicyChanges
+
+JobId = NewType("JobId", bytes)
+"""A UUIDv7 as its 16 raw bytes: text and UUID objects cost a microsecond each, so only the wire has them."""
+
+Handle = NewType("Handle", int)
+"""One stream of one session, as the small number that running jobs carry."""
+
+
+class NewJob(NamedTuple):
+    """A job to store. `envelope` is the producer's JobSpec as it came, forwarded to the worker untouched.
+
+    policy None: every default. Times: `delay` from the store's now, or `run_at`; both None means at once.
+    """
+
+    id: JobId
+    queue: str
+    kind: str
+    priority: int
+    envelope: bytes
+    policy: Policy | None = None
+    delay: timedelta | None = None
+    run_at: datetime | None = None
+    expire_at: datetime | None = None
+    labels: Mapping[str, str] | None = None
+    parent: JobId | None = None
+
+
+class Draft(NamedTuple):
+    """A job as the wire gave it: checked against every bound, its policy not yet resolved. changes None: it sets nothing."""
+
+    job: NewJob
+    changes: PolicyChanges | None
+
+
+class Lease(NamedTuple):
+    """A job leased to a handle: committed, and not yet delivered. policy None: every default."""
+
+    handle: Handle
+    id: JobId
+    attempt: int
+    queue: str
+    kind: str
+    envelope: bytes
+    failures: int = 0
+    policy: Policy | None = None
+    checkpoint: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a running attempt says it is; ratio 0 to 1."""
+
+    ratio: float
+    message: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRecord:
+    """A stored job, read in one snapshot. `envelope` is empty where retention has emptied it."""
+
+    id: JobId
+    queue: str
+    kind: str
+    priority: int
+    envelope: bytes
+    state: State
+    attempt: int
+    failures: int
+    crashes: int
+    policy: Policy
+    created_at: datetime
+    next_at: datetime | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    expire_at: datetime | None = None
+    worker: str = ""
+    labels: Mapping[str, str] | None = None
+    progress: Progress | None = None
+    result: bytes | None = None
+    last_error: JobError | None = None
+    reason: str = ""
+    cancel_requested: bool = False
+    parent: JobId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptRecord:
+    """One attempt; outcome None while it runs."""
+
+    job_id: JobId
+    attempt: int
+    outcome: Code | None
+    worker: str
+    started_at: datetime | None
+    finished_at: datetime | None
+    error: JobError | None = None
+    reason: str = ""

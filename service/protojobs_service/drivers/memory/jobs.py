@@ -1,0 +1,293 @@
+"""Storing, leasing and ending jobs in memory."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from heapq import heappop
+
+from protojobs_service.domain.bounds import ID_WINDOW
+from protojobs_service.domain.errors import QuotaExceeded
+from protojobs_service.domain.job import AttemptRecord, JobId, JobRecord, Lease, NewJob
+from protojobs_service.domain.lifecycle import FINAL_STATES, RETAKEN, WAITING_STATES, Code, State
+from protojobs_service.domain.outcome import Complete
+from protojobs_service.drivers.memory.store import Store, StoredJob, retry_until
+from protojobs_service.port.jobs import (
+    CancelResult,
+    Claim,
+    Dispatched,
+    DispatchVerdict,
+    ListQuery,
+    News,
+    Retake,
+    RetakeResult,
+    Settled,
+    Settlement,
+    SettleVerdict,
+)
+
+
+class MemoryJobs:
+    """`port.Jobs`: no method awaits, so each is one transaction."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def dispatch(self, jobs: Sequence[NewJob], *, atomic: bool = False) -> Sequence[Dispatched]:
+        store, now = self._store, self._store.now()
+        verdicts = self._judge(jobs)
+        if atomic and DispatchVerdict.REUSED in verdicts:
+            return [Dispatched(v if v is DispatchVerdict.REUSED else DispatchVerdict.ABORTED, None) for v in verdicts]
+        judged = list(zip(jobs, verdicts, strict=True))
+        fresh = [new for new, verdict in judged if verdict is DispatchVerdict.CREATED]
+        store.use(fresh)
+        for new in fresh:
+            store.create(new, now)
+        store.announce()
+        return [Dispatched(v, None if v is DispatchVerdict.REUSED else store.jobs[new.id].state) for new, v in judged]
+
+    def _judge(self, jobs: Sequence[NewJob]) -> list[DispatchVerdict]:
+        verdicts: list[DispatchVerdict] = []
+        known = {new.id: self._store.jobs[new.id].fingerprint for new in jobs if new.id in self._store.jobs}
+        for new in jobs:
+            fingerprint = self._store.fingerprint(new.queue, new.kind, new.envelope)
+            if new.id not in known:
+                verdicts.append(DispatchVerdict.CREATED)
+            else:
+                verdicts.append(DispatchVerdict.EXISTING if known[new.id] == fingerprint else DispatchVerdict.REUSED)
+            known.setdefault(new.id, fingerprint)
+        return verdicts
+
+    async def claim(self, claims: Sequence[Claim]) -> Sequence[Lease]:
+        now = self._store.now()
+        return [lease for claim in claims if self._store.is_open(claim.handle) for lease in self._claim(claim, now)]
+
+    def _claim(self, claim: Claim, now: datetime) -> list[Lease]:
+        leases: list[Lease] = []
+        size = 0
+        for queue in claim.queues:
+            while len(leases) < claim.limit and (job := self._store.first_ready(queue, claim, now)) is not None:
+                size += len(job.spec.envelope)
+                if leases and claim.max_bytes and size > claim.max_bytes:
+                    return leases
+                leases.append(self._store.lease(job, claim.handle, now))
+        return leases
+
+    async def settle(self, items: Sequence[Settlement]) -> Sequence[Settled]:
+        now = self._store.now()
+        answers = [self._settle(item, now) for item in items]
+        self._store.announce()
+        return answers
+
+    def _settle(self, item: Settlement, now: datetime) -> Settled:
+        store = self._store
+        job, session = store.jobs.get(item.id), store.handles.get(item.handle)
+        if job is None or session is None:
+            return Settled(SettleVerdict.SUPERSEDED, None)
+        if job.run is not None and job.attempt == item.attempt and store.handles[job.run.handle] is session:
+            if job.run.handle != item.handle:
+                return Settled(SettleVerdict.RETRY_LATER, job.state)
+            if store.queues[job.spec.queue].strict_leases and session.expires_at <= now:
+                return Settled(SettleVerdict.SUPERSEDED, job.state)
+            store.end(job, item.outcome, now, settled=not item.by_server)
+            if isinstance(item.outcome, Complete):
+                self._store_children(item.outcome.children, now)
+            return Settled(SettleVerdict.OK, job.state, job.due_at)
+        said = any(e.attempt == item.attempt and e.settled and e.session == session.number for e in job.done)
+        return Settled(SettleVerdict.ALREADY if said else SettleVerdict.SUPERSEDED, job.state, job.due_at if said else None)
+
+    def _store_children(self, children: Sequence[NewJob], now: datetime) -> None:
+        for child in children:
+            with suppress(QuotaExceeded):  # the completion holds, whatever becomes of its children
+                if child.id not in self._store.jobs:
+                    self._store.use([child])
+                    self._store.create(child, now)
+
+    async def update(self, items: Sequence[News]) -> Sequence[bool]:
+        return [self._update(item, self._store.now()) for item in items]
+
+    def _update(self, item: News, now: datetime) -> bool:
+        job = self._store.jobs.get(item.id)
+        if job is None or job.run is None or (job.attempt, job.run.handle) != (item.attempt, item.handle):
+            return False
+        if item.progress is not None:
+            job.run.progress = replace(item.progress, at=now)
+        if item.checkpoint is not None:
+            job.checkpoint = item.checkpoint
+        return True
+
+    async def cancel(self, ids: Sequence[JobId], deadline: timedelta) -> Sequence[CancelResult]:
+        now = self._store.now()
+        return [self._cancel(self._store.known(job_id), now, deadline) for job_id in ids]
+
+    def _cancel(self, job: StoredJob | None, now: datetime, deadline: timedelta) -> CancelResult:
+        if job is None:
+            return CancelResult(found=False, state=None)
+        if job.state in WAITING_STATES:
+            self._store.end_waiting(job, Code.CANCELLED, "CANCELLED", now)
+        elif job.run is not None and job.run.cancel_at is None:
+            job.run.cancel_at = now + deadline
+        return CancelResult(found=True, state=job.state)
+
+    async def retake(self, items: Sequence[Retake]) -> Sequence[RetakeResult]:
+        now = self._store.now()
+        results = [self._retake(self._store.known(item.id), item, now) for item in items]
+        self._store.announce()
+        return results
+
+    def _retake(self, job: StoredJob | None, item: Retake, now: datetime) -> RetakeResult:
+        if job is None or not (item.envelope or job.spec.envelope):  # retention may have emptied it
+            return RetakeResult(found=False, state=None)
+        retaken = [ended.attempt for ended in job.done if ended.code > RETAKEN]
+        if item.expected_attempt and (job.attempt > item.expected_attempt or item.expected_attempt in retaken):
+            return RetakeResult(found=True, state=job.state, already=True)
+        if job.state in (State.PENDING, State.RUNNING) or job.attempt < item.expected_attempt:
+            return RetakeResult(found=True, state=job.state, refused=True)
+        if job.state in FINAL_STATES:
+            job.done[-1].code = Code(job.done[-1].code + RETAKEN)
+            job.failures = job.crashes = job.returns = 0
+            job.retry_until = retry_until(job.spec.policy, now)
+            job.result = None
+        job.expire_at = item.expire_at
+        if item.envelope is not None:
+            job.spec = job.spec._replace(envelope=item.envelope)
+        self._store.start(job, item.run_at, now)
+        return RetakeResult(found=True, state=job.state)
+
+    async def delete(self, ids: Sequence[JobId]) -> Sequence[CancelResult]:
+        return [self._delete(self._store.known(job_id)) for job_id in ids]
+
+    def _delete(self, job: StoredJob | None) -> CancelResult:
+        if job is None:
+            return CancelResult(found=False, state=None)
+        if job.state is not State.RUNNING:
+            self._store.delete(job)
+        return CancelResult(found=True, state=job.state)
+
+    async def get(self, ids: Sequence[JobId]) -> Sequence[JobRecord | None]:
+        jobs = [self._store.known(job_id) for job_id in ids]
+        return [None if job is None else self._record(job) for job in jobs]
+
+    def _record(self, job: StoredJob) -> JobRecord:
+        assert job.state is not None, "nobody reads a tombstone"
+        spec, run, attempts = job.spec, job.run, self._attempts(job)
+        leased = [attempt for attempt in attempts if attempt.started_at is not None]
+        errors = [attempt.error for attempt in attempts if attempt.error is not None]
+        final = attempts[-1] if job.state.is_final else None
+        return JobRecord(
+            id=spec.id,
+            queue=spec.queue,
+            kind=spec.kind,
+            priority=spec.priority,
+            envelope=spec.envelope,
+            state=job.state,
+            attempt=job.attempt,
+            failures=job.failures,
+            crashes=job.crashes,
+            policy=job.policy,
+            created_at=job.created_at,
+            next_at=job.due_at,
+            started_at=leased[-1].started_at if leased else None,
+            finished_at=final.finished_at if final else None,
+            expire_at=job.expire_at,
+            worker=leased[-1].worker if leased else "",
+            labels=spec.labels,
+            progress=run.progress if run else None,
+            result=job.result,
+            last_error=errors[-1] if errors else None,
+            reason=final.reason if final else "",
+            cancel_requested=run is not None and run.cancel_at is not None,
+            parent=spec.parent,
+        )
+
+    def _attempts(self, job: StoredJob) -> list[AttemptRecord]:
+        attempts = [
+            AttemptRecord(
+                job_id=job.spec.id,
+                attempt=ended.attempt,
+                outcome=ended.code,
+                worker=ended.worker,
+                started_at=ended.started_at,
+                finished_at=ended.finished_at,
+                error=ended.error,
+                reason=ended.reason,
+            )
+            for ended in job.done
+        ]
+        if job.run is not None:
+            worker, since = self._store.handles[job.run.handle].opening.worker, job.run.started_at
+            attempts.append(
+                AttemptRecord(
+                    job_id=job.spec.id, attempt=job.attempt, outcome=None, worker=worker, started_at=since, finished_at=None
+                )
+            )
+        return attempts
+
+    async def list(self, query: ListQuery) -> Sequence[JobRecord]:
+        jobs = sorted(self._store.jobs.values(), key=lambda job: job.spec.id, reverse=query.newest_first)
+        return [self._record(job) for job in jobs if _matches(job, query)][: query.limit]
+
+    async def attempts(self, job_id: JobId) -> Sequence[AttemptRecord] | None:
+        job = self._store.known(job_id)
+        return None if job is None else self._attempts(job)
+
+    async def promote(self, limit: int) -> int:
+        store, promoted = self._store, 0
+        while promoted < limit and store.due and store.due[0][0] <= store.now():
+            due_at, job_id = heappop(store.due)
+            job = store.known(job_id)
+            if job is not None and job.due_at == due_at:
+                store.move(job, State.PENDING)
+                promoted += 1
+        store.announce()
+        return promoted
+
+    async def expire(self, limit: int) -> int:
+        now = self._store.now()
+        waiting = (job for job in self._store.jobs.values() if job.state in WAITING_STATES)
+        overdue = [job for job in waiting if job.expire_at is not None and job.expire_at <= now][:limit]
+        for job in overdue:
+            self._store.end_waiting(job, Code.EXPIRED, "EXPIRED", now)
+        return len(overdue)
+
+    async def prune(self, limit: int) -> int:
+        now, pruned = self._store.now(), 0
+        for job in list(self._store.jobs.values()):
+            if pruned == limit:
+                break
+            pruned += self._prune(job, now)
+        return pruned
+
+    def _prune(self, job: StoredJob, now: datetime) -> bool:
+        if job.state is not None and (not job.state.is_final or now < job.done[-1].finished_at + self._retention(job.state, job)):
+            return False
+        id_made_at = datetime.fromtimestamp(int.from_bytes(job.spec.id[:6]) / 1000, UTC)
+        if id_made_at <= now - ID_WINDOW:  # a dispatch of this id is refused from now on
+            if job.state is not None:
+                self._store.move(job, None)
+            del self._store.jobs[job.spec.id]
+            return True
+        if not job.spec.envelope:
+            return False
+        job.spec = job.spec._replace(envelope=b"")
+        job.result = job.checkpoint = None
+        job.done = [replace(ended, error=None) for ended in job.done]
+        return True
+
+    def _retention(self, state: State, job: StoredJob) -> timedelta:
+        keep = self._store.queues[job.spec.queue].retention
+        return {State.COMPLETED: keep.completed, State.CANCELLED: keep.cancelled}.get(state, keep.failed)
+
+
+def _matches(job: StoredJob, query: ListQuery) -> bool:
+    spec = job.spec
+    return (
+        job.state is not None
+        and (not query.queues or spec.queue in query.queues)
+        and (not query.kinds or spec.kind in query.kinds)
+        and (not query.states or job.state in query.states)
+        and (not query.labels or query.labels.items() <= (spec.labels or {}).items())
+        and (query.created_after is None or job.created_at >= query.created_after)
+        and (query.created_before is None or job.created_at < query.created_before)
+        and (query.after is None or (spec.id < query.after if query.newest_first else spec.id > query.after))
+    )

@@ -1,0 +1,293 @@
+"""What the reference driver stores, and the moves that a job can make: the specification in its shortest form.
+
+A job waits in `ready` (PENDING) or `due` (SCHEDULED, RETRYING), runs in `running`, and each attempt that ended is in its `done`.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from heapq import heappop, heappush
+from itertools import count
+from random import Random
+
+from protojobs_service.domain.errors import QuotaExceeded
+from protojobs_service.domain.job import Handle, JobId, Lease, NewJob, Progress
+from protojobs_service.domain.lifecycle import FINAL_STATES, TRANSITIONS, WAITING_STATES, Code, State
+from protojobs_service.domain.outcome import JobError, Outcome, Running, decide
+from protojobs_service.domain.queue import QueueSettings
+from protojobs_service.domain.retry import DEFAULT_POLICY, Policy
+from protojobs_service.port.driver import Fingerprint, Room
+from protojobs_service.port.jobs import Claim
+from protojobs_service.port.sessions import Opening
+
+_MOVES = {(before, after) for (before, _), after in TRANSITIONS.items()} | {
+    (before, State.SCHEDULED) for before in FINAL_STATES | WAITING_STATES - {State.PENDING}
+}
+"""Where a job may go from a state: the transition table, and Retry with a time to come."""
+
+_HANDLER_FAILED = (Code.RETRIED, Code.FAILED)
+
+
+@dataclass(slots=True)
+class Run:
+    """The lease of a running job. started: its handler is known to have begun, so the end of its session is a crash."""
+
+    handle: Handle
+    started_at: datetime
+    started: bool
+    cancel_at: datetime | None = None
+    progress: Progress | None = None
+
+
+@dataclass(slots=True)
+class Ended:
+    """An attempt that ended. session 0: no worker had it. settled: by its session's own word, which may be repeated."""
+
+    attempt: int
+    code: Code
+    finished_at: datetime
+    started_at: datetime | None = None
+    session: int = 0
+    worker: str = ""
+    settled: bool = False
+    error: JobError | None = None
+    reason: str = ""
+
+
+@dataclass(slots=True)
+class StoredJob:
+    """A job. state None: deleted, only its id and fingerprint are kept. expire_at: None once a handler has started.
+
+    position: its place among the pending ones. returns: how often in a row it came back without an outcome.
+    """
+
+    spec: NewJob
+    fingerprint: bytes
+    created_at: datetime
+    retry_until: datetime | None
+    expire_at: datetime | None
+    state: State | None = None
+    position: int = 0
+    due_at: datetime | None = None
+    attempt: int = 0
+    failures: int = 0
+    crashes: int = 0
+    returns: int = 0
+    run: Run | None = None
+    checkpoint: bytes | None = None
+    result: bytes | None = None
+    done: list[Ended] = field(default_factory=list[Ended])
+
+    @property
+    def policy(self) -> Policy:
+        """Return the policy in force."""
+        return self.spec.policy or DEFAULT_POLICY
+
+
+@dataclass(slots=True)
+class Session:
+    """One run of a worker process. handle: its newest stream, the only one that has leases."""
+
+    number: int
+    opening: Opening
+    handle: Handle
+    created_at: datetime
+    heartbeat_at: datetime
+    expires_at: datetime
+    closed: bool = False
+    drain_at: datetime | None = None
+
+
+@dataclass(slots=True)
+class Minute:
+    """What a queue did in one minute. run_times: attempts by the power of two of their milliseconds."""
+
+    completed: int = 0
+    failed: int = 0
+    run_time: timedelta = timedelta()
+    run_times: Counter[int] = field(default_factory=Counter[int])
+
+
+class Store:
+    """Everything that is stored, and the moves that a job can make."""
+
+    def __init__(self, fingerprint: Fingerprint, clock: Callable[[], datetime], rng: Random, max_queues: int, max_lanes: int):
+        self.fingerprint, self.now, self._rng = fingerprint, clock, rng
+        self._max_queues, self._max_lanes = max_queues, max_lanes
+        self.room: Room | None = None
+        self.jobs: dict[JobId, StoredJob] = {}
+        self.ready: dict[str, dict[str, list[tuple[int, int, JobId]]]] = {}  # by queue and kind: (-priority, position, id)
+        self.due: list[tuple[datetime, JobId]] = []
+        self.running: dict[Handle, dict[JobId, StoredJob]] = {}
+        self.sessions: dict[bytes, Session] = {}  # by hash of the secret
+        self.handles: dict[Handle, Session] = {}
+        self.queues: dict[str, QueueSettings] = {}
+        self.version = 0
+        self.counts: Counter[tuple[str, State]] = Counter()
+        self.minutes: defaultdict[str, dict[int, Minute]] = defaultdict(dict)
+        self.beat_at = clock()
+        self._arrivals: set[str] = set()
+        self._back, self._front = count(), count(-(1 << 62))  # what comes back goes before all arrivals, in its own order
+
+    def use(self, jobs: Sequence[NewJob]) -> None:
+        """Make the queues and lanes of jobs that are to be stored. Raises QuotaExceeded."""
+        queues = {job.queue for job in jobs} - self.queues.keys()
+        lanes = {(job.queue, job.kind) for job in jobs if job.kind not in self.ready.get(job.queue, ())}
+        if len(self.queues) + len(queues) > self._max_queues:
+            raise QuotaExceeded("the store has too many queues")
+        if sum(map(len, self.ready.values())) + len(lanes) > self._max_lanes:
+            raise QuotaExceeded("the store has too many kinds")
+        for queue in queues:
+            self.queues[queue] = QueueSettings(name=queue, created_at=self.now())
+            self.version += 1
+        for queue, kind in lanes:
+            self.ready.setdefault(queue, {})[kind] = []
+
+    def create(self, spec: NewJob, now: datetime) -> None:
+        """Store a job: SCHEDULED where it names a time to come, else PENDING."""
+        job = StoredJob(
+            spec=spec,
+            fingerprint=self.fingerprint(spec.queue, spec.kind, spec.envelope),
+            created_at=now,
+            retry_until=retry_until(spec.policy, now),
+            expire_at=spec.expire_at,
+        )
+        self.jobs[spec.id] = job
+        run_at = spec.run_at if spec.delay is None else now + spec.delay
+        self.start(job, run_at, now)
+
+    def start(self, job: StoredJob, run_at: datetime | None, now: datetime) -> None:
+        """Make a job wait for its time, or for a worker where that is over."""
+        if run_at is not None and run_at > now:
+            self.move(job, State.SCHEDULED, due_at=run_at)
+        else:
+            self.move(job, State.PENDING)
+
+    def move(self, job: StoredJob, state: State | None, *, due_at: datetime | None = None, front: bool = False) -> None:
+        """Put a job where `state` says: the only place that changes it. None deletes."""
+        spec = job.spec
+        if job.state is not None:
+            assert state is None or (job.state, state) in _MOVES, (job.state, state)
+            self.counts[spec.queue, job.state] -= 1
+        job.state, job.due_at = state, due_at
+        if state is not None:
+            self.counts[spec.queue, state] += 1
+        if state is State.PENDING:
+            job.position = next(self._front if front else self._back)
+            heappush(self.ready[spec.queue][spec.kind], (-spec.priority, job.position, spec.id))
+            self._arrivals.add(spec.queue)
+        elif due_at is not None:
+            heappush(self.due, (due_at, spec.id))
+
+    def first_ready(self, queue: str, claim: Claim, now: datetime) -> StoredJob | None:
+        """Return what a claim gets next from a queue: the highest priority first, then the longest there."""
+        heads: list[tuple[int, int, JobId]] = []
+        for kind, lane in self.ready.get(queue, {}).items():
+            if (claim.kinds is None or kind in claim.kinds) and kind not in claim.barred:
+                while lane and not self._stands(lane[0], now):
+                    heappop(lane)
+                heads += lane[:1]
+        return self.jobs[min(heads)[2]] if heads else None
+
+    def _stands(self, entry: tuple[int, int, JobId], now: datetime) -> bool:
+        job = self.jobs.get(entry[2])
+        if job is None or job.state is not State.PENDING or job.position != entry[1]:
+            return False  # it has moved on; entries are not searched for when that happens
+        if job.expire_at is not None and job.expire_at <= now:
+            self.end_waiting(job, Code.EXPIRED, "EXPIRED", now)
+            return False
+        return True
+
+    def lease(self, job: StoredJob, handle: Handle, now: datetime) -> Lease:
+        """Give a pending job to a handle under its next attempt."""
+        spec = job.spec
+        self.move(job, State.RUNNING)
+        job.attempt += 1
+        job.run = Run(handle, now, started=self.handles[handle].opening.unary)
+        self.running[handle][spec.id] = job
+        return self.lease_of(job, job.run)
+
+    @staticmethod
+    def lease_of(job: StoredJob, run: Run) -> Lease:
+        """Return the lease of a running job."""
+        spec = job.spec
+        return Lease(
+            run.handle, spec.id, job.attempt, spec.queue, spec.kind, spec.envelope, job.failures, spec.policy, job.checkpoint
+        )
+
+    def end(self, job: StoredJob, outcome: Outcome, now: datetime, *, settled: bool = False) -> None:
+        """End the running attempt of a job; `domain.outcome.decide` says how and what comes next."""
+        run, spec = job.run, job.spec
+        assert run is not None, "only a running attempt can end"
+        asked = run.cancel_at is not None
+        before = Running(job.failures, job.crashes, job.returns, asked, job.policy, job.retry_until)
+        after = decide(outcome, before, now, self._rng)
+        session = self.handles[run.handle]
+        del self.running[run.handle][spec.id]
+        job.run, job.result = None, after.result
+        job.failures, job.crashes, job.returns = after.failures, after.crashes, after.returns
+        job.checkpoint = job.checkpoint if after.checkpoint is None else after.checkpoint
+        if after.code is not Code.RELEASED:
+            job.expire_at = None
+        ended = Ended(job.attempt, after.code, now, run.started_at, session.number, session.opening.worker, settled)
+        ended.error, ended.reason = after.error, after.reason or ""
+        job.done.append(ended)
+        self._count(spec.queue, after.code, now, now - run.started_at)
+        self.move(job, after.state, due_at=None if after.delay is None else now + after.delay, front=after.front)
+
+    def end_waiting(self, job: StoredJob, code: Code, reason: str, now: datetime) -> None:
+        """End a waiting job under the next attempt number, which no worker gets."""
+        job.attempt += 1
+        job.expire_at = None
+        job.done.append(Ended(job.attempt, code, now, reason=reason))
+        self.move(job, State.CANCELLED if code is Code.CANCELLED else State.EXPIRED)
+
+    def delete(self, job: StoredJob) -> None:
+        """Leave a tombstone: nothing can be read any more, but the id stays taken."""
+        self.move(job, None)
+        job.spec = NewJob(job.spec.id, job.spec.queue, job.spec.kind, job.spec.priority, b"")
+        job.expire_at, job.checkpoint, job.result, job.done = None, None, None, []
+
+    def _count(self, queue: str, code: Code, now: datetime, run_time: timedelta) -> None:
+        if code is Code.COMPLETED or code in _HANDLER_FAILED:
+            number = int(now.timestamp() // 60)
+            minutes = self.minutes[queue]
+            if number not in minutes:
+                self.minutes[queue] = minutes = {n: minute for n, minute in minutes.items() if n >= number - 5}
+            minute = minutes.setdefault(number, Minute())
+            minute.completed += code is Code.COMPLETED
+            minute.failed += code in _HANDLER_FAILED
+            minute.run_time += run_time
+            minute.run_times[max(0, run_time // timedelta(milliseconds=1)).bit_length()] += 1
+
+    def known(self, job_id: JobId) -> StoredJob | None:
+        """Return a job that readers may see."""
+        job = self.jobs.get(job_id)
+        return None if job is None or job.state is None else job
+
+    def is_open(self, handle: Handle) -> bool:
+        """Tell whether this is the newest stream of a session that lives."""
+        session = self.handles.get(handle)
+        return session is not None and not session.closed and session.handle == handle
+
+    def live(self) -> list[Session]:
+        """Return the sessions that have not ended, oldest first."""
+        return [session for session in self.sessions.values() if not session.closed]
+
+    def held_by(self, handles: Iterable[Handle]) -> list[tuple[StoredJob, Run]]:
+        """Return what runs under these handles."""
+        jobs = [job for handle in handles for job in self.running.get(handle, {}).values()]
+        return [(job, job.run) for job in jobs if job.run is not None]
+
+    def announce(self) -> None:
+        """Tell of the jobs that this call made claimable; its last step, as a commit would be."""
+        arrivals, self._arrivals = self._arrivals, set()
+        if arrivals and self.room is not None:
+            self.room.arrived(arrivals)
+
+
+def retry_until(policy: Policy | None, since: datetime) -> datetime | None:
+    """Return when the last retry of a job may start that was stored, or retried by hand, at `since`."""
+    longest = None if policy is None else policy.max_retry_duration
+    return None if longest is None else since + longest

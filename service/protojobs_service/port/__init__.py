@@ -1,0 +1,64 @@
+"""The driver port: what a store must do for the use cases, split by who calls it.
+
+Every method takes and returns whole batches, every write is conditional, and time is the store's: no method takes `now`.
+Drivers raise nothing but `domain.errors`. The interface is internal: it may change in any release.
+"""
+
+from protojobs_service.port.driver import Capability, Driver, Fingerprint, Room
+from protojobs_service.port.jobs import (
+    CancelResult,
+    Claim,
+    Dispatched,
+    DispatchVerdict,
+    Jobs,
+    ListQuery,
+    News,
+    Retake,
+    RetakeResult,
+    Settled,
+    Settlement,
+    SettleVerdict,
+)
+from protojobs_service.port.queues import Cleared, ClearQuery, QueueNumbers, Queues, SettingsBook
+from protojobs_service.port.sessions import (
+    CancelRequest,
+    Found,
+    Held,
+    Opened,
+    Opening,
+    RunningJob,
+    SessionRecord,
+    Sessions,
+)
+
+__all__ = [
+    "CancelRequest",
+    "CancelResult",
+    "Capability",
+    "Claim",
+    "ClearQuery",
+    "Cleared",
+    "DispatchVerdict",
+    "Dispatched",
+    "Driver",
+    "Fingerprint",
+    "Found",
+    "Held",
+    "Jobs",
+    "ListQuery",
+    "News",
+    "Opened",
+    "Opening",
+    "QueueNumbers",
+    "Queues",
+    "Retake",
+    "RetakeResult",
+    "Room",
+    "RunningJob",
+    "SessionRecord",
+    "Sessions",
+    "SettingsBook",
+    "SettleVerdict",
+    "Settled",
+    "Settlement",
+]

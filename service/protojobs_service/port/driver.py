@@ -1,0 +1,96 @@
+"""A driver as the composition root sees it, and what it gets from above."""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from protojobs_service.domain.job import Handle, Lease
+from protojobs_service.port.jobs import Jobs
+from protojobs_service.port.queues import Queues
+from protojobs_service.port.sessions import Sessions
+
+Fingerprint = Callable[[str, str, bytes], bytes]
+"""(queue, kind, envelope) -> 16 bytes over queue, kind, content type and payload: tells a retried dispatch from a reused id.
+Handed to the driver because only the wire can read an envelope."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capability:
+    """A feature that drivers may lack; `reason` says why where it is not available."""
+
+    name: str
+    available: bool
+    reason: str = ""
+
+
+class Room(Protocol):
+    """What this replica's workers have room for; implemented by the use case `lease`, called by drivers on the event loop.
+
+    With it a driver can claim jobs in the statement that stores them. A driver that does not claim at insert only calls `arrived`.
+    """
+
+    def free(self) -> int:
+        """Return how many more jobs all sessions together would take now."""
+        ...
+
+    def turning_over(self) -> bool:
+        """Tell whether a job was settled in the last 50 ms: room will come back soon."""
+        ...
+
+    def reserve(self, jobs: Sequence[tuple[str, str, int]]) -> list[Handle]:
+        """Reserve one place for each (queue, kind, bytes) that a session has room for; 0 where none has.
+
+        Skips queues that are paused. Each reserved place must be given back by exactly one of `deliver` and `unreserve`.
+        """
+        ...
+
+    def deliver(self, leases: Sequence[Lease]) -> None:
+        """Hand over committed leases of reserved places; their sessions deliver them (or return them when gone)."""
+        ...
+
+    def unreserve(self, places: Sequence[tuple[Handle, int]]) -> None:
+        """Give reserved places back, as (handle, bytes): the jobs existed, or the statement failed."""
+        ...
+
+    def arrived(self, queues: Collection[str]) -> None:
+        """Tell that jobs of these queues have become claimable."""
+        ...
+
+
+class Driver(Protocol):
+    """One store. `open` before anything else; `close` ends its threads and connections."""
+
+    @property
+    def name(self) -> str:
+        """Return memory, sqlite, postgres, ..."""
+        ...
+
+    @property
+    def jobs(self) -> Jobs: ...
+
+    @property
+    def sessions(self) -> Sessions: ...
+
+    @property
+    def queues(self) -> Queues: ...
+
+    def capabilities(self) -> Sequence[Capability]:
+        """Return every capability of the contract, available or with the reason why not."""
+        ...
+
+    async def open(self, room: Room) -> None:
+        """Connect, check the schema and the durability settings. Raises StoreUnavailable."""
+        ...
+
+    async def close(self) -> None:
+        """Finish what is in flight, then disconnect. Idempotent."""
+        ...
+
+    async def ping(self) -> datetime:
+        """Return the store's clock. Raises StoreUnavailable."""
+        ...
+
+    async def maintain(self) -> None:
+        """Prepare what must exist ahead (day partitions) and clean what is left over. Bounded; safe on every replica; hourly."""
+        ...

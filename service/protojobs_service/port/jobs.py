@@ -1,0 +1,207 @@
+"""Storing, leasing and ending jobs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import NamedTuple, Protocol
+
+from protojobs_service.domain.job import AttemptRecord, Handle, JobId, JobRecord, Lease, NewJob, Progress
+from protojobs_service.domain.lifecycle import State
+from protojobs_service.domain.outcome import Outcome
+
+
+class DispatchVerdict(Enum):
+    """What became of a job to store."""
+
+    CREATED = 1
+    EXISTING = 2
+    REUSED = 3
+    """The id belongs to a job with another fingerprint."""
+    ABORTED = 4
+    """atomic: another item was REUSED; nothing was stored."""
+    UNAVAILABLE = 5
+    """This item cannot be stored now (its day has no partition); safe to retry."""
+
+
+class Dispatched(NamedTuple):
+    """Answer to one NewJob, with its state at the commit; None where nothing is stored or the job is deleted."""
+
+    verdict: DispatchVerdict
+    state: State | None
+
+
+class Claim(NamedTuple):
+    """A session's wish for jobs. queues in the order to try; kinds None means all; `barred` are kinds it must not get.
+
+    limit >= 1 jobs; max_bytes of envelopes, 0 means no bound (the first job is taken whatever its size).
+    """
+
+    handle: Handle
+    queues: tuple[str, ...]
+    kinds: frozenset[str] | None
+    barred: frozenset[str]
+    limit: int
+    max_bytes: int
+
+
+class Settlement(NamedTuple):
+    """The outcome of one attempt, under the compare-and-set on (id, attempt, session of handle).
+
+    by_server: not the session's own word, so a later one of the session for this attempt is SUPERSEDED, never ALREADY.
+    """
+
+    id: JobId
+    attempt: int
+    handle: Handle
+    outcome: Outcome
+    by_server: bool = False
+
+
+class SettleVerdict(Enum):
+    """What became of a settlement."""
+
+    OK = 1
+    ALREADY = 2
+    """The session of the handle has ended this attempt before; `state` is the job's state now."""
+    SUPERSEDED = 3
+    RETRY_LATER = 5
+    """The lease stands under another handle of the same session: a resume is on its way."""
+
+
+class Settled(NamedTuple):
+    """Answer to one Settlement. next_at for SCHEDULED and RETRYING. final_attempt: for OK, the job ended with it."""
+
+    verdict: SettleVerdict
+    state: State | None
+    next_at: datetime | None = None
+
+
+class News(NamedTuple):
+    """Progress and checkpoint of a running attempt; None leaves what is stored."""
+
+    id: JobId
+    attempt: int
+    handle: Handle
+    progress: Progress | None
+    checkpoint: bytes | None
+
+
+class CancelResult(NamedTuple):
+    """found False: no such job. state after the call: CANCELLED, RUNNING (asked), or the final state it had before."""
+
+    found: bool
+    state: State | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retake:
+    """A Retry. expected_attempt 0: whatever is final now. envelope None: keep it. run_at None: at once."""
+
+    id: JobId
+    expected_attempt: int = 0
+    envelope: bytes | None = None
+    run_at: datetime | None = None
+    expire_at: datetime | None = None
+
+
+class RetakeResult(NamedTuple):
+    """state after the call. already: the job had gone on from expected_attempt before. Raised per item as a value in `error`."""
+
+    found: bool
+    state: State | None
+    already: bool = False
+    refused: bool = False
+    """PENDING or RUNNING (JOB_NOT_FINAL)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListQuery:
+    """Which jobs; empty means any; all that is set must hold. after: the last id of the previous page, excluded."""
+
+    queues: Sequence[str] = ()
+    kinds: Sequence[str] = ()
+    states: Sequence[State] = ()
+    labels: Mapping[str, str] | None = None
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+    after: JobId | None = None
+    newest_first: bool = True
+    limit: int = 50
+
+
+class Jobs(Protocol):
+    """Jobs of one store. Concurrent calls may be merged into one transaction; every call is answered after its commit.
+
+    All raise StoreUnavailable (the outcome is unknown then; every call is safe to repeat with the same arguments).
+    """
+
+    async def dispatch(self, jobs: Sequence[NewJob], *, atomic: bool = False) -> Sequence[Dispatched]:
+        """Store jobs: SCHEDULED where a future time is given, RUNNING where Room had a place, else PENDING. Answers by place.
+
+        A known id never runs twice: EXISTING if queue, kind, content type and payload are the same, else REUSED, also after
+        the job has finished. The same id twice in one call or in merged calls: the first place decides. Envelopes must hold the id.
+        """
+        ...
+
+    async def claim(self, claims: Sequence[Claim]) -> Sequence[Lease]:
+        """Move pending jobs to running, under the next attempt, for handles with room; by queue order, priority, arrival.
+
+        A job reaches only a handle whose claim names its queue and kind. Closed handles get nothing. Jobs whose expire_at has
+        passed are not leased.
+        """
+        ...
+
+    async def settle(self, items: Sequence[Settlement]) -> Sequence[Settled]:
+        """End attempts as `domain.outcome.decide` says; answers by place. Children of a Complete stand in the same transaction.
+
+        One accepted outcome per attempt; an item that this session has ended before, by its own word, is ALREADY, any other
+        SUPERSEDED. Children that exist, or for which there is no room (QuotaExceeded), are left out: the completion holds.
+        """
+        ...
+
+    async def update(self, items: Sequence[News]) -> Sequence[bool]:
+        """Store progress and checkpoints of running attempts; False where the lease is not this session's."""
+        ...
+
+    async def cancel(self, ids: Sequence[JobId], deadline: timedelta) -> Sequence[CancelResult]:
+        """End waiting jobs as CANCELLED (under the next attempt number); ask for the end of running ones within `deadline`."""
+        ...
+
+    async def retake(self, items: Sequence[Retake]) -> Sequence[RetakeResult]:
+        """Move final jobs back to PENDING (SCHEDULED with run_at), failures and crashes 0, attempt kept; run waiting ones now.
+
+        Compare-and-set on the final attempt: a repeat with the same expected_attempt changes nothing.
+        """
+        ...
+
+    async def delete(self, ids: Sequence[JobId]) -> Sequence[CancelResult]:
+        """Remove jobs that are not RUNNING, with their history; the ids stay taken. state RUNNING where refused, else None."""
+        ...
+
+    async def get(self, ids: Sequence[JobId]) -> Sequence[JobRecord | None]:
+        """Return jobs in one snapshot; None where unknown or deleted."""
+        ...
+
+    async def list(self, query: ListQuery) -> Sequence[JobRecord]:
+        """Return jobs by id order, at most `limit`."""
+        ...
+
+    async def attempts(self, job_id: JobId) -> Sequence[AttemptRecord] | None:
+        """Return all attempts, oldest first, the running one last; None where the job is unknown."""
+        ...
+
+    async def promote(self, limit: int) -> int:
+        """Move due SCHEDULED and RETRYING jobs to PENDING in order of their time, at most `limit`; calls Room.arrived.
+
+        Returns how many.
+        """
+        ...
+
+    async def expire(self, limit: int) -> int:
+        """End waiting jobs whose expire_at has passed and whose handler never started as EXPIRED, at most `limit`."""
+        ...
+
+    async def prune(self, limit: int) -> int:
+        """Drop what retention no longer keeps, at most `limit` jobs; inside the id window only payload, result and errors."""
+        ...
