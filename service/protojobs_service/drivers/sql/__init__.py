@@ -1,0 +1,1 @@
+"""The SQL driver: SQLite and PostgreSQL."""

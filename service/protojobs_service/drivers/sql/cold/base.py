@@ -1,0 +1,136 @@
+"""What every cold operation works with: the tables, the store's clock, the writer's counter slot, and batched writes."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+from sqlalchemy import Column, ColumnElement, Connection, Table, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from protojobs_service.domain.lifecycle import State
+from protojobs_service.drivers.sql.tables import Tables
+from protojobs_service.port.driver import Fingerprint
+
+T = TypeVar("T")
+
+CHUNK = 512
+"""Bound values in one list: far below every dialect's limit."""
+_SIZES = (1, 8, 64, CHUNK)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+SECOND = 1_000_000
+MINUTE = 60 * SECOND
+
+
+WRITERS = 4
+"""Writers of a replica: the pipelines dispatch, claim and settle, and everything else."""
+
+
+@dataclass(slots=True)
+class Replica:
+    """This replica's number in `replica`, and whether it is still its own. name: no other process has it."""
+
+    name: str
+    number: int = 0
+    lost: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cold:
+    """The ground that cold operations stand on. writer: 0 to WRITERS - 1."""
+
+    tables: Tables
+    now: Callable[[], ColumnElement[int]]
+    replica: Replica
+    writer: int
+    fingerprint: Fingerprint
+
+    @property
+    def slot(self) -> int:
+        """Return the writer's number: rows of `counter` and `stat_minute` under it are written by nobody else at the same time."""
+        return self.replica.number * WRITERS + self.writer
+
+    def clock(self, connection: Connection) -> int:
+        """Return the store's clock in microseconds."""
+        return int(connection.execute(select(self.now())).scalar_one())
+
+
+def micros(at: datetime) -> int:
+    """Return an aware time as stored."""
+    return (at - _EPOCH) // _MICROSECOND
+
+
+def span(length: timedelta) -> int:
+    """Return a length in microseconds."""
+    return length // _MICROSECOND
+
+
+def moment(at: int) -> datetime:
+    """Return a stored time."""
+    return _EPOCH + timedelta(microseconds=at)
+
+
+def moment_or_none(at: int | None) -> datetime | None:
+    """Return a stored time that may be missing."""
+    return None if at is None else moment(at)
+
+
+def chunks(values: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Yield `values` in pieces that fit into one statement."""
+    for start in range(0, len(values), CHUNK):
+        yield values[start : start + CHUNK]
+
+
+def among(column: "Column[Any] | ColumnElement[Any]", values: Sequence[Any]) -> ColumnElement[bool]:
+    """Return `column IN values` (at most CHUNK of them), padded to one of four lengths so that few statements are prepared."""
+    size = next(size for size in _SIZES if size >= len(values))
+    return column.in_([*values, *[values[-1]] * (size - len(values))])
+
+
+def insert_all(c: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
+    """Insert rows that are known to be new."""
+    if rows:
+        c.execute(table.insert(), rows)
+
+
+def insert_new(c: Connection, table: Table, rows: Sequence[dict[str, Any]], *, returning: Column[Any] | None = None) -> list[Any]:
+    """Insert rows and leave those alone whose key exists; returns the column of the inserted ones where asked."""
+    if not rows:
+        return []
+    statement = _insert(c, table).on_conflict_do_nothing()
+    if returning is None:
+        c.execute(statement, rows)
+        return []
+    return list(c.execute(statement.returning(returning), rows).scalars())
+
+
+def upsert(c: Connection, table: Table, rows: Sequence[dict[str, Any]], *, replaces: Iterable[str]) -> None:
+    """Insert rows; where the primary key exists, replace the named columns."""
+    if rows:
+        statement = _insert(c, table)
+        values = {name: statement.excluded[name] for name in replaces}
+        c.execute(statement.on_conflict_do_update(index_elements=list(table.primary_key.columns), set_=values), rows)
+
+
+def add(c: Connection, table: Table, rows: Sequence[dict[str, Any]], *, columns: Iterable[str]) -> None:
+    """Insert rows; where the primary key exists, add the named columns to what is there."""
+    if rows:
+        statement = _insert(c, table)
+        sums = {name: table.c[name] + statement.excluded[name] for name in columns}
+        c.execute(statement.on_conflict_do_update(index_elements=list(table.primary_key.columns), set_=sums), rows)
+
+
+def tally(c: Connection, cold: Cold, changes: Counter[tuple[int, State]]) -> None:
+    """Add to the counters of (lane, state), in key order so that two writers of a slot cannot deadlock."""
+    rows = [
+        {"lane": lane, "state": state.value, "slot": cold.slot, "n": n}
+        for (lane, state), n in sorted(changes.items(), key=lambda item: (item[0][0], item[0][1].value))
+        if n
+    ]
+    add(c, cold.tables.counter, rows, columns=["n"])
+
+
+def _insert(c: Connection, table: Table) -> "postgresql.Insert | sqlite.Insert":
+    return postgresql.insert(table) if c.dialect.name == "postgresql" else sqlite.insert(table)

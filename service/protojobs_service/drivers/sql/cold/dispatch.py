@@ -1,0 +1,146 @@
+"""Storing jobs that the hot statement does not: delayed, expiring, labelled, children, and atomic batches."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection
+
+from protojobs_service.domain.errors import Conflict
+from protojobs_service.domain.job import JobId, NewJob
+from protojobs_service.domain.lifecycle import State
+from protojobs_service.drivers.sql.cold.base import Cold, insert_all, insert_new, micros, span, tally
+from protojobs_service.drivers.sql.cold.standing import Standing, standing
+from protojobs_service.drivers.sql.cold.waiting import Arrival, Waiting, put_due, put_ready
+from protojobs_service.drivers.sql.tables import HAS_DEADLINE
+from protojobs_service.port.jobs import Dispatched, DispatchVerdict
+
+_REFUSALS = frozenset({DispatchVerdict.REUSED, DispatchVerdict.UNAVAILABLE})
+LaneIds = Mapping[tuple[str, str], int]
+"""(queue, kind) -> id of the lane."""
+
+
+class Stored(NamedTuple):
+    """States of the jobs that were created, and where `ready` has got some."""
+
+    states: dict[JobId, State]
+    arrivals: set[Arrival]
+
+
+def band_of(priority: int) -> int:
+    """Return where a priority stands in the order of `ready`: the highest first."""
+    return 10 - priority
+
+
+def is_plain(job: NewJob) -> bool:
+    """Tell whether the hot statement can store this job: claimable at once, with rows in no other table."""
+    return not (job.delay or job.run_at or job.expire_at or job.labels or job.parent)
+
+
+def store_jobs(c: Connection, cold: Cold, jobs: Sequence[NewJob], lanes: LaneIds, base: int) -> Stored:
+    """Store jobs with unique ids; known ids are left alone. `base`: the first of as many positions as there are jobs."""
+    tables, now = cold.tables, cold.clock(c)
+    placed = {job.id: base + i for i, job in enumerate(jobs)}
+    ordered = sorted(jobs, key=lambda job: job.id)
+    rows = [_job_row(job, lanes[job.queue, job.kind], placed[job.id], now) for job in ordered]
+    created = set(insert_new(c, tables.job, rows, returning=tables.job.c.id))
+    fresh = [job for job in jobs if job.id in created]
+    due: list[tuple[Waiting, int]] = []
+    ready: list[tuple[Waiting, int]] = []
+    for job in fresh:
+        due_at = _due_at(job, now)
+        state = State.PENDING if due_at is None else State.SCHEDULED
+        flags = HAS_DEADLINE if job.expire_at else 0
+        lane = lanes[job.queue, job.kind]
+        waiting = Waiting(job.id, lane, band_of(job.priority), 0, 0, 0, flags, len(job.envelope), state)
+        if due_at is None:
+            ready.append((waiting, placed[job.id]))
+        else:
+            due.append((waiting, due_at))
+    put_ready(c, cold, ready, moved=False)
+    put_due(c, cold, due)
+    _store_extras(c, cold, fresh)
+    waits = [job for job, _ in [*ready, *due]]
+    tally(c, cold, Counter((job.lane, job.state) for job in waits))
+    states = {JobId(job.id): job.state for job in waits}
+    return Stored(states, {Arrival(job.lane, job.band) for job, _ in ready})
+
+
+def store_atomic(
+    c: Connection, cold: Cold, jobs: Sequence[NewJob], lanes: LaneIds, base: int, ids: tuple[bytes, bytes]
+) -> tuple[list[Dispatched], set[Arrival]]:
+    """Store all of a batch or nothing of it; `ids`: the range that can be stored now.
+
+    Raises Conflict where another transaction stored one of its ids meanwhile.
+    """
+    first: dict[JobId, NewJob] = {}
+    for job in jobs:
+        first.setdefault(job.id, job)
+    known = standing(c, cold, first, envelopes=True)
+    verdicts = [verdict(cold, job, known.get(job.id), first[job.id]) for job in jobs]
+    verdicts = [
+        v if job.id in known or ids[0] <= job.id < ids[1] else DispatchVerdict.UNAVAILABLE
+        for job, v in zip(jobs, verdicts, strict=True)
+    ]
+    if not _REFUSALS.isdisjoint(verdicts):
+        return [Dispatched(v if v in _REFUSALS else DispatchVerdict.ABORTED, None) for v in verdicts], set()
+    fresh = [job for job in first.values() if job.id not in known]
+    stored = store_jobs(c, cold, fresh, lanes, base)
+    if len(stored.states) < len(fresh):
+        raise Conflict
+    answers: list[Dispatched] = []
+    for job, v in zip(jobs, verdicts, strict=True):
+        old = known.get(job.id)
+        created = old is None and first[job.id] is job
+        answers.append(Dispatched(DispatchVerdict.CREATED if created else v, stored.states[job.id] if old is None else old.state))
+    return answers, stored.arrivals
+
+
+def existing(c: Connection, cold: Cold, jobs: Sequence[NewJob]) -> list[Dispatched]:
+    """Return EXISTING or REUSED for jobs whose ids are taken; UNAVAILABLE where one is not (it was removed just now)."""
+    known = standing(c, cold, {job.id for job in jobs}, envelopes=True)
+    answers: list[Dispatched] = []
+    for job in jobs:
+        old = known.get(job.id)
+        if old is None:
+            answers.append(Dispatched(DispatchVerdict.UNAVAILABLE, None))
+        else:
+            found = verdict(cold, job, old, job)
+            answers.append(Dispatched(found, None if found is DispatchVerdict.REUSED else old.state))
+    return answers
+
+
+def verdict(cold: Cold, job: NewJob, old: Standing | None, first: NewJob) -> DispatchVerdict:
+    """Compare a job with what has its id: a stored job, or the first of the same batch."""
+    mine = cold.fingerprint(job.queue, job.kind, job.envelope)
+    if old is None:
+        stored = mine if job is first else cold.fingerprint(first.queue, first.kind, first.envelope)
+    else:
+        stored = old.spec_hash or cold.fingerprint(old.queue, old.kind, old.envelope)
+    return DispatchVerdict.EXISTING if stored == mine else DispatchVerdict.REUSED
+
+
+def _job_row(job: NewJob, lane: int, position: int, now: int) -> dict[str, Any]:
+    return {
+        "id": job.id,
+        "lane": lane,
+        "band": band_of(job.priority),
+        "position": position,
+        "created_at": now,
+        "policy": None if job.policy is None else job.policy.dump(),
+        "envelope": job.envelope,
+    }
+
+
+def _due_at(job: NewJob, now: int) -> int | None:
+    at = now + span(job.delay) if job.delay else micros(job.run_at) if job.run_at else now
+    return at if at > now else None
+
+
+def _store_extras(c: Connection, cold: Cold, jobs: Sequence[NewJob]) -> None:
+    tables = cold.tables
+    deadlines = [{"id": job.id, "expire_at": micros(job.expire_at)} for job in jobs if job.expire_at]
+    labels = [{"key": key, "value": value, "id": job.id} for job in jobs for key, value in (job.labels or {}).items()]
+    insert_all(c, tables.deadline, deadlines)
+    insert_all(c, tables.label, labels)
+    insert_all(c, tables.parent, [{"id": job.id, "parent": job.parent} for job in jobs if job.parent])

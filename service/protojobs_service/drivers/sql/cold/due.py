@@ -1,0 +1,60 @@
+"""What time does to waiting jobs: due ones become pending, overdue ones expire."""
+
+from collections import Counter
+
+from sqlalchemy import Connection, delete, exists, select
+
+from protojobs_service.domain.lifecycle import Code, State
+from protojobs_service.drivers.sql.cold.base import Cold, among, chunks, tally
+from protojobs_service.drivers.sql.cold.waiting import (
+    Arrival,
+    Waiting,
+    drop_deadlines,
+    end_waiting,
+    put_ready,
+    take_due,
+    take_ready,
+)
+
+
+def promote(c: Connection, cold: Cold, limit: int, base: int) -> tuple[int, set[Arrival]]:
+    """Make due jobs pending, in order of their time, at positions from `base` on; rows that another replica moves are skipped."""
+    due = cold.tables.due
+    ripe = select(due.c.id, due.c.due_at).where(due.c.due_at <= cold.clock(c)).order_by(due.c.due_at, due.c.id).limit(limit)
+    order = {row.id: i for i, row in enumerate(c.execute(ripe.with_for_update(skip_locked=True)))}
+    jobs = sorted(take_due(c, cold, list(order)), key=lambda job: order[job.id])
+    put_ready(c, cold, [(job, base + i) for i, job in enumerate(jobs)])
+    changes = Counter((job.lane, State.PENDING) for job in jobs)
+    changes.subtract((job.lane, job.state) for job in jobs)
+    tally(c, cold, changes)
+    return len(jobs), {Arrival(job.lane, job.band) for job in jobs}
+
+
+def expire(c: Connection, cold: Cold, limit: int) -> int:
+    """End overdue jobs that wait and whose handler never started; expire times of jobs that have gone on are dropped."""
+    tables, now = cold.tables, cold.clock(c)
+    deadline, running = tables.deadline, tables.running
+    # Running ones are left alone: they may come back unstarted, and the claim checks them again.
+    runs = exists().where(running.c.id == deadline.c.id)
+    overdue = select(deadline.c.id).where(deadline.c.expire_at <= now, ~runs).order_by(deadline.c.expire_at, deadline.c.id)
+    ids = list(c.execute(overdue.limit(limit).with_for_update(skip_locked=True, of=deadline)).scalars())
+    ended: list[Waiting] = take_ready(c, cold, ids) + take_due(c, cold, ids, state=State.SCHEDULED)
+    end_waiting(c, cold, ended, Code.EXPIRED, now)
+    gone = set(ids) - {job.id for job in ended}
+    moved = {
+        job_id
+        for some in chunks(sorted(gone))
+        for job_id in c.execute(select(running.c.id).where(among(running.c.id, some))).scalars()
+    }
+    drop_deadlines(c, cold, sorted(gone - moved))
+    return len(ended)
+
+
+def forget_cancels(c: Connection, cold: Cold, limit: int) -> None:
+    """Drop requests to cancel attempts that have ended: a plain completion leaves them behind."""
+    tables = cold.tables
+    asked, running = tables.cancel_request, tables.running
+    runs = exists().where(running.c.id == asked.c.id, running.c.attempt == asked.c.attempt)
+    stale = select(asked.c.id).where(~runs, asked.c.deadline_at < cold.clock(c)).limit(limit)
+    for some in chunks(list(c.execute(stale).scalars())):
+        c.execute(delete(asked).where(among(asked.c.id, some), ~runs))

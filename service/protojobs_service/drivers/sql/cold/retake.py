@@ -1,0 +1,159 @@
+"""Retry: final jobs wait again under the same id, waiting ones run now."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, bindparam, select, update
+
+from protojobs_service.domain.lifecycle import FINAL_STATES, RETAKEN, Code, State
+from protojobs_service.drivers.sql.cold.base import Cold, among, chunks, insert_all, micros, tally
+from protojobs_service.drivers.sql.cold.standing import Standing, standing
+from protojobs_service.drivers.sql.cold.waiting import Arrival, Waiting, drop_deadlines, put_due, put_ready, take_due
+from protojobs_service.drivers.sql.tables import HAS_CHECKPOINT, HAS_DEADLINE, RETURNS_MASK
+from protojobs_service.port.jobs import Retake, RetakeResult
+
+_ROUNDS = 8
+
+
+class _Taken(NamedTuple):
+    """A job that was taken up: from where, and its row without what the Retry changes."""
+
+    item: Retake
+    at: Standing
+
+
+def retake(c: Connection, cold: Cold, items: Sequence[Retake], base: int) -> tuple[list[RetakeResult], set[Arrival]]:
+    """Take jobs up again; answers by place. base: the first of as many positions as there are items."""
+    answers: dict[int, RetakeResult] = {}
+    arrivals: set[Arrival] = set()
+    rest = list(range(len(items)))
+    for _ in range(_ROUNDS + len(items)):
+        first = _first_of_each(items, rest)
+        stands = standing(c, cold, {items[i].id for i in first}, envelopes=True)
+        taken_before = _retaken(c, cold, list(stands))
+        wanted: dict[int, _Taken] = {}
+        for i in first:
+            at = stands.get(items[i].id)
+            answer = _refuse(items[i], at, taken_before)
+            if answer is not None or at is None:
+                answers[i] = answer or RetakeResult(found=False, state=None)
+            else:
+                wanted[i] = _Taken(items[i], at)
+        won = _take(c, cold, wanted)
+        states = _put(c, cold, {i: wanted[i] for i in won}, base, arrivals)
+        answers |= {i: RetakeResult(found=True, state=state) for i, state in states.items()}
+        rest = [i for i in rest if i not in answers]  # lost a race, or the second of one id: look again
+        if not rest:
+            break
+    return [answers.get(i, RetakeResult(found=True, state=None, refused=True)) for i in range(len(items))], arrivals
+
+
+def _first_of_each(items: Sequence[Retake], places: Sequence[int]) -> list[int]:
+    first: dict[bytes, int] = {}
+    for i in places:
+        first.setdefault(items[i].id, i)
+    return list(first.values())
+
+
+def _retaken(c: Connection, cold: Cold, ids: Sequence[bytes]) -> set[tuple[bytes, int]]:
+    """Return the attempts whose final outcome was taken back before."""
+    done = cold.tables.done
+    rows = [
+        row
+        for some in chunks(ids)
+        for row in c.execute(select(done.c.id, done.c.attempt).where(among(done.c.id, some), done.c.outcome > RETAKEN))
+    ]
+    return {(row.id, row.attempt) for row in rows}
+
+
+def _refuse(item: Retake, at: Standing | None, taken_before: set[tuple[bytes, int]]) -> RetakeResult | None:
+    """Return the answer where nothing is to be done."""
+    if at is None or at.state is None or not (item.envelope or at.size):
+        return RetakeResult(found=False, state=None)
+    expected = item.expected_attempt
+    if expected and (at.attempt > expected or (item.id, expected) in taken_before):
+        return RetakeResult(found=True, state=at.state, already=True)
+    if at.state in (State.PENDING, State.RUNNING) or at.attempt < expected:
+        return RetakeResult(found=True, state=at.state, refused=True)
+    return None
+
+
+def _take(c: Connection, cold: Cold, wanted: dict[int, _Taken]) -> list[int]:
+    """Take the jobs out of where they stand; returns the places that succeeded: the compare-and-set of a Retry."""
+    done = cold.tables.done
+    won: set[bytes] = {job.id for job in take_due(c, cold, [t.item.id for t in wanted.values() if t.at.state not in FINAL_STATES])}
+    final = {t.at.id: t.at.attempt for t in wanted.values() if t.at.state in FINAL_STATES}
+    for some in chunks(sorted(final)):
+        # A final row stands at most once, so (id, still final, attempt unchanged) needs no list of pairs.
+        rows = select(done.c.id, done.c.attempt).where(among(done.c.id, some), done.c.outcome < Code.DELETED.value)
+        found = c.execute(rows.order_by(done.c.id).with_for_update()).all()
+        same = [row.id for row in found if row.attempt == final[row.id]]
+        if same:
+            still = (among(done.c.id, same), done.c.outcome < Code.DELETED.value)
+            c.execute(update(done).where(*still).values(outcome=done.c.outcome + RETAKEN))
+            won |= set(same)
+    return [i for i, t in wanted.items() if t.item.id in won]
+
+
+def _put(c: Connection, cold: Cold, taken: dict[int, _Taken], base: int, arrivals: set[Arrival]) -> dict[int, State]:
+    """Let the jobs wait again; returns their states by place."""
+    if not taken:
+        return {}
+    tables, now = cold.tables, cold.clock(c)
+    _change_jobs(c, cold, list(taken.values()), now)
+    drop_deadlines(c, cold, [t.item.id for t in taken.values()])
+    deadlines = [{"id": t.item.id, "expire_at": micros(t.item.expire_at)} for t in taken.values() if t.item.expire_at]
+    insert_all(c, tables.deadline, deadlines)
+    saved = _with_checkpoint(c, cold, [t.item.id for t in taken.values()])
+    ready: list[tuple[Waiting, int]] = []
+    due: list[tuple[Waiting, int]] = []
+    states: dict[int, State] = {}
+    for i, (item, at) in taken.items():
+        run_at = now if item.run_at is None else micros(item.run_at)
+        states[i] = State.SCHEDULED if run_at > now else State.PENDING
+        flags = (HAS_DEADLINE if item.expire_at else 0) | (HAS_CHECKPOINT if item.id in saved else 0)
+        counters = (0, 0) if at.state in FINAL_STATES else (at.failures, at.crashes)
+        flags |= 0 if at.state in FINAL_STATES else at.flags & RETURNS_MASK
+        size = at.size if item.envelope is None else len(item.envelope)
+        job = Waiting(item.id, at.lane, at.band, at.attempt, *counters, flags, size, states[i])
+        if run_at > now:
+            due.append((job, run_at))
+        else:
+            ready.append((job, base + i))
+            arrivals.add(Arrival(job.lane, job.band))
+    put_ready(c, cold, ready)
+    put_due(c, cold, due)
+    changes = Counter((t.at.lane, states[i]) for i, t in taken.items())
+    changes.subtract((t.at.lane, t.at.state) for t in taken.values() if t.at.state is not None)
+    tally(c, cold, changes)
+    return states
+
+
+def _change_jobs(c: Connection, cold: Cold, taken: Sequence[_Taken], now: int) -> None:
+    """Start max_retry_duration again for final jobs, and replace payloads; the fingerprint stays that of the first dispatch."""
+    job = cold.tables.job
+    final = [{"at": t.item.id, "now": now} for t in taken if t.at.state in FINAL_STATES]
+    if final:
+        c.execute(update(job).where(job.c.id == bindparam("at")).values(retaken_at=bindparam("now")), final)
+    edited: list[dict[str, Any]] = [
+        {
+            "at": item.id,
+            "body": item.envelope,
+            "print": at.spec_hash or cold.fingerprint(at.queue, at.kind, at.envelope),
+        }
+        for item, at in taken
+        if item.envelope is not None
+    ]
+    if edited:
+        statement = update(job).where(job.c.id == bindparam("at"))
+        c.execute(statement.values(envelope=bindparam("body"), spec_hash=bindparam("print")), edited)
+
+
+def _with_checkpoint(c: Connection, cold: Cold, ids: Sequence[bytes]) -> set[bytes]:
+    detail = cold.tables.attempt_detail
+    return {
+        job_id
+        for some in chunks(ids)
+        for job_id in c.execute(select(detail.c.id).where(among(detail.c.id, some), detail.c.checkpoint.is_not(None))).scalars()
+    }

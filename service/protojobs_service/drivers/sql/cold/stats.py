@@ -1,0 +1,152 @@
+"""Numbers of queues, from counters and minutes; nothing big is counted."""
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, func, select, union_all
+
+from protojobs_service.domain.lifecycle import State
+from protojobs_service.drivers.sql.cold.base import MINUTE, Cold, among, chunks, moment
+from protojobs_service.port.queues import QueueNumbers
+
+_BANDS = range(1, 10)
+_PROBES = 100
+_MINUTES = 6
+
+
+class _Lane(NamedTuple):
+    id: int
+    kind: str
+
+
+class _Minute(NamedTuple):
+    """A row of `stat_minute`, and the share of its minute that lies within the last minute and the last five."""
+
+    failed: int
+    bucket: int
+    n: int
+    run_us: int
+    in_1m: float
+    in_5m: float
+
+
+def numbers(c: Connection, cold: Cold, queue: str | None) -> tuple[list[QueueNumbers], int]:
+    """Return numbers by queue name, and their time."""
+    tables, now = cold.tables, cold.clock(c)
+    names = select(tables.queue.c.name).order_by(tables.queue.c.name)
+    queues = list(c.execute(names if queue is None else names.where(tables.queue.c.name == queue)).scalars())
+    lanes: dict[str, list[_Lane]] = defaultdict(list)
+    rows = select(tables.lane)
+    for row in c.execute(rows if queue is None else rows.where(tables.lane.c.queue == queue)):
+        lanes[row.queue].append(_Lane(row.id, row.kind))
+    ids = [lane.id for name in queues for lane in lanes[name]]
+    counts, minutes = _counts(c, cold, ids), _minutes(c, cold, ids, now)
+    oldest = _oldest(c, cold, [lane for lane in ids if counts[lane, State.PENDING] > 0])
+    sessions = [
+        (set(json.loads(row.queues)), frozenset[str](json.loads(row.kinds)))
+        for row in c.execute(select(tables.session.c.queues, tables.session.c.kinds).where(tables.session.c.closed_at.is_(None)))
+    ]
+    found = [
+        _numbers(name, lanes[name], counts, minutes, oldest, [kinds for served, kinds in sessions if name in served])
+        for name in queues
+    ]
+    return found, now
+
+
+def _counts(c: Connection, cold: Cold, lanes: Sequence[int]) -> Counter[tuple[int, State]]:
+    counter = cold.tables.counter
+    total: Counter[tuple[int, State]] = Counter()
+    columns = select(counter.c.lane, counter.c.state, func.sum(counter.c.n).label("n")).group_by(counter.c.lane, counter.c.state)
+    for some in chunks(lanes):
+        for row in c.execute(columns.where(among(counter.c.lane, some))):
+            total[row.lane, State(row.state)] = int(row.n)
+    return total
+
+
+def _minutes(c: Connection, cold: Cold, lanes: Sequence[int], now: int) -> dict[int, list[_Minute]]:
+    """Return the present minute and the five before it, by lane."""
+    minute = cold.tables.stat_minute
+    number, into = divmod(now, MINUTE)
+    rest = 1 - into / MINUTE
+    found: dict[int, list[_Minute]] = defaultdict(list)
+    for some in chunks(lanes):
+        recent = (among(minute.c.lane, some), minute.c.minute > number - _MINUTES, minute.c.minute <= number)
+        for row in c.execute(select(minute).where(*recent)):
+            age = number - row.minute
+            in_1m = 1.0 if age == 0 else rest if age == 1 else 0.0
+            in_5m = rest if age == _MINUTES - 1 else 1.0
+            found[row.lane].append(_Minute(row.failed, row.bucket, int(row.n), int(row.run_us), in_1m, in_5m))
+    return found
+
+
+def _oldest(c: Connection, cold: Cold, lanes: Sequence[int]) -> dict[int, int]:
+    """Return when the oldest pending job of each lane was created: of the first of each band, which the index finds."""
+    ready, job = cold.tables.ready, cold.tables.job
+    probes: list[Any] = []
+    for lane in lanes:
+        for band in _BANDS:
+            first = select(ready.c.lane, ready.c.id).where(ready.c.lane == lane, ready.c.band == band)
+            cut = first.order_by(ready.c.position).limit(1).subquery()
+            probes.append(select(cut.c.lane, job.c.created_at).join_from(cut, job, job.c.id == cut.c.id))
+    found: dict[int, int] = {}
+    for start in range(0, len(probes), _PROBES):
+        for row in c.execute(union_all(*probes[start : start + _PROBES])):
+            found[row.lane] = min(row.created_at, found.get(row.lane, row.created_at))
+    return found
+
+
+def _numbers(
+    queue: str,
+    lanes: Sequence[_Lane],
+    counts: Counter[tuple[int, State]],
+    minutes: dict[int, list[_Minute]],
+    oldest: dict[int, int],
+    served: Sequence[frozenset[str]],
+) -> QueueNumbers:
+    recent = [minute for lane in lanes for minute in minutes.get(lane.id, [])]
+    buckets: Counter[int] = Counter()
+    for minute in recent:
+        buckets[minute.bucket] += minute.n
+    total = sum(minute.run_us for minute in recent)
+    pending = {
+        lane.kind: (counts[lane.id, State.PENDING], moment(oldest[lane.id]) if lane.id in oldest else None)
+        for lane in lanes
+        if counts[lane.id, State.PENDING] > 0
+    }
+    return QueueNumbers(
+        queue=queue,
+        counts={state: sum(counts[lane.id, state] for lane in lanes) for state in State},
+        oldest_pending_at=min((at for _, at in pending.values() if at is not None), default=None),
+        completed_1m=sum(minute.n * minute.in_1m for minute in recent if not minute.failed) / 60,
+        completed_5m=sum(minute.n * minute.in_5m for minute in recent if not minute.failed) / 300,
+        failed_1m=sum(minute.n * minute.in_1m for minute in recent if minute.failed) / 60,
+        failed_5m=sum(minute.n * minute.in_5m for minute in recent if minute.failed) / 300,
+        average_run_time=timedelta(microseconds=total / buckets.total()) if buckets else None,
+        p95_run_time=_percentile(buckets, 0.95),
+        workers=len(served),
+        pending_by_kind=pending,
+        served_kinds=_kinds(served),
+    )
+
+
+def _kinds(served: Iterable[frozenset[str]]) -> frozenset[str] | None:
+    """Return the kinds that sessions name; None where one takes all."""
+    kinds: frozenset[str] = frozenset()
+    for named in served:
+        if not named:
+            return None
+        kinds |= named
+    return kinds
+
+
+def _percentile(buckets: Counter[int], share: float) -> timedelta | None:
+    """Return the upper bound of the power of two that holds the percentile."""
+    seen = 0
+    for bits in sorted(buckets):
+        seen += buckets[bits]
+        if seen >= share * buckets.total():
+            return timedelta(microseconds=1 << bits)
+    return None

@@ -1,0 +1,103 @@
+"""Jobs that wait: taking them out of `ready` and `due`, putting them in, and ending them there."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, bindparam, delete, select, tuple_, update
+
+from protojobs_service.domain.lifecycle import STATE_OF_CODE, Code, State
+from protojobs_service.drivers.sql.cold.base import Cold, among, chunks, insert_all, tally
+from protojobs_service.drivers.sql.tables import HAS_DEADLINE
+
+
+class Waiting(NamedTuple):
+    """A job on its way out of or into `ready` or `due`, with what its row carries."""
+
+    id: bytes
+    lane: int
+    band: int
+    attempt: int
+    failures: int
+    crashes: int
+    flags: int
+    size: int
+    state: State = State.PENDING
+
+
+class Arrival(NamedTuple):
+    """A place in `ready` that has got jobs. front: before all arrivals."""
+
+    lane: int
+    band: int
+    front: bool = False
+
+
+def take_ready(c: Connection, cold: Cold, ids: Sequence[bytes]) -> list[Waiting]:
+    """Take pending jobs out of `ready`, found through the position that `job` knows; those that are not there are left out."""
+    ready, job = cold.tables.ready, cold.tables.job
+    place = tuple_(ready.c.lane, ready.c.band, ready.c.position, ready.c.id)
+    taken: list[Waiting] = []
+    for some in chunks(ids):
+        places = select(job.c.lane, job.c.band, job.c.position, job.c.id).where(among(job.c.id, some))
+        rows = c.execute(delete(ready).where(place.in_(places)).returning(*(ready.c[name] for name in Waiting._fields[:-1])))
+        taken += [Waiting(*row) for row in rows]
+    return taken
+
+
+def take_due(c: Connection, cold: Cold, ids: Sequence[bytes], *, state: State | None = None) -> list[Waiting]:
+    """Take jobs out of `due` (of one state only where given)."""
+    due = cold.tables.due
+    taken: list[Waiting] = []
+    for some in chunks(ids):
+        statement = delete(due).where(among(due.c.id, some))
+        if state is not None:
+            statement = statement.where(due.c.state == state.value)
+        rows = c.execute(statement.returning(*(due.c[name] for name in Waiting._fields)))
+        taken += [Waiting._make([*row[:-1], State(row[-1])]) for row in rows]
+    return taken
+
+
+def put_ready(c: Connection, cold: Cold, jobs: Sequence[tuple[Waiting, int]], *, moved: bool = True) -> None:
+    """Make jobs claimable: (job, position). moved False: their `job` rows have these positions already."""
+    rows = [_row(job) | {"position": position} for job, position in jobs]
+    insert_all(c, cold.tables.ready, rows)
+    if rows and moved:
+        job = cold.tables.job
+        statement = update(job).where(job.c.id == bindparam("at")).values(position=bindparam("to"))
+        c.execute(statement, [{"at": row["id"], "to": row["position"]} for row in sorted(rows, key=lambda row: row["id"])])
+
+
+def put_due(c: Connection, cold: Cold, jobs: Sequence[tuple[Waiting, int]]) -> None:
+    """Make jobs wait for their time: (job, due_at)."""
+    insert_all(c, cold.tables.due, [_row(job) | {"due_at": at, "state": job.state.value} for job, at in jobs])
+
+
+def end_waiting(c: Connection, cold: Cold, jobs: Sequence[Waiting], code: Code, now: int) -> None:
+    """End jobs that were taken out of `ready` or `due`, under the next attempt number, which no worker gets."""
+    tables = cold.tables
+    ended = [
+        {"id": job.id, "attempt": job.attempt + 1, "lane": job.lane, "finished_at": now, "outcome": code.value} for job in jobs
+    ]
+    insert_all(c, tables.done, ended)
+    if code is not Code.DELETED:
+        reasons = [{"id": row["id"], "attempt": row["attempt"], "reason": code.name} for row in ended]
+        insert_all(c, tables.attempt_detail, reasons)
+    drop_deadlines(c, cold, [job.id for job in jobs if job.flags & HAS_DEADLINE])
+    changes = Counter({(lane, state): -n for (lane, state), n in Counter((job.lane, job.state) for job in jobs).items()})
+    if code in STATE_OF_CODE:
+        changes.update((job.lane, STATE_OF_CODE[code]) for job in jobs)
+    tally(c, cold, changes)
+
+
+def drop_deadlines(c: Connection, cold: Cold, ids: Sequence[bytes]) -> None:
+    """Forget the expire times of jobs."""
+    deadline = cold.tables.deadline
+    for some in chunks(ids):
+        c.execute(delete(deadline).where(among(deadline.c.id, some)))
+
+
+def _row(job: Waiting) -> dict[str, Any]:
+    row = job._asdict()
+    del row["state"]
+    return row

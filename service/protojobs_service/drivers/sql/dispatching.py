@@ -1,0 +1,272 @@
+"""The dispatch pipeline: merged calls are stored in one statement, which claims the jobs that a worker here has room for."""
+
+import asyncio
+from collections.abc import Sequence
+from functools import partial
+from typing import NamedTuple
+
+from protojobs_service.domain.errors import Conflict, JobsError
+from protojobs_service.domain.job import Handle, JobId, Lease, NewJob
+from protojobs_service.domain.lifecycle import State
+from protojobs_service.drivers.sql.cold.base import Cold
+from protojobs_service.drivers.sql.cold.dispatch import band_of, existing, is_plain, store_atomic, store_jobs, verdict
+from protojobs_service.drivers.sql.cold.waiting import Arrival
+from protojobs_service.drivers.sql.lanes import Lanes
+from protojobs_service.drivers.sql.pipelines import Weight
+from protojobs_service.drivers.sql.ready import Ready
+from protojobs_service.drivers.sql.store import Inserted, Rows, Store
+from protojobs_service.port.driver import Room
+from protojobs_service.port.jobs import Dispatched, DispatchVerdict
+
+_CREATED_PENDING = Dispatched(DispatchVerdict.CREATED, State.PENDING)
+_CREATED_RUNNING = Dispatched(DispatchVerdict.CREATED, State.RUNNING)
+_ATOMIC_TRIES = 5
+_WAIT_S = 0.1
+_STEP_S = 0.005
+
+
+class DispatchCall(NamedTuple):
+    """One call of Jobs.dispatch."""
+
+    jobs: Sequence[NewJob]
+    atomic: bool
+
+
+def weigh(call: DispatchCall) -> Weight:
+    """Return what a call adds to a flush."""
+    return Weight(len(call.jobs), sum(len(job.envelope) for job in call.jobs))
+
+
+class Dispatching:
+    """The flush of the dispatch pipeline, and its flow control."""
+
+    def __init__(self, store: Store, cold: Cold, lanes: Lanes, ready: Ready) -> None:
+        """Use `ready` to tell of what has become claimable. `cold.writer` is the pipeline's own."""
+        self._store, self._cold, self._lanes, self._ready = store, cold, lanes, ready
+        self._positions = ready.positions
+        self._widest = 0
+
+    @property
+    def _room(self) -> Room:
+        return self._ready.room
+
+    async def hold(self, rows: int) -> int | None:
+        """Wait while workers turn over, at most 100 ms, for room or for a young backlog to be claimed; return how many may go.
+
+        So jobs keep being claimed in the statement that stores them: once everything passes through `ready` that costs a third
+        more and does not stop by itself. None: no bound, the flush may spill into `ready`.
+        """
+        loop = asyncio.get_running_loop()
+        end = loop.time() + _WAIT_S
+        while self._room.turning_over():
+            free = self._room.free()
+            self._widest = max(self._widest, free)
+            if rows > self._widest or loop.time() >= end:
+                return None
+            if free >= rows and not self._ready.has_young_backlog():
+                return free
+            await self._ready.wait_for_turn(_STEP_S)
+        return None
+
+    async def flush(self, calls: Sequence[DispatchCall]) -> list[Sequence[Dispatched] | Exception]:
+        """Store the jobs of all calls; an atomic call goes alone, in its own transaction."""
+        answers: list[Sequence[Dispatched] | Exception] = []
+        merged: list[DispatchCall] = []
+        for call in calls:
+            if call.atomic:
+                answers += await self._merged(merged)
+                answers.append(await self._atomic(call.jobs))
+                merged = []
+            else:
+                merged.append(call)
+        return answers + await self._merged(merged)
+
+    async def _merged(self, calls: Sequence[DispatchCall]) -> list[Sequence[Dispatched] | Exception]:
+        if not calls:
+            return []
+        jobs = [job for call in calls for job in call.jobs]
+        await self._lanes.resolve({(job.queue, job.kind) for job in jobs})
+        first = _first_places(jobs)
+        places = self._storable(jobs, range(len(jobs)) if first is None else list(first.values()))
+        plain = [i for i in places if is_plain(jobs[i])]
+        answers: list[Dispatched | None] = [None] * len(jobs)
+        failures: dict[int, Exception] = {}
+        await self._store_plain(jobs, plain, answers)
+        if len(plain) < len(places):
+            await self._store_cold(jobs, [i for i in places if not is_plain(jobs[i])], answers, failures)
+        if None in answers:
+            await self._answer_known(jobs, first, answers, failures)
+        return _by_call(calls, answers, failures)
+
+    def _storable(self, jobs: Sequence[NewJob], places: Sequence[int]) -> Sequence[int]:
+        """Leave out the ids that no partition takes: one of them would fail the statement."""
+        low, high = self._store.id_range
+        if all(low <= jobs[i].id < high for i in places):
+            return places
+        return [i for i in places if low <= jobs[i].id < high]
+
+    async def _store_plain(self, jobs: Sequence[NewJob], places: Sequence[int], answers: list[Dispatched | None]) -> None:
+        if not places:
+            return
+        chosen = jobs if len(places) == len(jobs) else [jobs[i] for i in places]
+        handles = self._reserve(chosen)
+        try:
+            with self._positions.flight(len(chosen)) as base:
+                rows = self._rows(chosen, handles, base)
+                done = await self._store.dispatch(rows, self._cold.slot)
+        except BaseException:
+            if handles is not None:
+                self._room.unreserve(_places(chosen, handles))
+            raise
+        self._answer_plain(chosen, places, rows, done, answers)
+
+    def _reserve(self, jobs: Sequence[NewJob]) -> list[Handle] | None:
+        if self._room.free() <= 0:
+            return None
+        handles = self._room.reserve([(job.queue, job.kind, len(job.envelope)) for job in jobs])
+        return handles if any(handles) else None
+
+    def _rows(self, jobs: Sequence[NewJob], handles: list[Handle] | None, base: int) -> Rows:
+        ids = self._lanes.ids
+        policies = [None if job.policy is None else job.policy.dump() for job in jobs] if any(job.policy for job in jobs) else None
+        return Rows(
+            ids=[job.id for job in jobs],
+            lanes=[ids[job.queue, job.kind] for job in jobs],
+            bands=[band_of(job.priority) for job in jobs],
+            envelopes=[job.envelope for job in jobs],
+            policies=policies,
+            handles=None if handles is None else list(handles),
+            base=base,
+        )
+
+    def _answer_plain(
+        self, jobs: Sequence[NewJob], places: Sequence[int], rows: Rows, done: Inserted, answers: list[Dispatched | None]
+    ) -> None:
+        """Answer what was created, hand over what was leased, and tell of the rest."""
+        created = range(len(jobs)) if done.created is None else done.created
+        handles = rows.handles
+        if handles is None:
+            for i in created:
+                answers[places[i]] = _CREATED_PENDING
+            self._ready.add(_arrivals(rows, created), len(created), announced=True)
+            return
+        unplaced = set(done.unplaced)
+        leases: list[Lease] = []
+        waiting: list[int] = []
+        returned = {i for i, handle in enumerate(handles) if handle}
+        for i in created:
+            if handles[i] and i not in unplaced:
+                job = jobs[i]
+                leases.append(Lease(Handle(handles[i]), job.id, 1, job.queue, job.kind, job.envelope, 0, job.policy))
+                answers[places[i]] = _CREATED_RUNNING
+                returned.discard(i)
+            else:
+                waiting.append(i)
+                answers[places[i]] = _CREATED_PENDING
+        if returned:
+            self._room.unreserve([(Handle(handles[i]), len(jobs[i].envelope)) for i in sorted(returned)])
+        if leases:
+            self._room.deliver(leases)
+        self._ready.add(_arrivals(rows, waiting), len(waiting), announced=True)
+
+    async def _store_cold(
+        self, jobs: Sequence[NewJob], places: Sequence[int], answers: list[Dispatched | None], failures: dict[int, Exception]
+    ) -> None:
+        """Store the other jobs in one transaction; where that fails, these places fail: what was plain is stored already."""
+        chosen = [jobs[i] for i in places]
+        try:
+            with self._positions.flight(len(chosen)) as base:
+                stored = await self._store.run(lambda c: store_jobs(c, self._cold, chosen, self._lanes.ids, base))
+        except JobsError as error:
+            failures.update(dict.fromkeys(places, error))
+            return
+        for i in places:
+            if (state := stored.states.get(jobs[i].id)) is not None:
+                answers[i] = Dispatched(DispatchVerdict.CREATED, state)
+        self._ready.add(stored.arrivals, sum(state is State.PENDING for state in stored.states.values()))
+
+    async def _answer_known(
+        self,
+        jobs: Sequence[NewJob],
+        first: dict[JobId, int] | None,
+        answers: list[Dispatched | None],
+        failures: dict[int, Exception],
+    ) -> None:
+        """Answer EXISTING or REUSED wherever nothing is answered yet."""
+        unknown: list[int] = []
+        for i, answer in enumerate(answers):
+            if answer is not None or i in failures:
+                continue
+            place = i if first is None else first[jobs[i].id]
+            before = answers[place]
+            if place in failures:
+                failures[i] = failures[place]
+            elif before is None or before.verdict is not DispatchVerdict.CREATED:
+                unknown.append(i)
+            else:
+                found = verdict(self._cold, jobs[i], None, jobs[place])
+                answers[i] = Dispatched(found, None if found is DispatchVerdict.REUSED else before.state)
+        if not unknown:
+            return
+        twins = [jobs[i] for i in unknown]
+        try:
+            known = await self._store.run(lambda c: existing(c, self._cold, twins), write=False)
+        except JobsError as error:
+            failures.update(dict.fromkeys(unknown, error))
+        else:
+            for i, found_one in zip(unknown, known, strict=True):
+                answers[i] = found_one
+
+    async def _atomic(self, jobs: Sequence[NewJob]) -> Sequence[Dispatched] | Exception:
+        try:
+            await self._lanes.resolve({(job.queue, job.kind) for job in jobs})
+            for _ in range(_ATOMIC_TRIES):
+                try:
+                    with self._positions.flight(len(jobs)) as base:
+                        store = partial(
+                            store_atomic,
+                            cold=self._cold,
+                            jobs=jobs,
+                            lanes=self._lanes.ids,
+                            base=base,
+                            ids=self._store.id_range,
+                        )
+                        answers, arrivals = await self._store.run(store)
+                except Conflict:
+                    continue
+                self._ready.add(arrivals, sum(answer == _CREATED_PENDING for answer in answers))
+                return answers
+        except JobsError as error:
+            return error
+        return Conflict("the ids of this batch are being stored by somebody else")
+
+
+def _first_places(jobs: Sequence[NewJob]) -> dict[JobId, int] | None:
+    """Return the first place of each id; None where no id comes twice."""
+    if len({job.id for job in jobs}) == len(jobs):
+        return None
+    first: dict[JobId, int] = {}
+    for i, job in enumerate(jobs):
+        first.setdefault(job.id, i)
+    return first
+
+
+def _arrivals(rows: Rows, places: Sequence[int]) -> set[Arrival]:
+    return {Arrival(lane, band) for lane, band in {(rows.lanes[i], rows.bands[i]) for i in places}}
+
+
+def _places(jobs: Sequence[NewJob], handles: Sequence[Handle]) -> list[tuple[Handle, int]]:
+    return [(handle, len(job.envelope)) for job, handle in zip(jobs, handles, strict=True) if handle]
+
+
+def _by_call(
+    calls: Sequence[DispatchCall], answers: Sequence[Dispatched | None], failures: dict[int, Exception]
+) -> list[Sequence[Dispatched] | Exception]:
+    results: list[Sequence[Dispatched] | Exception] = []
+    start = 0
+    for call in calls:
+        end = start + len(call.jobs)
+        errors = [failures[i] for i in range(start, end) if i in failures] if failures else []
+        results.append(errors[0] if errors else [answer for answer in answers[start:end] if answer is not None])
+        start = end
+    return results

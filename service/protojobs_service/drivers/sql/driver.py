@@ -1,0 +1,174 @@
+"""The SQL driver: one store behind the port, on any dialect that has a Store."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import datetime
+from random import Random
+
+from protojobs_service.domain.bounds import ID_WINDOW, MAX_LANES, MAX_QUEUES
+from protojobs_service.domain.errors import JobsError
+from protojobs_service.domain.job import Lease
+from protojobs_service.drivers.sql import claiming, dispatching, migrate, settling
+from protojobs_service.drivers.sql.claiming import ClaimCall, Claiming
+from protojobs_service.drivers.sql.cold.base import Cold, Replica, moment, span
+from protojobs_service.drivers.sql.cold.due import forget_cancels
+from protojobs_service.drivers.sql.cold.fleet import lease_number, return_number
+from protojobs_service.drivers.sql.cold.upkeep import forget_minutes, forget_sessions
+from protojobs_service.drivers.sql.dispatching import DispatchCall, Dispatching
+from protojobs_service.drivers.sql.jobs import SqlJobs
+from protojobs_service.drivers.sql.lanes import Lanes
+from protojobs_service.drivers.sql.marks import Marks
+from protojobs_service.drivers.sql.pipelines import Pipeline
+from protojobs_service.drivers.sql.positions import Positions
+from protojobs_service.drivers.sql.queues import SqlQueues
+from protojobs_service.drivers.sql.ready import NoRoom, Ready
+from protojobs_service.drivers.sql.sessions import SqlSessions
+from protojobs_service.drivers.sql.settling import SettleCall, Settling
+from protojobs_service.drivers.sql.store import Store
+from protojobs_service.port.driver import Capability, Driver, Fingerprint, Room
+from protojobs_service.port.jobs import Dispatched, Jobs, Settled
+from protojobs_service.port.queues import Queues
+from protojobs_service.port.sessions import Sessions
+
+_log = logging.getLogger(__name__)
+
+_RELOAD_S = 0.25
+_AT_A_TIME = 5000
+
+
+class SqlDriver(Driver):
+    """Keeps jobs in `store`. replica: a name that no other process has; rng: for the jitter of backoffs."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        fingerprint: Fingerprint,
+        rng: Random,
+        replica: str,
+        max_queues: int = MAX_QUEUES,
+        max_lanes: int = MAX_LANES,
+    ) -> None:
+        """Prepare; nothing is opened yet."""
+        self._store = store
+        self._replica = Replica(replica)
+        for_dispatch, for_claim, for_settle, for_rest = (
+            Cold(tables=store.tables, now=store.now, replica=self._replica, writer=writer, fingerprint=fingerprint)
+            for writer in range(4)
+        )
+        self._cold = for_rest
+        positions = Positions()
+        marks = Marks(positions)
+        self._lanes = Lanes(store, for_rest, positions, marks, max_queues=max_queues, max_lanes=max_lanes)
+        self._ready = Ready(store, positions, marks, self._lanes)
+        dispatch = Dispatching(store, for_dispatch, self._lanes, self._ready)
+        self._dispatch = Pipeline[DispatchCall, Sequence[Dispatched]](
+            "dispatch", dispatch.flush, weigh=dispatching.weigh, hold=dispatch.hold
+        )
+        claim = Claiming(store, for_claim, self._lanes, self._ready)
+        self._claim = Pipeline[ClaimCall, Sequence[Lease]]("claim", claim.flush, weigh=claiming.weigh)
+        settle = Settling(store, for_settle, self._lanes, self._ready, rng)
+        self._settle = Pipeline[SettleCall, Sequence[Settled]]("settle", settle.flush, weigh=settling.weigh)
+        self._jobs = SqlJobs(
+            store,
+            for_rest,
+            self._lanes,
+            self._ready,
+            dispatch=self._dispatch,
+            claim=self._claim,
+            settle=self._settle,
+        )
+        self._sessions = SqlSessions(store, for_rest, self._ready, rng)
+        self._queues = SqlQueues(store, for_rest, self._lanes, marks)
+        self._watchers: list[asyncio.Task[None]] = []
+
+    @property
+    def name(self) -> str:
+        return self._store.name
+
+    @property
+    def jobs(self) -> Jobs:
+        return self._jobs
+
+    @property
+    def sessions(self) -> Sessions:
+        return self._sessions
+
+    @property
+    def queues(self) -> Queues:
+        return self._queues
+
+    def capabilities(self) -> Sequence[Capability]:
+        one = self._store.name == "sqlite"
+        why = "a SQLite database belongs to one process" if one else ""
+        return [Capability(name="durable", available=True), Capability(name="replicas", available=not one, reason=why)]
+
+    async def open(self, room: Room) -> None:
+        await self._store.open()
+        try:
+            await self._check_schema()
+            await self._lease_number()
+            await self._lanes.reload()
+        except BaseException:
+            await self._store.close()
+            raise
+        self._ready.room = room
+        loop = asyncio.get_running_loop()
+        # Owned by the driver: `close` cancels and awaits them.
+        self._watchers = [loop.create_task(self._watch(), name="sql-watch"), loop.create_task(self._listen(), name="sql-listen")]
+
+    async def _check_schema(self) -> None:
+        """Raise StoreUnavailable unless the schema is the one that this build needs."""
+        job = self._store.tables.job
+        prefix = job.name.removesuffix("job")
+        found = await self._store.run(lambda c: migrate.standing(c, job.schema, prefix), write=False)
+        migrate.refuse(found, migrate.Schema.MISSING, migrate.Schema.OLDER, migrate.Schema.NEWER)
+
+    async def _lease_number(self) -> None:
+        self._replica.number = await self._store.run(lambda c: lease_number(c, self._cold))
+        self._replica.lost = False
+        self._queues.tell_again()
+
+    async def _watch(self) -> None:
+        """Read the lanes four times a second, and tell the workers of jobs that other replicas have stored."""
+        while True:
+            await asyncio.sleep(_RELOAD_S)
+            try:
+                if self._replica.lost:
+                    await self._lease_number()
+                await self._lanes.reload()
+                self._ready.heard(self._lanes.pending)
+            except JobsError as error:
+                _log.warning("lanes not read", extra={"reason": error.reason})
+            except Exception:  # without lanes of others this replica would go on half blind
+                _log.exception("lanes not read")
+
+    async def _listen(self) -> None:
+        await self._store.listen(self._ready.heard)
+
+    async def close(self) -> None:
+        watchers, self._watchers = self._watchers, []
+        for watcher in watchers:
+            watcher.cancel()
+        await asyncio.gather(*watchers, return_exceptions=True)
+        for pipeline in (self._dispatch, self._claim, self._settle):
+            await pipeline.close()
+        if watchers:
+            with suppress(JobsError):  # the number is free after a minute anyway
+                await self._store.run(lambda c: return_number(c, self._cold))
+        self._ready.room = NoRoom()
+        await self._store.close()
+
+    async def ping(self) -> datetime:
+        return moment(await self._store.run(self._cold.clock, write=False))
+
+    async def maintain(self) -> None:
+        await self._store.maintain()
+        kept = self._lanes.retention().values()
+        longest = max((max(r.completed, r.failed, r.cancelled) for r in kept), default=ID_WINDOW) + ID_WINDOW
+        await self._store.run(lambda c: forget_sessions(c, self._cold, span(longest), _AT_A_TIME))
+        await self._store.run(lambda c: forget_minutes(c, self._cold))
+        await self._store.run(lambda c: forget_cancels(c, self._cold, _AT_A_TIME))
+        await self._sessions.rescue_left_over(_AT_A_TIME)

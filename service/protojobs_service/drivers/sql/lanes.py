@@ -1,0 +1,116 @@
+"""The lanes as this replica knows them: (queue, kind) to a small number, read again four times a second."""
+
+import asyncio
+import json
+from collections.abc import Collection, Iterable, Sequence
+
+from protojobs_service.domain.queue import Retention
+from protojobs_service.drivers.sql.cold.base import Cold
+from protojobs_service.drivers.sql.cold.lanes import Registry, add_lanes, read_registry
+from protojobs_service.drivers.sql.cold.settings import load
+from protojobs_service.drivers.sql.marks import Marks
+from protojobs_service.drivers.sql.positions import Positions
+from protojobs_service.drivers.sql.store import Store
+from protojobs_service.port.jobs import Claim
+
+Pair = tuple[str, str]
+"""(queue, kind)."""
+
+
+class Lanes:
+    """The lane registry. Lanes are only ever added, so what is known stays true; queues come and go."""
+
+    def __init__(self, store: Store, cold: Cold, positions: Positions, marks: Marks, *, max_queues: int, max_lanes: int) -> None:
+        """Start knowing nothing: `reload` first."""
+        self._store, self._cold = store, cold
+        self._positions, self._marks = positions, marks
+        self._caps = {"max_queues": max_queues, "max_lanes": max_lanes}
+        self._names: list[Pair | None] = [None]
+        self._turn = 0
+        self._one_at_a_time = asyncio.Lock()
+        self.ids: dict[Pair, int] = {}
+        """Lanes whose queue exists."""
+        self.strict: frozenset[int] = frozenset()
+        """Lanes of queues with strict leases."""
+        self.pending: frozenset[int] = frozenset()
+        """Lanes that had pending jobs when last read, anybody's."""
+        self._all: dict[str, dict[str, int]] = {}
+        self._queues: dict[str, str] = {}
+
+    async def reload(self) -> None:
+        """Read what is new: lanes, settings, non-empty lanes and the store's clock."""
+        async with self._one_at_a_time:  # an older snapshot must not overwrite a newer one
+            known = len(self._names) - 1
+            registry = await self._store.run(lambda c: read_registry(c, self._cold, known), write=False)
+            if self._positions.measure(registry.now):
+                self._marks.forget()
+            self._learn(registry)
+        self._marks.suspect(registry.pending)
+        orphans = {pair for lane in registry.pending if (pair := self.name(lane)) not in self.ids}
+        if orphans:  # another replica stored jobs while the queue was being deleted
+            await self.add(orphans)
+
+    async def add(self, pairs: Iterable[Pair]) -> None:
+        """Make lanes. Raises QuotaExceeded."""
+        wanted = frozenset(pairs)
+        await self._store.run(lambda c: add_lanes(c, self._cold, wanted, **self._caps))
+        await self.reload()
+
+    async def resolve(self, pairs: Iterable[Pair]) -> None:
+        """Make sure that these lanes exist; afterwards they are in `ids`. Raises QuotaExceeded."""
+        missing = {pair for pair in pairs if pair not in self.ids}
+        if missing:
+            await self.add(missing)
+
+    def name(self, lane: int) -> Pair:
+        """Return queue and kind of a lane."""
+        pair = self._names[lane] if lane < len(self._names) else None
+        return pair or ("", "")
+
+    def of_claim(self, claim: Claim) -> list[list[int]]:
+        """Return the lanes that a claim may take from, by queue; kinds take turns at the front."""
+        self._turn += 1
+        return [self._turned(self._served(queue, claim)) for queue in dict.fromkeys(claim.queues)]
+
+    def of_queue(self, queue: str) -> Sequence[int]:
+        """Return all lanes of a queue."""
+        return list(self._all.get(queue, {}).values())
+
+    def matching(self, queues: Collection[str], kinds: Collection[str]) -> list[int]:
+        """Return the lanes of these queues and kinds; empty means any."""
+        return [
+            lane
+            for queue, lanes in self._all.items()
+            for kind, lane in lanes.items()
+            if (not queues or queue in queues) and (not kinds or kind in kinds)
+        ]
+
+    def retention(self) -> dict[int, Retention]:
+        """Return how long finished jobs are kept, by lane."""
+        kept = {queue: load(queue, settings).retention for queue, settings in self._queues.items()}
+        return {lane: kept[queue] for (queue, _), lane in self.ids.items()}
+
+    def _served(self, queue: str, claim: Claim) -> list[int]:
+        kinds = self._all.get(queue, {})
+        if claim.kinds is None:
+            return [lane for kind, lane in kinds.items() if kind not in claim.barred]
+        return [kinds[kind] for kind in claim.kinds if kind in kinds and kind not in claim.barred]
+
+    def _turned(self, lanes: list[int]) -> list[int]:
+        if len(lanes) < 2:
+            return lanes
+        at = self._turn % len(lanes)
+        return lanes[at:] + lanes[:at]
+
+    def _learn(self, registry: Registry) -> None:
+        for lane, queue, kind in registry.lanes:
+            self._names += [None] * (lane + 1 - len(self._names))
+            self._names[lane] = (queue, kind)
+            self._all.setdefault(queue, {})[kind] = lane
+        self.pending = frozenset(registry.pending)
+        if not registry.lanes and registry.queues == self._queues:
+            return
+        self._queues = registry.queues
+        self.ids = {(queue, kind): lane for queue in registry.queues for kind, lane in self._all.get(queue, {}).items()}
+        strict = [queue for queue, settings in registry.queues.items() if json.loads(settings).get("strict_leases")]
+        self.strict = frozenset(lane for queue in strict for lane in self.of_queue(queue))

@@ -1,0 +1,1 @@
+"""Alembic's revisions: numbered, one after another, never changed once released."""

@@ -1,0 +1,128 @@
+"""Group commit: while a flush is in flight everything new of its kind queues up, and when it returns all of it goes in one.
+
+No timer: an idle system pays one commit, a busy one fills its flushes by itself.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, NamedTuple, TypeVar
+
+from protojobs_service.domain.errors import StoreUnavailable, Unavailable
+
+_log = logging.getLogger(__name__)
+
+Call = TypeVar("Call")
+Answer = TypeVar("Answer")
+
+MAX_ROWS = 5000
+MAX_BYTES = 4 * 1024 * 1024
+
+
+class Weight(NamedTuple):
+    """What a call adds to a flush."""
+
+    rows: int
+    bytes: int
+
+
+class _Pending(NamedTuple, Generic[Call, Answer]):
+    call: Call
+    weight: Weight
+    answer: asyncio.Future[Answer]
+
+
+class Pipeline(Generic[Call, Answer]):
+    """One kind of work, one flush at a time, one future per call.
+
+    flush: commits all calls and returns an answer or an error for each; where it raises, its callers get the error, and after
+    an error that the store is not to blame for, each call is run again alone, so that a poisoned one fails nobody else.
+    hold: how many rows may go now (awaited before each flush), None for no bound.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        flush: Callable[[Sequence[Call]], Awaitable[Sequence[Answer | Exception]]],
+        *,
+        weigh: Callable[[Call], Weight],
+        hold: Callable[[int], Awaitable[int | None]] | None = None,
+    ) -> None:
+        """Prepare; the first call starts it."""
+        self._name = name
+        self._flush = flush
+        self._weigh = weigh
+        self._hold = hold
+        self._pending: deque[_Pending[Call, Answer]] = deque()
+        self._runner: asyncio.Task[None] | None = None
+        self._closed = False
+
+    async def run(self, call: Call) -> Answer:
+        """Return the answer to `call` once it is committed. A caller that is cancelled leaves its work in the flush."""
+        if self._closed:
+            raise StoreUnavailable("the store is closed")
+        loop = asyncio.get_running_loop()
+        item = _Pending(call, self._weigh(call), loop.create_future())
+        self._pending.append(item)
+        if self._runner is None:
+            # Owned by the pipeline: `close` awaits it, and it ends by itself when nothing is pending.
+            self._runner = loop.create_task(self._work(), name=f"sql-{self._name}")
+        answer: Answer = await item.answer
+        return answer
+
+    async def close(self) -> None:
+        """Refuse new calls and finish those that are pending."""
+        self._closed = True
+        if self._runner is not None:
+            await self._runner
+
+    async def _work(self) -> None:
+        try:
+            while self._pending:
+                await self._commit(self._take(await self._allowed(self._pending[0].weight.rows)))
+        finally:
+            self._runner = None
+            while self._pending:  # only where the loop is being torn down
+                self._pending.popleft().answer.cancel()
+
+    async def _allowed(self, rows: int) -> int | None:
+        if self._hold is None:
+            return None
+        try:
+            return await self._hold(rows)
+        except Exception:  # a flow control that fails must not stop the flow
+            _log.exception("flow control failed", extra={"pipeline": self._name})
+            return None
+
+    def _take(self, allowed: int | None) -> list[_Pending[Call, Answer]]:
+        most = MAX_ROWS if allowed is None else min(allowed, MAX_ROWS)
+        items = [self._pending.popleft()]
+        rows, size = items[0].weight
+        while self._pending:
+            weight = self._pending[0].weight
+            rows, size = rows + weight.rows, size + weight.bytes
+            if rows > most or size > MAX_BYTES:
+                break
+            items.append(self._pending.popleft())
+        return items
+
+    async def _commit(self, items: Sequence[_Pending[Call, Answer]]) -> None:
+        try:
+            answers = await self._flush([item.call for item in items])
+        except Unavailable as error:
+            answers = [error] * len(items)
+        except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must hear of it
+            if len(items) > 1:
+                _log.warning("flush refused, running its calls alone", extra={"pipeline": self._name, "calls": len(items)})
+                for item in items:
+                    await self._commit([item])
+                return
+            answers = [error]
+        for item, answer in zip(items, answers, strict=True):
+            if item.answer.done():  # its caller was cancelled
+                continue
+            if isinstance(answer, Exception):
+                item.answer.set_exception(answer)
+            else:
+                item.answer.set_result(answer)

@@ -1,0 +1,224 @@
+"""PostgreSQL: the store of any number of servers. Cold operations use SQLAlchemy's pool, hot ones connections of their own."""
+
+import logging
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, TypeVar
+
+from sqlalchemy import BigInteger, ColumnElement, Connection, event, func, literal_column, select
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from protojobs_service.domain.errors import StoreUnavailable
+from protojobs_service.drivers.sql import postgres_partitions
+from protojobs_service.drivers.sql.errors import translated
+from protojobs_service.drivers.sql.postgres_hints import Hints
+from protojobs_service.drivers.sql.postgres_link import (
+    CONNECT_SECONDS,
+    LOCK_SECONDS,
+    PLANNER,
+    RETRIES,
+    HotLink,
+    may_run_again,
+    pause,
+    use_raw_ids,
+)
+from protojobs_service.drivers.sql.postgres_statements import CLOCK, OFFSET_SETTING, TEST_CLOCK, quoted, render
+from protojobs_service.drivers.sql.store import Claimed, ClaimGroup, Completions, Inserted, Options, Probe, Rows
+from protojobs_service.drivers.sql.tables import build
+
+T = TypeVar("T")
+_log = logging.getLogger(__name__)
+
+_OLDEST = 140_000
+_POOL_SECONDS = 1.0
+_STATEMENT_SECONDS = 30
+_RECYCLE_SECONDS = 1800
+_DAY_US = 86_400_000_000
+
+
+class PostgresStore:
+    """The Store on PostgreSQL 14 or newer.
+
+    Dispatch, claim and complete have a connection each, so that each can have one flush in flight; a flush is one statement.
+    """
+
+    name = "postgres"
+
+    def __init__(self, options: Options) -> None:
+        """Prepare; nothing is connected yet."""
+        self.tables = build(schema=options.schema, prefix=options.prefix)
+        self.id_range = postgres_partitions.EVERY_ID
+        self._offset = options.test_clock
+        self._clock = CLOCK if options.test_clock is None else TEST_CLOCK
+        self._statements = render(self.tables, clock=self._clock)
+        self._options = options
+        self._engine: AsyncEngine | None = None
+        # The insert may hash its handles; it reads no table but `handle`, by key.
+        self._dispatcher = self._link("dispatch", PLANNER | {"enable_hashjoin": "on"})
+        self._claimer = self._link("claim", PLANNER)
+        self._completer = self._link("complete", PLANNER)
+        self._links = (self._dispatcher, self._claimer, self._completer)
+        self._hints = Hints(options.url, f"{options.schema or ''}.{options.prefix}jobs")
+
+    async def open(self) -> None:
+        """Connect and check version, durability and role; make partitions where the tables exist. Raises StoreUnavailable."""
+        if self._engine is None:
+            self._engine = self._make_engine(self._options)
+        try:
+            await self.run(_check, write=False)
+            await self.maintain()
+            for link in self._links:
+                link.start()
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        """Finish what is in flight and disconnect. Idempotent."""
+        for link in self._links:
+            await link.close()
+        if self._engine is not None:
+            await self._engine.dispose()
+            self._engine = None
+
+    def now(self) -> ColumnElement[int]:
+        """Return the server's clock; a subquery, so that a condition on it can use an index (a volatile function cannot)."""
+        return literal_column(f"(select {self._clock})", BigInteger())
+
+    async def run(self, operation: Callable[[Connection], T], *, write: bool = True) -> T:
+        """Run a cold operation; see Store.run. A read sees one snapshot and takes no locks."""
+        with translated():
+            for attempt in range(RETRIES):
+                try:
+                    return await self._run_once(operation, write=write)
+                except DBAPIError as error:
+                    if not may_run_again(error):
+                        raise
+                    await pause(attempt)
+            return await self._run_once(operation, write=write)
+
+    async def _run_once(self, operation: Callable[[Connection], T], *, write: bool) -> T:
+        if self._engine is None:
+            raise StoreUnavailable("the store is not open")
+        async with self._engine.connect() as connection:
+            if not write:
+                await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            async with connection.begin():
+                if self._offset is not None:
+                    await connection.execute(select(func.set_config(OFFSET_SETTING, str(self._offset[0]), True)))
+                return await connection.run_sync(operation)
+
+    async def dispatch(self, rows: Rows, slot: int) -> Inserted:
+        """Insert jobs; see Store.dispatch. Every id must lie in `id_range`."""
+        statement = self._statements.dispatch[rows.handles is not None, rows.policies is not None]
+        more = [column for column in (rows.handles, rows.policies) if column is not None]
+        values = (rows.ids, rows.lanes, rows.bands, rows.envelopes, rows.base, slot, *more)
+        ((created, unplaced),) = await self._dispatcher.fetch(statement, *values)
+        if rows.handles is None or unplaced or 0 in rows.handles:
+            self._hints.announce(rows.lanes)
+        return Inserted(None if created is None else sorted(created), sorted(unplaced or ()))
+
+    async def claim(self, groups: Sequence[ClaimGroup], slot: int) -> list[Claimed]:
+        """Lease ready jobs; see Store.claim."""
+        probes = [probe for group in groups for probe in group.probes]
+        columns = [list(column) for column in zip(*probes, strict=True)]
+        places = [place for group in groups for place in group.places]
+        if not probes or not places:
+            return []
+        if len(groups) == 1:
+            found = await self._claimer.fetch(self._statements.claim[False], *columns, places, groups[0].max_bytes, slot)
+        else:
+            of_probe = [number for number, group in enumerate(groups, 1) for _ in group.probes]
+            of_place = [number for number, group in enumerate(groups, 1) for _ in group.places]
+            budgets = [group.max_bytes for group in groups]
+            values = (*columns, of_probe, places, of_place, budgets, slot)
+            found = await self._claimer.fetch(self._statements.claim[True], *values)
+        return _in_order(list(map(Claimed._make, found)), probes)
+
+    async def complete(self, items: Completions, slot: int) -> Sequence[int] | None:
+        """End plain completions; see Store.complete."""
+        ((applied,),) = await self._completer.fetch(self._statements.complete, items.ids, items.attempts, items.handles, slot)
+        return None if applied is None else sorted(applied)
+
+    async def maintain(self) -> None:
+        """Make day partitions -8..+3, drop empty ones that ended 9 days ago, and read which ids have one."""
+        self.id_range = await self.run(self._maintain)
+
+    def announce(self, lanes: Collection[int]) -> None:
+        """Tell other replicas within 50 ms that jobs of these lanes have become claimable; see Store.announce."""
+        self._hints.announce(lanes)
+
+    async def listen(self, arrived: Callable[[Collection[int]], None]) -> None:
+        """Exchange hints with the other replicas until cancelled; see Store.listen."""
+        await self._hints.run(arrived)
+
+    def _maintain(self, connection: Connection) -> tuple[bytes, bytes]:
+        job, done = self.tables.job, self.tables.done
+        if not postgres_partitions.is_partitioned(connection, job):
+            return postgres_partitions.EVERY_ID
+        # One replica at a time; the others find the work done.
+        connection.execute(select(func.pg_advisory_xact_lock(func.hashtext(quoted(job)))))
+        today = connection.execute(select(self.now())).scalar_one() // _DAY_US
+        dropped = postgres_partitions.drop_empty(connection, job, today)
+        # A job of long ago that has not ended yet still needs a place for its outcome.
+        kept = {partition.low for partition in postgres_partitions.partitions(connection, job)}
+        dropped += postgres_partitions.drop_empty(connection, done, today, keep=kept)
+        for table in (job, done):
+            postgres_partitions.make(connection, table, today)
+        for name in dropped:
+            _log.info("partition dropped", extra={"partition": name})
+        ranges = [postgres_partitions.id_range(connection, table, today) for table in (job, done)]
+        return max(low for low, _ in ranges), min(high for _, high in ranges)
+
+    def _link(self, name: str, planner: dict[str, str]) -> HotLink:
+        return HotLink(name, self._options.url, planner=planner, offset=self._offset)
+
+    def _make_engine(self, options: Options) -> AsyncEngine:
+        settings = {
+            "application_name": "protojobs",
+            "jit": "off",
+            "lock_timeout": f"{LOCK_SECONDS}s",
+            "statement_timeout": f"{_STATEMENT_SECONDS}s",
+            "idle_in_transaction_session_timeout": f"{_STATEMENT_SECONDS}s",
+        }
+        engine = create_async_engine(
+            options.url,
+            pool_size=options.pool_size,
+            max_overflow=0,
+            pool_timeout=_POOL_SECONDS,
+            pool_pre_ping=True,
+            pool_recycle=_RECYCLE_SECONDS,
+            connect_args={"server_settings": settings, "timeout": CONNECT_SECONDS, "command_timeout": _STATEMENT_SECONDS + 5},
+        )
+
+        @event.listens_for(engine.sync_engine, "connect")
+        def _(dbapi: Any, _record: Any) -> None:  # pyright: ignore[reportUnusedFunction]
+            dbapi.run_async(use_raw_ids)
+
+        return engine
+
+
+def _in_order(claimed: list[Claimed], probes: Sequence[Probe]) -> list[Claimed]:
+    """Sort by probe; the statement gives (band, position), which is the order within each."""
+    if len(probes) == 1 or len(claimed) < 2:
+        return claimed
+    found: dict[tuple[int, int], list[Claimed]] = {}
+    for row in claimed:
+        found.setdefault((row.lane, row.band), []).append(row)
+    if len(found) == 1:
+        return claimed
+    return [row for lane, band, _ in probes for row in found.pop((lane, band), ())]
+
+
+def _check(connection: Connection) -> None:
+    """Refuse a server that is too old, a standby, or not durable."""
+    names = ("server_version_num", "fsync", "synchronous_commit")
+    setting = {name: str(connection.scalar(select(func.current_setting(name)))) for name in names}
+    if int(setting["server_version_num"]) < _OLDEST:
+        raise StoreUnavailable(f"PostgreSQL {setting['server_version_num']} is too old: 14 or newer is needed")
+    if setting["fsync"] == "off":
+        raise StoreUnavailable("PostgreSQL runs with fsync=off: a crash of its host would lose or corrupt jobs")
+    if connection.scalar(select(func.pg_is_in_recovery())):
+        raise StoreUnavailable("this PostgreSQL is a standby")
+    if setting["synchronous_commit"] == "off":
+        _log.warning("synchronous_commit is off: a crash of the store loses jobs that were answered")

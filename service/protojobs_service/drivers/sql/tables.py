@@ -1,0 +1,305 @@
+"""The tables of the SQL drivers, as SQLAlchemy Core: the one place that names columns. docs/adr/0001 says why they look so.
+
+Times are microseconds since the epoch by the store's clock (`bigint`), so that arithmetic is the same in every dialect; ids are
+16 raw bytes. State is where an id stands: `running`, else `due`, else `ready`, else its final row in `done`.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.types import TypeDecorator, UserDefinedType
+
+
+class _PgUuid(UserDefinedType[bytes]):
+    """`uuid` that travels as 16 bytes: the connection's codec hands them over as they are."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: Any) -> str:
+        return "UUID"
+
+
+class Id(TypeDecorator[bytes]):
+    """A job id: `uuid` on PostgreSQL, BLOB elsewhere; bytes in Python."""
+
+    impl = LargeBinary(16)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Any) -> Any:
+        return dialect.type_descriptor(_PgUuid() if dialect.name == "postgresql" else LargeBinary(16))
+
+
+SERIAL = Integer()
+"""Keys that the store makes; INTEGER so that SQLite treats them as the rowid."""
+
+# Bits of `flags` on ready, running and due: which other tables hold something for the job, so that others are not asked.
+HAS_DEADLINE = 1
+CANCEL_ASKED = 2
+STARTED = 4
+HAS_LABELS = 8
+HAS_CHECKPOINT = 16
+RETURNS_SHIFT = 8
+RETURNS_MASK = 15 << RETURNS_SHIFT
+
+HOT_STORAGE = {
+    "autovacuum_vacuum_scale_factor": "0",
+    "autovacuum_vacuum_threshold": "10000",
+    "autovacuum_vacuum_cost_delay": "0",
+    "autovacuum_analyze_scale_factor": "0",
+    "autovacuum_analyze_threshold": "20000",
+    "autovacuum_vacuum_insert_scale_factor": "0.5",
+}
+"""PostgreSQL storage parameters of ready, running, due, counter (hotpath.md 7): rows live for milliseconds."""
+
+BY_DAY = {"postgresql_partition_by": "RANGE (id)"}
+"""One partition a day by the UUIDv7 bounds, made by `Store.maintain`. No default one: each new partition would scan it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tables:
+    """Every table under one schema or prefix."""
+
+    metadata: MetaData
+    job: Table
+    ready: Table
+    running: Table
+    due: Table
+    done: Table
+    attempt_detail: Table
+    deadline: Table
+    cancel_request: Table
+    label: Table
+    parent: Table
+    lane: Table
+    queue: Table
+    session: Table
+    handle: Table
+    counter: Table
+    stat_minute: Table
+    replica: Table
+    fleet: Table
+
+
+def _hot_columns() -> list[Column[Any]]:
+    return [
+        Column("lane", Integer, nullable=False),
+        Column("band", SmallInteger, nullable=False),
+        Column("attempt", Integer, nullable=False),
+        Column("failures", SmallInteger, nullable=False, server_default="0"),
+        Column("crashes", SmallInteger, nullable=False, server_default="0"),
+        Column("flags", SmallInteger, nullable=False, server_default="0"),
+    ]
+
+
+def build(*, schema: str | None = None, prefix: str = "") -> Tables:
+    """Return the tables in `schema` (PostgreSQL) with `prefix` before every name (`pj_job`)."""
+    m = MetaData(schema=schema)
+
+    def table(name: str, *parts: Any, **options: Any) -> Table:
+        return Table(prefix + name, m, *parts, **options)
+
+    def index(name: str, *columns: Any, **options: Any) -> Index:
+        return Index(f"{prefix}{name}", *columns, **options)
+
+    job = table(
+        "job",
+        Column("id", Id, primary_key=True),
+        Column("lane", Integer, nullable=False),
+        Column("band", SmallInteger, nullable=False),  # 10 - priority
+        Column("position", BigInteger, nullable=False),  # where it waits in ready; every move updates it
+        Column("created_at", BigInteger, nullable=False),
+        Column("retaken_at", BigInteger),  # last Retry: max_retry_duration counts from here
+        Column("policy", Text),  # null: every default
+        Column("spec_hash", LargeBinary(16)),  # null until the envelope is changed or emptied
+        Column("envelope", LargeBinary, nullable=False),
+        **BY_DAY,
+    )
+    ready = table(
+        "ready",
+        Column("position", BigInteger, nullable=False),
+        Column("id", Id, nullable=False),
+        *_hot_columns(),
+        postgresql_with=HOT_STORAGE,
+    )
+    ready.append_column(Column("size", Integer, nullable=False))
+    index("ready_order", ready.c.lane, ready.c.band, ready.c.position)  # no index on id: job has (lane, band, position)
+    running = table(
+        "running",
+        Column("id", Id, primary_key=True),
+        Column("handle", Integer, nullable=False),
+        Column("started_at", BigInteger, nullable=False),
+        Column("position", BigInteger, nullable=False),
+        *_hot_columns(),
+        postgresql_with=HOT_STORAGE,
+    )
+    index("running_handle", running.c.handle)
+    due = table(
+        "due",
+        Column("id", Id, primary_key=True),
+        Column("due_at", BigInteger, nullable=False),
+        Column("state", SmallInteger, nullable=False),  # State.SCHEDULED or State.RETRYING
+        *_hot_columns(),
+        Column("size", Integer, nullable=False),
+        postgresql_with=HOT_STORAGE,
+    )
+    index("due_order", due.c.due_at, due.c.id)
+    done = table(
+        "done",
+        Column("id", Id, nullable=False),
+        Column("attempt", Integer, nullable=False),
+        Column("lane", Integer, nullable=False),
+        Column("started_at", BigInteger),
+        Column("finished_at", BigInteger, nullable=False),
+        Column("handle", Integer, nullable=False, server_default="0"),  # 0: no worker had it
+        Column("outcome", SmallInteger, nullable=False),  # lifecycle.Code
+        PrimaryKeyConstraint("id", "attempt"),
+        **BY_DAY,
+    )
+    not_completed = done.c.outcome != 1
+    index("done_not_completed", done.c.lane, done.c.id, postgresql_where=not_completed, sqlite_where=not_completed)
+    attempt_detail = table(
+        "attempt_detail",
+        Column("id", Id, nullable=False),
+        Column("attempt", Integer, nullable=False),
+        Column("reason", Text),
+        Column("error_type", Text),
+        Column("error_message", Text),
+        Column("error_stack", Text),
+        Column("result", LargeBinary),
+        Column("checkpoint", LargeBinary),
+        Column("progress_ratio", Float),
+        Column("progress_message", Text),
+        Column("progress_at", BigInteger),
+        PrimaryKeyConstraint("id", "attempt"),
+    )
+    deadline = table("deadline", Column("id", Id, primary_key=True), Column("expire_at", BigInteger, nullable=False))
+    index("deadline_order", deadline.c.expire_at, deadline.c.id)
+    cancel_request = table(
+        "cancel_request",
+        Column("id", Id, primary_key=True),
+        Column("attempt", Integer, nullable=False),
+        Column("deadline_at", BigInteger, nullable=False),
+    )
+    label = table(
+        "label",
+        Column("key", Text, nullable=False),
+        Column("value", Text, nullable=False),
+        Column("id", Id, nullable=False),
+        PrimaryKeyConstraint("key", "value", "id"),
+    )
+    index("label_job", label.c.id)
+    parent = table("parent", Column("id", Id, primary_key=True), Column("parent", Id, nullable=False))
+    index("parent_children", parent.c.parent)
+    lane = table(
+        "lane",
+        Column("id", SERIAL, primary_key=True, autoincrement=True),
+        Column("queue", Text, nullable=False),
+        Column("kind", Text, nullable=False),
+        UniqueConstraint("queue", "kind"),
+    )
+    queue = table(
+        "queue",
+        Column("name", Text, primary_key=True),
+        Column("paused", SmallInteger, nullable=False, server_default="0"),
+        Column("settings", Text, nullable=False, server_default="{}"),  # JSON; absent keys mean the default
+        Column("created_at", BigInteger, nullable=False),
+        Column("updated_at", BigInteger),
+    )
+    session = table(
+        "session",
+        Column("id", SERIAL, primary_key=True, autoincrement=True),
+        Column("secret_hash", LargeBinary(32), nullable=False, unique=True),
+        Column("worker", Text, nullable=False),
+        Column("sdk", Text, nullable=False),
+        Column("sdk_version", Text, nullable=False),
+        Column("queues", Text, nullable=False),  # JSON arrays
+        Column("kinds", Text, nullable=False),
+        Column("slots", Integer, nullable=False),
+        Column("ttl", BigInteger, nullable=False),
+        Column("stream_no", BigInteger, nullable=False),
+        Column("created_at", BigInteger, nullable=False),
+        Column("heartbeat_at", BigInteger, nullable=False),
+        Column("expires_at", BigInteger, nullable=False),
+        Column("drain_at", BigInteger),  # DrainWorker: finish by then
+        Column("closed_at", BigInteger),
+    )
+    index("session_expiry", session.c.expires_at, postgresql_where=session.c.closed_at.is_(None))
+    handle = table(
+        "handle",
+        Column("id", SERIAL, primary_key=True, autoincrement=True),
+        Column("session", Integer, nullable=False),
+        Column("unary", SmallInteger, nullable=False, server_default="0"),
+        Column("closed_at", BigInteger),  # updated only to close: claims lock the row without blocking heartbeats
+    )
+    index("handle_session", handle.c.session)
+    counter = table(
+        "counter",
+        Column("lane", Integer, nullable=False),
+        Column("state", SmallInteger, nullable=False),  # lifecycle.State
+        Column("slot", SmallInteger, nullable=False),  # one per writer, so that writers never wait for each other
+        Column("n", BigInteger, nullable=False),
+        PrimaryKeyConstraint("lane", "state", "slot"),
+        postgresql_with=HOT_STORAGE | {"fillfactor": "50"},
+    )
+    stat_minute = table(
+        "stat_minute",
+        Column("minute", BigInteger, nullable=False),  # microseconds // 60e6
+        Column("lane", Integer, nullable=False),
+        Column("slot", SmallInteger, nullable=False),
+        Column("failed", SmallInteger, nullable=False),  # 0 completed, 1 failed attempt
+        Column("bucket", SmallInteger, nullable=False),  # run time < 2^bucket microseconds
+        Column("n", BigInteger, nullable=False),
+        Column("run_us", BigInteger, nullable=False),
+        PrimaryKeyConstraint("minute", "lane", "slot", "failed", "bucket"),
+    )
+    replica = table(
+        "replica",
+        Column(
+            "slot", SmallInteger, primary_key=True, autoincrement=False
+        ),  # 0..; a replica writes counters under slot*4 + pipeline
+        Column("replica", Text, nullable=False),
+        Column("beat_at", BigInteger, nullable=False),
+        Column("settings_version", BigInteger, nullable=False, server_default="0"),
+    )
+    fleet = table(
+        "fleet",
+        Column("id", SmallInteger, primary_key=True, autoincrement=False),  # one row, 1
+        Column("settings_version", BigInteger, nullable=False),
+        Column("beat_at", BigInteger, nullable=False),  # last beat of any replica
+        Column("incarnation", Text, nullable=False),
+    )
+    return Tables(
+        metadata=m,
+        job=job,
+        ready=ready,
+        running=running,
+        due=due,
+        done=done,
+        attempt_detail=attempt_detail,
+        deadline=deadline,
+        cancel_request=cancel_request,
+        label=label,
+        parent=parent,
+        lane=lane,
+        queue=queue,
+        session=session,
+        handle=handle,
+        counter=counter,
+        stat_minute=stat_minute,
+        replica=replica,
+        fleet=fleet,
+    )

@@ -1,0 +1,202 @@
+"""A driver as the metrics see it: the same store, every call of the jobs port counted and timed, once for all drivers.
+
+What is counted is counted per call, which is a whole batch, and never per job on the way in.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+
+from opentelemetry.metrics import Meter
+
+from protojobs_service.domain.errors import JobsError
+from protojobs_service.domain.job import AttemptRecord, JobId, JobRecord, Lease, NewJob
+from protojobs_service.domain.lifecycle import State
+from protojobs_service.port import (
+    CancelResult,
+    Capability,
+    Claim,
+    Dispatched,
+    DispatchVerdict,
+    Driver,
+    Jobs,
+    ListQuery,
+    News,
+    Queues,
+    Retake,
+    RetakeResult,
+    Room,
+    Sessions,
+    Settled,
+    Settlement,
+    SettleVerdict,
+)
+
+_DISPATCHED = {verdict: {"outcome": verdict.name.lower()} for verdict in DispatchVerdict}
+_SETTLED = {
+    State.COMPLETED: {"outcome": "completed"},
+    State.FAILED: {"outcome": "failed"},
+    State.CANCELLED: {"outcome": "cancelled"},
+    State.EXPIRED: {"outcome": "expired"},
+    State.RETRYING: {"outcome": "retried"},
+    State.SCHEDULED: {"outcome": "snoozed"},
+    State.PENDING: {"outcome": "released"},
+    State.RUNNING: {"outcome": "running"},
+}
+_REFUSED = {verdict: {"outcome": verdict.name.lower()} for verdict in SettleVerdict}
+
+
+class TracedDriver:
+    """Passes every call on to a driver."""
+
+    def __init__(self, driver: Driver, meter: Meter) -> None:
+        self._driver = driver
+        self._jobs = TracedJobs(driver.jobs, meter)
+
+    @property
+    def name(self) -> str:
+        """Return the driver's name."""
+        return self._driver.name
+
+    @property
+    def jobs(self) -> Jobs:
+        """Return its jobs, counted and timed."""
+        return self._jobs
+
+    @property
+    def sessions(self) -> Sessions:
+        """Return its sessions as they are."""
+        return self._driver.sessions
+
+    @property
+    def queues(self) -> Queues:
+        """Return its queues as they are."""
+        return self._driver.queues
+
+    def capabilities(self) -> Sequence[Capability]:
+        """Return its capabilities."""
+        return self._driver.capabilities()
+
+    async def open(self, room: Room) -> None:
+        """Open it."""
+        await self._driver.open(room)
+
+    async def close(self) -> None:
+        """Close it."""
+        await self._driver.close()
+
+    async def ping(self) -> datetime:
+        """Return its clock."""
+        return await self._driver.ping()
+
+    async def maintain(self) -> None:
+        """Maintain it."""
+        await self._driver.maintain()
+
+
+class TracedJobs:
+    """Counts dispatched, leased and settled jobs by outcome, and times every operation."""
+
+    def __init__(self, jobs: Jobs, meter: Meter) -> None:
+        self._inner = jobs
+        self._dispatched = meter.create_counter("protojobs.jobs.dispatched", description="Jobs to store, by outcome.")
+        self._leased = meter.create_counter("protojobs.jobs.leased", description="Jobs leased to workers.")
+        self._settled = meter.create_counter("protojobs.jobs.settled", description="Outcomes of attempts, by what became of them.")
+        self._duration = meter.create_histogram(
+            "protojobs.store.operation.duration", unit="s", description="Time of operations on jobs, waiting for others included."
+        )
+        self._failures = meter.create_counter("protojobs.store.operation.failures", description="Operations that raised.")
+
+    async def dispatch(self, jobs: Sequence[NewJob], *, atomic: bool = False) -> Sequence[Dispatched]:
+        """Store jobs."""
+        with self._timed("dispatch"):
+            answers = await self._inner.dispatch(jobs, atomic=atomic)
+        leased = 0
+        for (verdict, state), count in Counter(answers).items():
+            self._dispatched.add(count, _DISPATCHED[verdict])
+            if state is State.RUNNING and verdict is DispatchVerdict.CREATED:
+                leased += count
+        if leased:
+            self._leased.add(leased)
+        return answers
+
+    async def claim(self, claims: Sequence[Claim]) -> Sequence[Lease]:
+        """Lease jobs."""
+        with self._timed("claim"):
+            leases = await self._inner.claim(claims)
+        if leases:
+            self._leased.add(len(leases))
+        return leases
+
+    async def settle(self, items: Sequence[Settlement]) -> Sequence[Settled]:
+        """End attempts."""
+        with self._timed("settle"):
+            answers = await self._inner.settle(items)
+        for (verdict, state), count in Counter([(answer.verdict, answer.state) for answer in answers]).items():
+            ended = verdict is SettleVerdict.OK and state is not None
+            self._settled.add(count, _SETTLED[state] if ended and state is not None else _REFUSED[verdict])
+        return answers
+
+    async def update(self, items: Sequence[News]) -> Sequence[bool]:
+        """Store news."""
+        with self._timed("update"):
+            return await self._inner.update(items)
+
+    async def cancel(self, ids: Sequence[JobId], deadline: timedelta) -> Sequence[CancelResult]:
+        """Cancel jobs."""
+        with self._timed("cancel"):
+            return await self._inner.cancel(ids, deadline)
+
+    async def retake(self, items: Sequence[Retake]) -> Sequence[RetakeResult]:
+        """Retry jobs."""
+        with self._timed("retake"):
+            return await self._inner.retake(items)
+
+    async def delete(self, ids: Sequence[JobId]) -> Sequence[CancelResult]:
+        """Delete jobs."""
+        with self._timed("delete"):
+            return await self._inner.delete(ids)
+
+    async def get(self, ids: Sequence[JobId]) -> Sequence[JobRecord | None]:
+        """Read jobs."""
+        with self._timed("get"):
+            return await self._inner.get(ids)
+
+    async def list(self, query: ListQuery) -> Sequence[JobRecord]:
+        """List jobs."""
+        with self._timed("list"):
+            return await self._inner.list(query)
+
+    async def attempts(self, job_id: JobId) -> Sequence[AttemptRecord] | None:
+        """Read attempts."""
+        with self._timed("attempts"):
+            return await self._inner.attempts(job_id)
+
+    async def promote(self, limit: int) -> int:
+        """Promote due jobs."""
+        with self._timed("promote"):
+            return await self._inner.promote(limit)
+
+    async def expire(self, limit: int) -> int:
+        """Expire jobs."""
+        with self._timed("expire"):
+            return await self._inner.expire(limit)
+
+    async def prune(self, limit: int) -> int:
+        """Drop what retention no longer keeps."""
+        with self._timed("prune"):
+            return await self._inner.prune(limit)
+
+    @contextmanager
+    def _timed(self, operation: str) -> Generator[None]:
+        attributes = {"operation": operation}
+        started = time.perf_counter()
+        try:
+            yield
+        except JobsError:
+            self._failures.add(1, attributes)
+            raise
+        finally:
+            self._duration.record(time.perf_counter() - started, attributes)
