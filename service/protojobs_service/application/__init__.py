@@ -1,0 +1,90 @@
+"""Use cases: one verb, one file; no wire, no storage. Transport imports this package, and the port's values through it."""
+
+from protojobs_service.application.cancel import Cancel
+from protojobs_service.application.clock import Clock, SystemClock
+from protojobs_service.application.dispatch import Answer, Dispatch
+from protojobs_service.application.inspect import Inspect
+from protojobs_service.application.known_queues import KnownQueues
+from protojobs_service.application.lease import Leasing
+from protojobs_service.application.lease_calls import Acquired, Caller, Extended, LeaseCalls
+from protojobs_service.application.lease_session import (
+    DrainCause,
+    HeldLease,
+    Hello,
+    LeaseSession,
+    LeaseSink,
+    Stop,
+    StopCause,
+    Window,
+)
+from protojobs_service.application.queues import Queues, QueueStats
+from protojobs_service.application.retry import Retried, Retry
+from protojobs_service.application.service import Application
+from protojobs_service.application.settle import Settle
+from protojobs_service.application.store_time import StoreTime
+from protojobs_service.application.timings import Timings
+from protojobs_service.application.wait import Wait
+from protojobs_service.application.workers import Workers
+from protojobs_service.port import (
+    Capability,
+    Cleared,
+    ClearQuery,
+    Dispatched,
+    DispatchVerdict,
+    ListQuery,
+    News,
+    QueueNumbers,
+    Retake,
+    RunningJob,
+    SessionRecord,
+    Settled,
+    Settlement,
+    SettleVerdict,
+)
+
+__all__ = [
+    "Acquired",
+    "Answer",
+    "Application",
+    "Caller",
+    "Cancel",
+    "Capability",
+    "ClearQuery",
+    "Cleared",
+    "Clock",
+    "Dispatch",
+    "DispatchVerdict",
+    "Dispatched",
+    "DrainCause",
+    "Extended",
+    "HeldLease",
+    "Hello",
+    "Inspect",
+    "KnownQueues",
+    "LeaseCalls",
+    "LeaseSession",
+    "LeaseSink",
+    "Leasing",
+    "ListQuery",
+    "News",
+    "QueueNumbers",
+    "QueueStats",
+    "Queues",
+    "Retake",
+    "Retried",
+    "Retry",
+    "RunningJob",
+    "SessionRecord",
+    "Settle",
+    "SettleVerdict",
+    "Settled",
+    "Settlement",
+    "Stop",
+    "StopCause",
+    "StoreTime",
+    "SystemClock",
+    "Timings",
+    "Wait",
+    "Window",
+    "Workers",
+]

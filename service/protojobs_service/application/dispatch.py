@@ -1,0 +1,82 @@
+"""Dispatch: resolve what the queue decides, refuse ids that are too far off in time, store."""
+
+from collections.abc import Sequence
+
+from protojobs_service.application.known_queues import KnownQueues
+from protojobs_service.application.lease import Leasing
+from protojobs_service.application.store_time import StoreTime
+from protojobs_service.domain.errors import BatchAborted, JobIdReused, JobIdTime, JobsError, StoreUnavailable
+from protojobs_service.domain.job import Draft, NewJob
+from protojobs_service.port import Dispatched, DispatchVerdict, Driver
+
+Answer = Dispatched | JobsError
+"""Dispatched with CREATED or EXISTING; or why the item is refused: JobIdTime, JobIdReused, BatchAborted, StoreUnavailable."""
+
+_REFUSALS: dict[DispatchVerdict, type[JobIdReused | BatchAborted | StoreUnavailable]] = {
+    DispatchVerdict.REUSED: JobIdReused,
+    DispatchVerdict.ABORTED: BatchAborted,
+    DispatchVerdict.UNAVAILABLE: StoreUnavailable,
+}
+
+
+class Dispatch:
+    """Stores jobs that the wire has checked."""
+
+    def __init__(self, driver: Driver, queues: KnownQueues, store_time: StoreTime, leasing: Leasing) -> None:
+        self._driver = driver
+        self._queues = queues
+        self._store_time = store_time
+        self._leasing = leasing
+
+    async def many(self, drafts: Sequence[Draft], *, atomic: bool = False) -> Sequence[Answer]:
+        """Store jobs after the store's commit; answers by place. atomic: all or none.
+
+        An id outside the time window is refused, unless its job exists. Raises StoreUnavailable: the outcome is unknown then,
+        and a call with the same drafts is safe.
+        """
+        low, high = self._store_time.id_window()
+        jobs: list[NewJob] = []
+        strange: list[int] = []
+        policies = self._queues.policies
+        for job, changes in drafts:
+            if not low <= job.id <= high:
+                strange.append(len(jobs))
+            if changes is None and not policies:
+                jobs.append(job)
+            else:
+                policy = self._queues.policy(job.queue, changes)
+                jobs.append(job if policy is None else job._replace(policy=policy))
+        if strange:
+            return await self._with_strange(jobs, strange, atomic=atomic)
+        return await self._store(jobs, atomic=atomic)
+
+    async def _store(self, jobs: Sequence[NewJob], *, atomic: bool) -> Sequence[Answer]:
+        try:
+            return _answers(await self._driver.jobs.dispatch(jobs, atomic=atomic))
+        except StoreUnavailable:
+            # It may have committed, with leases in places that the driver has given back: no caller of `claim` hears of those.
+            # A dispatch whose caller has left before it failed is found by the comparison of every 10 s.
+            self._leasing.doubt.set()
+            raise
+
+    async def _with_strange(self, jobs: list[NewJob], strange: list[int], *, atomic: bool) -> Sequence[Answer]:
+        known = await self._driver.jobs.get([jobs[place].id for place in strange])
+        now = self._store_time.now()
+        refused: dict[int, JobsError] = {
+            place: JobIdTime.at("id", now) for place, record in zip(strange, known, strict=True) if record is None
+        }
+        if atomic and refused:
+            return [refused.get(place) or BatchAborted() for place in range(len(jobs))]
+        rest = [place for place in range(len(jobs)) if place not in refused]
+        stored = await self._store([jobs[place] for place in rest], atomic=atomic) if rest else ()
+        answers: dict[int, Answer] = {**refused, **dict(zip(rest, stored, strict=True))}
+        return [answers[place] for place in range(len(jobs))]
+
+
+def _answers(dispatched: Sequence[Dispatched]) -> Sequence[Answer]:
+    for answer in dispatched:
+        if answer.verdict in _REFUSALS:
+            break
+    else:
+        return dispatched
+    return [_REFUSALS[answer.verdict]() if answer.verdict in _REFUSALS else answer for answer in dispatched]

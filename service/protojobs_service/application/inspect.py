@@ -1,0 +1,44 @@
+"""Inspect: read jobs and their attempts, and delete what nobody needs any more."""
+
+from collections.abc import Sequence
+
+from protojobs_service.application.wait import Wait
+from protojobs_service.domain.errors import JobNotFound, JobRunning
+from protojobs_service.domain.job import AttemptRecord, JobId, JobRecord
+from protojobs_service.domain.lifecycle import State
+from protojobs_service.port import Driver, ListQuery
+
+
+class Inspect:
+    """Reads and deletes jobs."""
+
+    def __init__(self, driver: Driver, wait: Wait) -> None:
+        self._driver = driver
+        self._wait = wait
+
+    async def get(self, job_id: JobId) -> JobRecord:
+        """Return one job from one snapshot. Raises JobNotFound, StoreUnavailable."""
+        [record] = await self._driver.jobs.get([job_id])
+        if record is None:
+            raise JobNotFound
+        return record
+
+    async def list(self, query: ListQuery) -> Sequence[JobRecord]:
+        """Return jobs by id order, at most `query.limit`. Raises StoreUnavailable."""
+        return await self._driver.jobs.list(query)
+
+    async def attempts(self, job_id: JobId) -> Sequence[AttemptRecord]:
+        """Return all attempts of a job, oldest first. Raises JobNotFound, StoreUnavailable."""
+        attempts = await self._driver.jobs.attempts(job_id)
+        if attempts is None:
+            raise JobNotFound
+        return attempts
+
+    async def delete(self, job_id: JobId) -> None:
+        """Remove a job with its history; its id stays taken. Raises JobNotFound, JobRunning, StoreUnavailable."""
+        [result] = await self._driver.jobs.delete([job_id])
+        if not result.found:
+            raise JobNotFound
+        if result.state is State.RUNNING:
+            raise JobRunning
+        self._wait.ended([job_id])

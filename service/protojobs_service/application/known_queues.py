@@ -1,0 +1,71 @@
+"""What this replica knows of queues: their settings as of the last poll."""
+
+from collections.abc import Callable, Collection, Mapping
+
+from protojobs_service.domain.queue import QueueSettings
+from protojobs_service.domain.retry import DEFAULT_POLICY, Policy, PolicyChanges
+from protojobs_service.port import Driver
+
+_NOTHING = PolicyChanges()
+
+
+class KnownQueues:
+    """Caches every queue's settings; at most one poll old, and never older than this replica's own changes."""
+
+    def __init__(self, driver: Driver) -> None:
+        self._driver = driver
+        self._queues: Mapping[str, QueueSettings] = {}
+        self._policies: Mapping[str, Policy] = {}
+        self._paused: frozenset[str] = frozenset()
+        self._version = -1
+        self._listeners: list[Callable[[Collection[str], Collection[str]], None]] = []
+
+    @property
+    def version(self) -> int:
+        """Return the version of the settings that are known."""
+        return self._version
+
+    @property
+    def paused(self) -> frozenset[str]:
+        """Return the queues from which nothing is leased."""
+        return self._paused
+
+    @property
+    def all(self) -> Mapping[str, QueueSettings]:
+        """Return every queue that was ever used or set up, by name."""
+        return self._queues
+
+    @property
+    def policies(self) -> Mapping[str, Policy]:
+        """Return the policies of those queues that set any part of one."""
+        return self._policies
+
+    def settings(self, queue: str) -> QueueSettings:
+        """Return the settings of a queue; the defaults where nobody has used it."""
+        found = self._queues.get(queue)
+        return QueueSettings(name=queue) if found is None else found
+
+    def policy(self, queue: str, changes: PolicyChanges | None) -> Policy | None:
+        """Return what a job of `queue` that sets `changes` is bound by; None where everything is default."""
+        base = self._policies.get(queue)
+        if changes is None:
+            return base
+        policy = changes.over(base or DEFAULT_POLICY)
+        return None if policy == DEFAULT_POLICY else policy
+
+    def on_pause(self, listener: Callable[[Collection[str], Collection[str]], None]) -> None:
+        """Call `listener` with the newly paused and the newly resumed queues of every later poll."""
+        self._listeners.append(listener)
+
+    async def refresh(self) -> None:
+        """Read the settings if they have changed. Raises StoreUnavailable."""
+        book = await self._driver.queues.settings(self._version)
+        if book is None or book.version < self._version:
+            return
+        self._version = book.version
+        self._queues = dict(book.queues)
+        self._policies = {name: queue.policy for name, queue in book.queues.items() if queue.retry != _NOTHING}
+        before, self._paused = self._paused, frozenset(name for name, queue in book.queues.items() if queue.paused)
+        if before != self._paused:
+            for listener in self._listeners:
+                listener(self._paused - before, before - self._paused)

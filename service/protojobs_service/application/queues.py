@@ -1,0 +1,96 @@
+"""Queues: settings, pausing, clearing and numbers."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from protojobs_service.application.clock import Clock
+from protojobs_service.application.known_queues import KnownQueues
+from protojobs_service.application.lease import Leasing
+from protojobs_service.application.timings import Timings
+from protojobs_service.domain.errors import QueueNotFound
+from protojobs_service.domain.queue import QueueSettings
+from protojobs_service.port import Cleared, ClearQuery, Driver, QueueNumbers
+
+_ACKNOWLEDGEMENT_POLL = 0.025
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueStats:
+    """Numbers of one queue, with what only this replica knows.
+
+    open_window: jobs that the sessions connected here could take now. unserved: pending jobs per kind that no live session names.
+    """
+
+    numbers: QueueNumbers
+    paused: bool
+    open_window: int
+    unserved: Mapping[str, tuple[int, datetime | None]]
+
+
+class Queues:
+    """Acts on queues."""
+
+    def __init__(self, driver: Driver, known: KnownQueues, leasing: Leasing, clock: Clock, timings: Timings) -> None:
+        self._driver = driver
+        self._known = known
+        self._leasing = leasing
+        self._clock = clock
+        self._timings = timings
+
+    async def list(self) -> Sequence[QueueSettings]:
+        """Return every queue by name. Raises StoreUnavailable."""
+        await self._known.refresh()
+        return [settings for _, settings in sorted(self._known.all.items())]
+
+    async def get(self, queue: str) -> QueueSettings:
+        """Return one queue. Raises QueueNotFound, StoreUnavailable."""
+        await self._known.refresh()
+        if queue not in self._known.all:
+            raise QueueNotFound
+        return self._known.settings(queue)
+
+    async def update(self, queue: str, change: Callable[[QueueSettings], QueueSettings]) -> QueueSettings:
+        """Replace a queue's settings by `change(old)`, making the queue if it is new. Raises StoreUnavailable."""
+        changed = await self._driver.queues.change(queue, change)
+        await self._known.refresh()
+        return changed
+
+    async def pause(self, queue: str) -> None:
+        """Stop leasing from a queue, made if new; returns when every replica knows, or after a second. Raises StoreUnavailable."""
+        await self.update(queue, lambda settings: replace(settings, paused=True))
+        version = self._known.version
+        until = self._clock.monotonic() + self._timings.pause_acknowledgement
+        while not await self._driver.queues.acknowledged(version) and self._clock.monotonic() < until:
+            await self._clock.sleep(_ACKNOWLEDGEMENT_POLL)
+
+    async def resume(self, queue: str) -> None:
+        """Lease from a queue again. Raises StoreUnavailable."""
+        await self.update(queue, lambda settings: replace(settings, paused=False))
+
+    async def clear(self, query: ClearQuery) -> Cleared:
+        """Delete jobs of a queue in one bounded step. Raises QueueNotFound, StoreUnavailable."""
+        await self.get(query.queue)
+        return await self._driver.queues.clear(query)
+
+    async def delete(self, queue: str, *, force: bool = False) -> None:
+        """Remove a queue. Raises QueueNotFound, QueueNotEmpty, JobRunning, StoreUnavailable."""
+        await self._driver.queues.delete(queue, force=force)
+        await self._known.refresh()
+
+    async def stats(self, queue: str | None = None) -> tuple[Sequence[QueueStats], datetime]:
+        """Return numbers by queue name from one snapshot, and its time. Raises QueueNotFound, StoreUnavailable."""
+        if queue is not None:
+            await self.get(queue)
+        numbers, at = await self._driver.queues.stats(queue)
+        return [self._with_local(each) for each in numbers], at
+
+    def _with_local(self, numbers: QueueNumbers) -> QueueStats:
+        served = numbers.served_kinds
+        unserved = {} if served is None else {kind: n for kind, n in numbers.pending_by_kind.items() if kind not in served and n[0]}
+        return QueueStats(
+            numbers=numbers,
+            paused=numbers.queue in self._known.paused,
+            open_window=self._leasing.open_window(numbers.queue),
+            unserved=unserved,
+        )

@@ -1,0 +1,132 @@
+"""The application as transport sees it: every use case over one driver, and the tasks behind them."""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from random import Random
+from typing import Self
+
+from protojobs_service.application.cancel import Cancel
+from protojobs_service.application.clock import Clock, SystemClock
+from protojobs_service.application.dispatch import Dispatch
+from protojobs_service.application.inspect import Inspect
+from protojobs_service.application.known_queues import KnownQueues
+from protojobs_service.application.lease import Leasing
+from protojobs_service.application.lease_calls import LeaseCalls
+from protojobs_service.application.lease_watch import LeaseWatch
+from protojobs_service.application.queues import Queues
+from protojobs_service.application.retry import Retry
+from protojobs_service.application.settle import Settle
+from protojobs_service.application.store_time import StoreTime
+from protojobs_service.application.timings import Timings
+from protojobs_service.application.upkeep import Upkeep
+from protojobs_service.application.wait import Wait
+from protojobs_service.application.workers import Workers
+from protojobs_service.domain.bounds import Limits
+from protojobs_service.domain.errors import StoreUnavailable
+from protojobs_service.port import Capability, Driver
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Application:
+    """Every use case. `running` opens the driver and keeps the tasks alive; calls before and after it are refused by the driver."""
+
+    dispatch: Dispatch
+    cancel: Cancel
+    retry: Retry
+    inspect: Inspect
+    wait: Wait
+    queues: Queues
+    workers: Workers
+    leasing: Leasing
+    settle: Settle
+    lease_calls: LeaseCalls
+    lease_watch: LeaseWatch
+    known_queues: KnownQueues
+    store_time: StoreTime
+    limits: Limits
+    timings: Timings
+    clock: Clock
+    driver: Driver
+    upkeep: Upkeep
+
+    @classmethod
+    def over(
+        cls,
+        driver: Driver,
+        *,
+        limits: Limits | None = None,
+        timings: Timings | None = None,
+        clock: Clock | None = None,
+        rng: Random | None = None,
+    ) -> Self:
+        """Return the use cases over `driver`, which is opened by `running`."""
+        limits, timings = limits or Limits(), timings or Timings()
+        clock, rng = clock or SystemClock(), rng or Random()
+        store_time = StoreTime(driver, clock)
+        known = KnownQueues(driver)
+        wait = Wait(driver, clock)
+        leasing = Leasing(driver, known, clock, rng, timings, limits.reconnect_grace)
+        watch = LeaseWatch(driver, leasing, clock, timings)
+        settle = Settle(driver, known, store_time, leasing, wait)
+        return cls(
+            dispatch=Dispatch(driver, known, store_time, leasing),
+            cancel=Cancel(driver, wait),
+            retry=Retry(driver),
+            inspect=Inspect(driver, wait),
+            wait=wait,
+            queues=Queues(driver, known, leasing, clock, timings),
+            workers=Workers(driver),
+            leasing=leasing,
+            settle=settle,
+            known_queues=known,
+            store_time=store_time,
+            limits=limits,
+            timings=timings,
+            clock=clock,
+            driver=driver,
+            upkeep=Upkeep(driver, known, wait, leasing, watch, store_time, clock, timings),
+            lease_calls=LeaseCalls(driver, leasing, settle, clock),
+            lease_watch=watch,
+        )
+
+    @property
+    def driver_name(self) -> str:
+        """Return the driver's name."""
+        return self.driver.name
+
+    def capabilities(self) -> Sequence[Capability]:
+        """Return every capability of the contract, available or with the reason why not."""
+        return self.driver.capabilities()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncGenerator[None]:
+        """Open the driver, run the tasks; at the end stop them, give leases back and close the driver. Raises StoreUnavailable."""
+        await self.driver.open(self.leasing)
+        try:
+            await self.store_time.refresh()
+            await self.known_queues.refresh()
+            failure: BaseException | None = None
+            async with asyncio.TaskGroup() as tasks:
+                stop = self.upkeep.start(tasks)
+                try:
+                    yield
+                except BaseException as error:  # noqa: BLE001 # raised below as it is, not in a group
+                    failure = error
+                finally:
+                    stop()
+            if failure is not None:
+                raise failure
+            await self._let_go()
+        finally:
+            await self.driver.close()
+
+    async def _let_go(self) -> None:
+        try:
+            await self.lease_watch.close()
+        except StoreUnavailable:
+            _log.warning("the store does not answer; leases of this server expire by themselves")

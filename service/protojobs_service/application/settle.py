@@ -1,0 +1,82 @@
+"""Settle: end attempts as workers say, and store what they tell of running ones."""
+
+from collections.abc import Sequence
+from hashlib import blake2b
+
+from protojobs_service.application.known_queues import KnownQueues
+from protojobs_service.application.lease import Leasing
+from protojobs_service.application.lease_session import LeaseSession
+from protojobs_service.application.store_time import StoreTime
+from protojobs_service.application.wait import Wait
+from protojobs_service.domain.errors import JobIdTime, StoreUnavailable
+from protojobs_service.domain.job import Draft, JobId, NewJob
+from protojobs_service.domain.outcome import COMPLETE, Release, ReleaseCause
+from protojobs_service.port import Driver, News, Settled, Settlement, SettleVerdict
+
+_RETRY_LATER = Settled(SettleVerdict.RETRY_LATER, None)
+
+
+class Settle:
+    """Takes outcomes and news."""
+
+    def __init__(self, driver: Driver, known: KnownQueues, store_time: StoreTime, leasing: Leasing, wait: Wait) -> None:
+        self._driver = driver
+        self._known = known
+        self._store_time = store_time
+        self._leasing = leasing
+        self._wait = wait
+
+    async def many(self, session: LeaseSession, items: Sequence[Settlement]) -> Sequence[Settled]:
+        """Store outcomes; answers by place, after the commit. RETRY_LATER for all where the store does not answer."""
+        session.settling += 1
+        try:
+            answers = await self._driver.jobs.settle(items)
+        except StoreUnavailable:
+            return [_RETRY_LATER] * len(items)
+        finally:
+            session.settling -= 1
+        barred: set[str] = set()
+        ended: list[JobId] | None = [] if self._wait.any else None
+        drop, again = session.drop, SettleVerdict.RETRY_LATER
+        for item, answer in zip(items, answers, strict=True):
+            if answer[0] is not again:
+                flight = drop(item[0], item[1])
+                outcome = item[3]
+                if outcome is not COMPLETE and isinstance(outcome, Release) and outcome.cause is ReleaseCause.UNKNOWN_KIND:
+                    barred.update((flight.kind,) if flight is not None and flight.kind else ())
+                if ended is not None:
+                    ended.append(item[0])
+        if ended is not None:
+            self._wait.ended(ended)
+        self._leasing.settled(session, barred)
+        return answers
+
+    async def of_other_replica(self, items: Sequence[Settlement]) -> Sequence[Settled]:
+        """Store outcomes of a session that only another replica, or none, remembers; else as `many`."""
+        try:
+            answers = await self._driver.jobs.settle(items)
+        except StoreUnavailable:
+            return [_RETRY_LATER] * len(items)
+        self._wait.ended(item.id for item, (verdict, *_) in zip(items, answers, strict=True) if verdict is SettleVerdict.OK)
+        return answers
+
+    async def update(self, news: Sequence[News]) -> Sequence[bool]:
+        """Store progress and checkpoints; False where the lease is not the session's. Raises StoreUnavailable."""
+        return await self._driver.jobs.update(news)
+
+    def children(self, parent: JobId, drafts: Sequence[Draft]) -> tuple[NewJob, ...]:
+        """Return jobs to store with the completion of `parent`. Raises JobIdTime for an id that is too far off in time."""
+        low, high = self._store_time.id_window()
+        children: list[NewJob] = []
+        for job, changes in drafts:
+            if not low <= job.id <= high:
+                raise JobIdTime.at("id", self._store_time.now())
+            children.append(job._replace(policy=self._known.policy(job.queue, changes), parent=parent))
+        return tuple(children)
+
+    def child_id(self, parent: JobId, attempt: int, index: int) -> JobId:
+        """Return the id of a child that has none: the store's time, then a hash of (parent, attempt, index)."""
+        digest = bytearray(blake2b(parent + attempt.to_bytes(4, "big") + index.to_bytes(4, "big"), digest_size=10).digest())
+        digest[0] = digest[0] & 0x0F | 0x70
+        digest[2] = digest[2] & 0x3F | 0x80
+        return JobId(self._store_time.id_prefix() + bytes(digest))

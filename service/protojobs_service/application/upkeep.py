@@ -1,0 +1,135 @@
+"""Upkeep: what a replica does by itself, as loops of one task group. Each turn is bounded and safe on every replica."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from protojobs_service.application.clock import Clock
+from protojobs_service.application.known_queues import KnownQueues
+from protojobs_service.application.lease import Leasing
+from protojobs_service.application.lease_watch import LeaseWatch
+from protojobs_service.application.store_time import StoreTime
+from protojobs_service.application.timings import Timings
+from protojobs_service.application.wait import Wait
+from protojobs_service.domain.errors import StoreUnavailable
+from protojobs_service.port import Driver
+
+_log = logging.getLogger(__name__)
+
+_MOST_PER_TURN = 1000
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Timer:
+    """A turn, and the seconds between two of them (a turn may return its own); 0: the turn waits by itself."""
+
+    name: str
+    pause: Callable[[], float]
+    turn: Callable[[], Awaitable[float | None]]
+
+
+class Upkeep:
+    """Runs every timer of a replica."""
+
+    def __init__(
+        self,
+        driver: Driver,
+        known: KnownQueues,
+        wait: Wait,
+        leasing: Leasing,
+        watch: LeaseWatch,
+        store_time: StoreTime,
+        clock: Clock,
+        timings: Timings,
+    ) -> None:
+        self._driver = driver
+        self._known = known
+        self._wait = wait
+        self._leasing = leasing
+        self._watch = watch
+        self._store_time = store_time
+        self._clock = clock
+        self._timings = timings
+
+    def start(self, tasks: asyncio.TaskGroup) -> Callable[[], None]:
+        """Start the timers in `tasks`; the returned function stops them."""
+        running = [tasks.create_task(self._run(timer), name=f"upkeep-{timer.name}") for timer in self.timers()]
+
+        def stop() -> None:
+            for task in running:
+                task.cancel()
+
+        return stop
+
+    def timers(self) -> list[Timer]:
+        """Return every timer."""
+        timings, watch = self._timings, self._watch
+
+        def every(seconds: float) -> Callable[[], float]:
+            return lambda: seconds
+
+        return [
+            Timer("claims", every(0), _silent(self._leasing.claim_turn)),
+            Timer("errands", every(0), _silent(watch.errand_turn)),
+            Timer("sweep", every(timings.sweep), _silent(watch.sweep_turn)),
+            Timer("renew", lambda: watch.renewal, _silent(watch.renew_turn)),
+            Timer("requests", every(timings.poll), _silent(watch.poll_turn)),
+            Timer("compare", every(0), _silent(watch.compare_turn)),
+            Timer("settings", every(timings.poll), _silent(self._known.refresh)),
+            Timer("waiters", every(timings.poll), _silent(self._wait.poll)),
+            Timer("beat", every(timings.beat), self._beat),
+            Timer("promote", every(timings.promote), self._bounded(self._driver.jobs.promote, timings.promote)),
+            Timer("expire", every(timings.expire), self._bounded(self._driver.jobs.expire, timings.expire)),
+            Timer("prune", every(timings.prune), self._bounded(self._driver.jobs.prune, timings.prune)),
+            Timer("rescue", every(timings.rescue), self._rescue),
+            Timer("reconcile", every(timings.reconcile), self._reconcile),
+            Timer("maintain", every(timings.maintain), _silent(self._driver.maintain)),
+        ]
+
+    async def _run(self, timer: Timer) -> None:
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                seconds = await timer.turn()
+                pause = _FIRST_PAUSE
+                seconds = timer.pause() if seconds is None else seconds
+            except Exception as error:  # noqa: BLE001 # a timer that dies stops its work on this replica for ever
+                level = logging.WARNING if isinstance(error, StoreUnavailable) else logging.ERROR
+                trace = None if isinstance(error, StoreUnavailable) else error
+                _log.log(level, "upkeep turn failed", exc_info=trace, extra={"timer": timer.name, "error": type(error).__name__})
+                seconds, pause = pause, min(pause * 2, _LONGEST_PAUSE)
+            if seconds > 0:
+                await self._clock.sleep(seconds)
+            else:
+                await asyncio.sleep(0)  # a turn that never had to wait must let others run
+
+    async def _beat(self) -> None:
+        await self._store_time.refresh()
+        await self._driver.sessions.beat()
+
+    async def _rescue(self) -> float | None:
+        applied = await self._driver.sessions.rescue(_MOST_PER_TURN)
+        if applied and self._wait.any:
+            self._wait.ended(item.id for item in applied)
+        return 0.0 if len(applied) >= _MOST_PER_TURN else None
+
+    async def _reconcile(self) -> None:
+        mended = await self._driver.queues.reconcile()
+        if mended:
+            _log.warning("counters were mended", extra={"counters": mended})
+
+    def _bounded(self, work: Callable[[int], Awaitable[int]], pause: float) -> Callable[[], Awaitable[float]]:
+        async def turn() -> float:
+            done = await work(_MOST_PER_TURN)
+            return 0.0 if done >= _MOST_PER_TURN else pause
+
+        return turn
+
+
+def _silent(work: Callable[[], Awaitable[object]]) -> Callable[[], Awaitable[None]]:
+    async def turn() -> None:
+        await work()
+
+    return turn

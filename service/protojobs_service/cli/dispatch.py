@@ -1,0 +1,81 @@
+"""`protojobs dispatch`."""
+
+from typing import Annotated, Any
+
+import typer
+from protojobs_client import DispatchOptions, RetryPolicy
+
+from protojobs_service.cli.connection import AddressOption, connected
+from protojobs_service.cli.output import JsonFlag, cell, print_json, print_pairs, screen
+from protojobs_service.cli.values import parse_json, parse_pairs, parse_span, parse_time, read_data
+
+_JSON = "application/json"
+
+
+def dispatch(
+    kind: Annotated[str, typer.Argument(help="Which handler runs it.")],
+    data: Annotated[str | None, typer.Option("--data", "-d", help="JSON, @FILE, or @- for standard input.")] = None,
+    queue: Annotated[str | None, typer.Option("--queue", "-q", help="Queue. [default: default]")] = None,
+    delay: Annotated[str | None, typer.Option(help="Start this long from now: 30s, 5m, 2h, 1d.")] = None,
+    at: Annotated[str | None, typer.Option("--at", help="Start at this time, ISO 8601.")] = None,
+    priority: Annotated[int | None, typer.Option(help="1 to 9, higher first. [default: 5]")] = None,
+    job_id: Annotated[str | None, typer.Option("--id", help="UUIDv7; the same one never runs twice.")] = None,
+    label: Annotated[list[str] | None, typer.Option("--label", "-l", help="key=value, to find it by; repeatable.")] = None,
+    header: Annotated[list[str] | None, typer.Option("--header", help="key=value, for the handler; repeatable.")] = None,
+    retries: Annotated[int | None, typer.Option(help="Retries after the first run. [default: the queue's, 3]")] = None,
+    run_timeout: Annotated[str | None, typer.Option(help="Longest run of one attempt. [default: the queue's, 5m]")] = None,
+    expires: Annotated[str | None, typer.Option(help="Do not start it after this time, ISO 8601.")] = None,
+    content_type: Annotated[str, typer.Option(help="Media type; anything but JSON is sent as it is.")] = _JSON,
+    wait: Annotated[bool, typer.Option("--wait", "-w", help="Wait for its result and print it.")] = False,
+    timeout: Annotated[str | None, typer.Option(help="Wait no longer than this.")] = None,
+    address: AddressOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Store a job."""
+    options = DispatchOptions()
+    if queue is not None:
+        options["queue"] = queue
+    if delay is not None:
+        options["delay"] = parse_span(delay)
+    if at is not None:
+        options["run_at"] = parse_time(at)
+    if priority is not None:
+        options["priority"] = priority
+    if job_id is not None:
+        options["job_id"] = job_id
+    if label:
+        options["labels"] = parse_pairs(label, "--label")
+    if header:
+        options["headers"] = parse_pairs(header, "--header")
+    if retries is not None:
+        options["retry"] = RetryPolicy(max_retries=retries)
+    if run_timeout is not None:
+        options["run_timeout"] = parse_span(run_timeout)
+    if expires is not None:
+        options["expire_at"] = parse_time(expires)
+    if data is not None:
+        payload = read_data(data)
+        if content_type == _JSON:
+            parse_json(payload)
+        options["payload"] = payload
+        options["content_type"] = content_type
+    patience = None if timeout is None else parse_span(timeout)
+    with connected(address, as_json=as_json) as client:
+        stored = client.dispatch(kind, **options)
+        if not wait:
+            _show({"job_id": stored.job_id, "outcome": stored.outcome}, as_json=as_json)
+            return
+        result = client.wait(stored.job_id, patience)
+    if as_json:
+        print_json({"job_id": stored.job_id, "outcome": stored.outcome, "result": result})
+    else:
+        screen().print(cell(f"{stored.job_id} completed"))
+        if result is not None:
+            print_json(result)
+
+
+def _show(values: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        print_json(values)
+    else:
+        print_pairs((name.replace("_", " "), value) for name, value in values.items())

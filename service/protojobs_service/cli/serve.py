@@ -1,0 +1,136 @@
+"""`protojobs serve` and `protojobs dev`: run the server until a signal."""
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from protojobs_service.cli.config import ConfigOption, Driver
+from protojobs_service.cli.output import ExitCode, clean, fail
+from protojobs_service.domain.errors import StoreUnavailable
+
+if TYPE_CHECKING:
+    from protojobs_service.compose import RunningServer
+    from protojobs_service.settings import Settings
+
+ListenOption = Annotated[str | None, typer.Option("--address", "-a", help="Where to listen.", metavar="HOST:PORT")]
+AdminOption = Annotated[
+    str | None, typer.Option("--admin-address", help="Where to listen for probes and metrics.", metavar="HOST:PORT")
+]
+
+
+def serve(
+    driver: Annotated[Driver | None, typer.Option(help="Store. [default: sqlite]")] = None,
+    migrate: Annotated[bool, typer.Option("--migrate", help="Bring the store's schema up to date first.")] = False,
+    address: ListenOption = None,
+    admin_address: AdminOption = None,
+    insecure: Annotated[
+        bool | None, typer.Option("--insecure", help="Listen beyond loopback although nothing is encrypted.", show_default=False)
+    ] = None,
+    config: ConfigOption = None,
+) -> None:
+    """Run a server."""
+    chosen = _load(config, driver=driver, insecure=insecure, **_listen(address, admin_address))
+    _run(chosen, migrate=migrate)
+
+
+def dev(
+    data: Annotated[Path | None, typer.Option("--data", help="SQLite file. [default: ./protojobs.db]", metavar="FILE")] = None,
+    memory: Annotated[bool, typer.Option("--memory", help="Keep nothing: no file, all jobs gone at the end.")] = False,
+    address: ListenOption = None,
+    admin_address: AdminOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Run a server to develop against: SQLite, its schema kept up to date, one process, this machine only."""
+    store: dict[str, Any] = {"driver": "memory" if memory else "sqlite"}
+    if data is not None:
+        store["sqlite"] = {"path": data}
+    chosen = _load(config, **store, **_listen(address, admin_address))
+    _run(chosen, migrate=True, greet=True)
+
+
+def _load(config: Path | None, **overrides: Any) -> "Settings":
+    from protojobs_service import settings
+
+    try:
+        return settings.load(config, **overrides)
+    except settings.InvalidSettings as error:
+        fail(str(error), ExitCode.USAGE)
+
+
+def _listen(address: str | None, admin_address: str | None) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    if address is not None:
+        values["host"], values["port"] = _split(address, "--address")
+    if admin_address is not None:
+        values["admin_host"], values["admin_port"] = _split(admin_address, "--admin-address")
+    return values
+
+
+def _split(address: str, option: str) -> tuple[str, int]:
+    host, colon, port = address.rpartition(":")
+    if not colon or not port.isdecimal():
+        raise typer.BadParameter(f"{address!r} is not HOST:PORT", param_hint=option)
+    return host or "0.0.0.0", int(port)
+
+
+def _run(chosen: "Settings", *, migrate: bool, greet: bool = False) -> None:
+    from protojobs_service.settings import InvalidSettings
+    from protojobs_service.telemetry import configure_logs
+
+    # A greeting says what a starting server logs.
+    configure_logs("warning" if greet and chosen.log.level == "info" else chosen.log.level, chosen.log.format)
+    try:
+        asyncio.run(_serve(chosen, migrate=migrate, greet=greet))
+    except InvalidSettings as error:
+        fail(str(error), ExitCode.USAGE)
+    except StoreUnavailable as error:
+        fail(error.message, ExitCode.UNAVAILABLE)
+    except OSError as error:
+        fail(str(error), ExitCode.UNAVAILABLE)
+
+
+async def _serve(chosen: "Settings", *, migrate: bool, greet: bool) -> None:
+    from protojobs_service import compose
+
+    if migrate and chosen.driver != "memory":
+        await compose.upgrade_schema(chosen)
+    stop = asyncio.Event()
+    _stop_on_signals(stop)
+    async with compose.start_server(chosen) as running:
+        if greet:
+            _greet(chosen, running)
+        await stop.wait()
+        if greet:
+            Console().print("stopping; once more to stop now")
+
+
+def _stop_on_signals(stop: asyncio.Event) -> None:
+    """Set `stop` at the first SIGTERM or SIGINT. The second one ends the process at once; nothing acknowledged is lost."""
+    loop = asyncio.get_running_loop()
+
+    def heard(number: int) -> None:
+        if stop.is_set():
+            os._exit(128 + number)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, heard, number)
+
+
+def _greet(chosen: "Settings", running: "RunningServer") -> None:
+    where = "memory, gone at the end" if chosen.driver == "memory" else str(chosen.sqlite.path.resolve())
+    console = Console()
+    for name, value in (
+        ("Proto Jobs", running.version),
+        ("gRPC", running.address),
+        ("probes, metrics", f"http://{running.admin_address}/readyz, /metrics"),
+        ("store", where),
+        ("try", f'protojobs dispatch hello --data \'{{"to": "you"}}\' --address {running.address}'),
+    ):
+        console.print(Text.assemble((f"{name:>16}  ", "bold"), clean(value)), soft_wrap=True)

@@ -1,0 +1,175 @@
+"""Settings in, a running server out: the only file that knows both the drivers and the wire."""
+
+import logging
+import secrets
+from collections.abc import AsyncGenerator, Generator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from random import Random
+
+from protojobs_service.admin import Admin
+from protojobs_service.application import Application, Timings
+from protojobs_service.drivers.memory import MemoryDriver
+from protojobs_service.drivers.sql import migrate
+from protojobs_service.drivers.sql.driver import SqlDriver
+from protojobs_service.drivers.sql.sqlite import SqliteStore
+from protojobs_service.drivers.sql.store import Options, Store
+from protojobs_service.drivers.traced import TracedDriver
+from protojobs_service.port import Driver
+from protojobs_service.settings import DriverName, InvalidSettings, Settings
+from protojobs_service.telemetry import Telemetry, service_version
+from protojobs_service.transport.convert import fingerprint
+from protojobs_service.transport.server import GrpcServer
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunningServer:
+    """A server that takes calls. address and admin_address are what a client on this machine may dial."""
+
+    address: str
+    admin_address: str
+    version: str
+    application: Application
+    grpc: GrpcServer
+
+
+def make_driver(settings: Settings) -> Driver:
+    """Return the driver that the settings choose, not opened. Raises InvalidSettings."""
+    match settings.driver:
+        case DriverName.MEMORY:
+            return MemoryDriver(fingerprint=fingerprint, clock=lambda: datetime.now(UTC), rng=Random())
+        case DriverName.SQLITE:
+            return _sql_driver(SqliteStore(_options(settings)), settings)
+        case DriverName.POSTGRES:
+            options = _options(settings)
+            try:
+                from protojobs_service.drivers.sql.postgres import PostgresStore
+            except ImportError as error:
+                raise InvalidSettings(
+                    f"driver: postgres needs the extra: pip install proto-jobs-service[postgres] ({error})"
+                ) from error
+            return _sql_driver(PostgresStore(options), settings)
+
+
+async def upgrade_schema(settings: Settings) -> str:
+    """Bring the store's schema to that of this build; returns its revision. Raises InvalidSettings, StoreUnavailable."""
+    options = _options(settings)
+    return await migrate.upgrade(options.url, schema=options.schema, prefix=options.prefix)
+
+
+async def current_schema(settings: Settings) -> str | None:
+    """Return the revision of the store's schema, None where it has none. Raises InvalidSettings, StoreUnavailable."""
+    options = _options(settings)
+    return await migrate.current(options.url, schema=options.schema, prefix=options.prefix)
+
+
+async def check_schema(settings: Settings) -> str:
+    """Return current, missing, older or newer. Raises InvalidSettings, StoreUnavailable."""
+    options = _options(settings)
+    return (await migrate.check(options.url, schema=options.schema, prefix=options.prefix)).value
+
+
+@asynccontextmanager
+async def start_server(
+    settings: Settings,
+    *,
+    driver: Driver | None = None,
+    timings: Timings | None = None,
+) -> AsyncGenerator[RunningServer]:
+    """Serve as long as the context lasts; then NOT_SERVING, Drain on every stream, the grace, and the store closed last.
+
+    driver: instead of the one that the settings choose. Raises InvalidSettings, StoreUnavailable, OSError.
+    """
+    if not settings.is_loopback and not settings.insecure:
+        raise InvalidSettings("host: listening beyond loopback without TLS needs --insecure")
+    chosen = driver or make_driver(settings)
+    telemetry = Telemetry(driver=chosen.name)
+    application = Application.over(
+        TracedDriver(chosen, telemetry.meter),
+        limits=settings.bounds,
+        timings=timings or _timings(settings),
+    )
+    try:
+        with _sole_error():
+            async with application.running():
+                server = GrpcServer(application, settings, telemetry)
+                admin = Admin(application, telemetry, why_not_ready=lambda: server.health.why_not, load=lambda: _load(server))
+                admin_host = settings.admin_host or settings.host
+                async with admin.serving(admin_host, settings.admin_port) as admin_port, server.running() as port:
+                    running = RunningServer(
+                        address=f"{_dialable(settings.host)}:{port}",
+                        admin_address=f"{_dialable(admin_host)}:{admin_port}",
+                        version=service_version(),
+                        application=application,
+                        grpc=server,
+                    )
+                    where = {"address": running.address, "admin_address": running.admin_address, "driver": chosen.name}
+                    _log.info("server started", extra={**where, "version": running.version, "server_id": settings.server_id})
+                    yield running
+                    _log.info("server stopping")
+        _log.info("server stopped")
+    finally:
+        telemetry.close()
+
+
+@contextmanager
+def _sole_error() -> Generator[None]:
+    """Raise the one error itself that task groups around it have wrapped: callers know it by its type."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        raise _unwrap(group) from None
+
+
+def _unwrap(error: BaseException) -> BaseException:
+    wrapped: tuple[BaseException, ...] = getattr(error, "exceptions", ())
+    return _unwrap(wrapped[0]) if len(wrapped) == 1 else error
+
+
+def _sql_driver(store: Store, settings: Settings) -> SqlDriver:
+    # Two servers may be given one name by mistake; a replica's must be its own.
+    replica = f"{settings.server_id}-{secrets.token_hex(4)}"
+    return SqlDriver(store, fingerprint=fingerprint, rng=Random(), replica=replica)
+
+
+def _options(settings: Settings) -> Options:
+    prefix = settings.store.table_prefix
+    match settings.driver:
+        case DriverName.MEMORY:
+            raise InvalidSettings("driver: memory has no schema")
+        case DriverName.SQLITE:
+            return Options(url=f"sqlite:///{settings.sqlite.path.absolute()}", prefix=prefix)
+        case DriverName.POSTGRES:
+            dsn = settings.postgres.dsn
+            if dsn is None:
+                raise InvalidSettings("postgres.dsn: is required with driver postgres (PROTOJOBS_POSTGRES__DSN)")
+            _, _, rest = dsn.get_secret_value().partition("://")
+            return Options(url=f"postgresql+asyncpg://{rest}", schema=settings.postgres.schema_name, prefix=prefix)
+
+
+def _timings(settings: Settings) -> Timings:
+    return Timings(stream_age=settings.session.stream_age, max_heartbeat=settings.session.max_heartbeat)
+
+
+def _load(server: GrpcServer) -> Mapping[str, float]:
+    admission = server.admission
+    return {
+        "calls": admission.calls,
+        "call_bytes": admission.call_bytes,
+        "streams": admission.streams,
+        "refused": admission.refused,
+    }
+
+
+def _dialable(host: str) -> str:
+    """Return a host that can be dialled for one that is listened on."""
+    match host.strip("[]"):
+        case "0.0.0.0":
+            return "127.0.0.1"
+        case "::":
+            return "[::1]"
+        case plain:
+            return f"[{plain}]" if ":" in plain else plain

@@ -1,0 +1,272 @@
+"""Every knob of the server. The only file that reads the environment.
+
+Values come, first wins, from: the command line, `PROTOJOBS_*` variables (nested with `__`), the YAML file that `--config` or
+`PROTOJOBS_CONFIG` names, the defaults here. Spans are seconds unless the name says otherwise.
+"""
+
+import ipaddress
+import os
+import socket
+from collections.abc import Iterator
+from datetime import timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+    YamlConfigSettingsSource,
+)
+from yaml import YAMLError
+
+from protojobs_service.domain.bounds import Limits
+
+CONFIG_VARIABLE = "PROTOJOBS_CONFIG"
+DEFAULT_PORT = 50051
+
+_MIB = 1024 * 1024
+
+
+class DriverName(StrEnum):
+    """Which store."""
+
+    MEMORY = "memory"
+    SQLITE = "sqlite"
+    POSTGRES = "postgres"
+
+
+class InvalidSettings(Exception):
+    """Some value is unknown or out of bounds; the message names each, on a line of its own."""
+
+
+def _check_identifier(value: str) -> str:
+    if not value.isascii() or not (value == "" or value.replace("_", "a").isalnum()) or value[:1].isdigit():
+        raise ValueError("must be letters, digits and underscores, and not begin with a digit")
+    return value
+
+
+Identifier = Annotated[str, Field(max_length=32), AfterValidator(_check_identifier)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SqliteSettings(_Section):
+    """The SQLite store."""
+
+    path: Path = Field(default=Path("protojobs.db"), description="Database file; its directory must exist.")
+
+
+class PostgresSettings(_Section):
+    """The PostgreSQL store."""
+
+    dsn: SecretStr | None = Field(default=None, description="postgresql://user:password@host:port/database.")
+    # Named so that it does not hide BaseModel.schema.
+    schema_name: Identifier = Field(default="protojobs", description="Schema that holds every table.")
+
+
+class StoreSettings(_Section):
+    """What every store has."""
+
+    table_prefix: Identifier = Field(default="", description="Put before the name of every table.")
+    probe_interval: float = Field(
+        default=1.0, ge=0.1, le=60, description="Seconds between two questions whether the store answers."
+    )
+    probe_failures: int = Field(default=3, ge=1, le=100, description="Failed probes in a row until health says NOT_SERVING.")
+
+
+class LimitSettings(_Section):
+    """Bounds that an operator may set."""
+
+    max_payload_bytes: int = Field(default=_MIB, ge=1024, le=3 * _MIB, description="Largest payload, bytes.")
+    max_receive_bytes: int = Field(
+        default=4 * _MIB, ge=64 * 1024, le=64 * _MIB, description="Largest message the server reads, bytes."
+    )
+    max_send_bytes: int = Field(default=16 * _MIB, ge=_MIB, le=64 * _MIB, description="Largest message the server sends, bytes.")
+    max_calls: int = Field(default=512, ge=1, le=100_000, description="Unary calls at once; more are refused as OVERLOADED.")
+    max_call_bytes: int = Field(default=256 * _MIB, ge=_MIB, description="Bytes of all unary requests at once.")
+    max_streams: int = Field(default=2000, ge=1, le=100_000, description="Streams at once; more are refused as OVERLOADED.")
+    dispatch_window: int = Field(
+        default=8000, ge=1000, le=1_000_000, description="Jobs of one DispatchStream without acknowledgement."
+    )
+    call_timeout: float = Field(default=30.0, ge=1, le=600, description="Seconds of a unary call that brings no deadline.")
+
+
+class SessionSettings(_Section):
+    """Worker sessions."""
+
+    ttl: float = Field(
+        default=30.0, ge=2, le=600, description="Seconds that leases outlive the last heartbeat, unless a worker asks."
+    )
+    reconnect_grace: float = Field(default=3.0, ge=0, le=600, description="Seconds that leases outlive a stream that was cut.")
+    max_heartbeat: float = Field(
+        default=10.0, ge=0.5, le=60, description="Seconds between heartbeats at most; never above ttl / 4."
+    )
+    stream_age: float = Field(
+        default=1800.0, ge=10, le=86_400, description="Seconds until a Lease stream is told to move on (+- 20 %)."
+    )
+
+
+class GrpcSettings(_Section):
+    """The gRPC transport."""
+
+    keepalive_time: float = Field(default=10.0, ge=1, le=7200, description="Seconds without a frame until the server pings.")
+    keepalive_timeout: float = Field(default=5.0, ge=1, le=600, description="Seconds to wait for the answer to a ping.")
+    ping_timeout: float = Field(
+        default=8.0, ge=1, le=600, description="The same for a peer whose kernel answers but which is frozen."
+    )
+    max_connection_age: float = Field(default=2700.0, ge=10, description="Seconds until a connection is asked to end (+- 10 %).")
+    max_connection_age_grace: float = Field(default=120.0, ge=1, description="Seconds that calls then have to end.")
+    max_connection_idle: float = Field(default=900.0, ge=1, description="Seconds until an unused connection ends.")
+    max_concurrent_streams: int = Field(default=2000, ge=1, description="Calls and streams per connection.")
+    reuse_port: bool = Field(default=False, description="Let several processes serve one port (SO_REUSEPORT).")
+    reflection: Literal["auto", "on", "off"] = Field(default="auto", description="Server reflection; auto: on for a loopback host.")
+
+
+class LogSettings(_Section):
+    """Logs, on standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level that is written.")
+    format: Literal["auto", "json", "console"] = Field(default="auto", description="auto: console on a terminal, else JSON.")
+
+
+class ShutdownSettings(_Section):
+    """What SIGTERM and SIGINT begin; a second one ends the process at once."""
+
+    delay: float = Field(default=0.0, ge=0, le=120, description="Seconds of serving as NOT_SERVING, for load balancers to notice.")
+    grace: float = Field(default=30.0, ge=0, le=3600, description="Seconds for streams and calls to end.")
+
+
+class Settings(BaseSettings):
+    """The server's settings."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="PROTOJOBS_",
+        env_nested_delimiter="__",
+        env_ignore_empty=True,
+        extra="forbid",
+        frozen=True,
+    )
+
+    driver: DriverName = Field(default=DriverName.SQLITE, description="Store: sqlite, postgres or memory.")
+    host: str = Field(default="127.0.0.1", description="Address to listen on.")
+    port: int = Field(default=DEFAULT_PORT, ge=0, le=65_535, description="Port of gRPC; 0 picks a free one.")
+    admin_host: str | None = Field(default=None, description="Address of probes and metrics; unset: the same as host.")
+    admin_port: int = Field(default=8080, ge=0, le=65_535, description="Port of probes and metrics; 0 picks a free one.")
+    server_id: str = Field(
+        default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}",
+        max_length=128,
+        description="Name of this server, for logs.",
+    )
+    insecure: bool = Field(default=False, description="Listen beyond loopback although nothing is encrypted or authenticated.")
+    sqlite: SqliteSettings = SqliteSettings()
+    postgres: PostgresSettings = PostgresSettings()
+    store: StoreSettings = StoreSettings()
+    limits: LimitSettings = LimitSettings()
+    session: SessionSettings = SessionSettings()
+    grpc: GrpcSettings = GrpcSettings()
+    log: LogSettings = LogSettings()
+    shutdown: ShutdownSettings = ShutdownSettings()
+
+    @property
+    def bounds(self) -> Limits:
+        """Return the bounds that clients are told."""
+        return Limits(
+            max_payload_bytes=self.limits.max_payload_bytes,
+            max_receive_bytes=self.limits.max_receive_bytes,
+            max_send_bytes=self.limits.max_send_bytes,
+            session_ttl=timedelta(seconds=self.session.ttl),
+            reconnect_grace=timedelta(seconds=self.session.reconnect_grace),
+        )
+
+    @property
+    def is_loopback(self) -> bool:
+        """Tell whether only this machine can reach the server."""
+        return all(is_loopback(host) for host in (self.host, self.admin_host or self.host))
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 # a .env file is for shells
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 # secrets come by the environment
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Order the sources: arguments, environment, file."""
+        return init_settings, env_settings, YamlConfigSettingsSource(settings_cls)
+
+
+class Setting(NamedTuple):
+    """One value in force, its secret masked, and where it came from: environment, file or default."""
+
+    name: str
+    value: Any
+    source: str
+    meaning: str
+
+
+def load(config: Path | None = None, **overrides: Any) -> Settings:
+    """Return the settings in force. `overrides` win; None among them means unset. Raises InvalidSettings."""
+    given = {name: value for name, value in overrides.items() if value is not None}
+    try:
+        return _configured(config)(**given)
+    except ValidationError as error:
+        lines = [f"{'.'.join(str(part) for part in each['loc'])}: {each['msg']}" for each in error.errors()]
+        raise InvalidSettings("\n".join(lines)) from None
+    except (SettingsError, YAMLError) as error:
+        raise InvalidSettings(str(error)) from None
+
+
+def explain(config: Path | None = None) -> list[Setting]:
+    """Return every setting in force. Raises InvalidSettings."""
+    settings = load(config)
+    configured = type(settings)
+    environment = EnvSettingsSource(configured)()
+    file = YamlConfigSettingsSource(configured)()
+    return list(_explain("", settings, environment, file))
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host can be reached from this machine only."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _configured(config: Path | None) -> type[Settings]:
+    """Return the settings class that reads this file, or the one that the environment names, or none."""
+    path = config or (Path(os.environ[CONFIG_VARIABLE]) if os.environ.get(CONFIG_VARIABLE) else None)
+    if path is None:
+        return Settings
+    if not path.is_file():
+        raise InvalidSettings(f"{path}: no such file")
+    return type("Settings", (Settings,), {"model_config": SettingsConfigDict(yaml_file=path), "__module__": __name__})
+
+
+def _explain(prefix: str, section: BaseModel, environment: dict[str, Any], file: dict[str, Any]) -> Iterator[Setting]:
+    for name, field in type(section).model_fields.items():
+        value = getattr(section, name)
+        if isinstance(value, BaseModel):
+            yield from _explain(f"{prefix}{name}.", value, _section(environment, name), _section(file, name))
+        else:
+            source = "environment" if name in environment else "file" if name in file else "default"
+            yield Setting(f"{prefix}{name}", _shown(value), source, field.description or "")
+
+
+def _section(values: dict[str, Any], name: str) -> dict[str, Any]:
+    section: dict[str, Any] | None = values.get(name)
+    return section or {}
+
+
+def _shown(value: Any) -> Any:
+    return str(value) if isinstance(value, Path | SecretStr | StrEnum) else value

@@ -1,0 +1,222 @@
+"""JobService: what producers and operators ask of jobs."""
+
+# ruff: noqa: N802 # methods have the names of the RPCs
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import UTC, datetime
+from typing import Literal
+
+from protojobs.v1 import job_pb2, job_service_pb2
+
+from protojobs_service.application import Answer, Application, Dispatched, ListQuery, Retake
+from protojobs_service.domain import bounds
+from protojobs_service.domain.errors import BatchAborted, InvalidField, JobIdTime, JobsError
+from protojobs_service.domain.job import Draft, JobId
+from protojobs_service.transport import convert, wire
+from protojobs_service.transport.convert import Pages, Specs, format_id
+from protojobs_service.transport.dispatch_stream import DispatchStream
+from protojobs_service.transport.interceptors import Context, Drain, long_poll, parse, raw
+from protojobs_service.transport.results import OUTCOMES, place_errors, read_specs, to_result, under
+from protojobs_service.transport.views import state_of, to_attempt, to_job
+
+_MAX_ATTEMPT = 2**31 - 1
+
+
+class JobServicer:
+    """Answers JobService over the use cases; one method per RPC, named as there."""
+
+    def __init__(self, application: Application, specs: Specs, drain: Drain, *, window: int) -> None:
+        self._application = application
+        self._specs = specs
+        self._drain = drain
+        self._window = window
+
+    @raw
+    async def Dispatch(self, data: bytes, _context: Context) -> job_service_pb2.DispatchResponse:
+        """Store one job."""
+        request = parse(wire.DispatchRequest, data)
+        try:
+            draft = self._specs.draft(request.spec)
+            if request.validate_only:
+                self._check_id_time(draft)
+                return job_service_pb2.DispatchResponse(job_id=format_id(draft.job.id))
+            [answer] = await self._application.dispatch.many([draft])
+            if isinstance(answer, JobsError):
+                raise answer
+        except JobsError as error:
+            raise under(error, "spec") from None
+        outcome = OUTCOMES[answer.verdict]
+        return job_service_pb2.DispatchResponse(job_id=format_id(draft.job.id), outcome=outcome, state=state_of(answer.state))
+
+    @raw
+    async def DispatchBatch(self, data: bytes, _context: Context) -> job_service_pb2.DispatchBatchResponse:
+        """Store jobs, each for itself or all or none."""
+        request = parse(wire.DispatchBatchRequest, data)
+        envelopes = request.specs
+        if not 1 <= len(envelopes) <= bounds.MAX_BATCH_ITEMS:
+            raise InvalidField("specs", f"must be 1 to {bounds.MAX_BATCH_ITEMS} items")
+        items = read_specs(self._specs, envelopes)
+        if request.atomic:
+            _raise_first(items)
+        if request.validate_only:
+            return self._validated(items, atomic=request.atomic)
+        drafts = [item for item in items if not isinstance(item, JobsError)]
+        stored = await self._application.dispatch.many(drafts, atomic=request.atomic) if drafts else ()
+        if request.atomic:
+            _raise_first(stored)
+        return _results(items, place_errors(items, stored))
+
+    @raw
+    async def DispatchStream(self, frames: AsyncIterator[bytes], context: Context) -> None:
+        """Store jobs from a stream of frames."""
+        await DispatchStream(self._application.dispatch, self._specs, self._drain, self._window).run(frames, context)
+
+    async def GetJob(self, request: job_service_pb2.GetJobRequest, _context: Context) -> job_service_pb2.GetJobResponse:
+        """Return one job."""
+        full = _is_full(request.view)
+        record = await self._application.inspect.get(convert.parse_id(request.job_id, "job_id"))
+        return job_service_pb2.GetJobResponse(job=to_job(record, full=full))
+
+    async def ListJobs(self, request: job_service_pb2.ListJobsRequest, _context: Context) -> job_service_pb2.ListJobsResponse:
+        """Return a page of jobs."""
+        full = _is_full(request.view)
+        size = convert.parse_page_size(request.page_size)
+        pages = Pages(request)
+        records = await self._application.inspect.list(_query(request, pages, size + 1))
+        token = pages.token(records[size - 1].id) if len(records) > size else ""
+        jobs = [to_job(record, full=full) for record in records[:size]]
+        return job_service_pb2.ListJobsResponse(jobs=jobs, next_page_token=token)
+
+    async def ListAttempts(
+        self,
+        request: job_service_pb2.ListAttemptsRequest,
+        _context: Context,
+    ) -> job_service_pb2.ListAttemptsResponse:
+        """Return a page of a job's attempts."""
+        job_id = convert.parse_id(request.job_id, "job_id")
+        size = convert.parse_page_size(request.page_size)
+        pages = Pages(request)
+        after = int.from_bytes(pages.place(request.page_token) or b"\0")
+        rest = [attempt for attempt in await self._application.inspect.attempts(job_id) if attempt.attempt > after]
+        token = pages.token(rest[size - 1].attempt.to_bytes(8)) if len(rest) > size else ""
+        attempts = [to_attempt(attempt) for attempt in rest[:size]]
+        return job_service_pb2.ListAttemptsResponse(attempts=attempts, next_page_token=token)
+
+    async def DeleteJob(self, request: job_service_pb2.DeleteJobRequest, _context: Context) -> job_service_pb2.DeleteJobResponse:
+        """Remove a job."""
+        await self._application.inspect.delete(convert.parse_id(request.job_id, "job_id"))
+        return job_service_pb2.DeleteJobResponse()
+
+    async def Cancel(self, request: job_service_pb2.CancelRequest, _context: Context) -> job_service_pb2.CancelResponse:
+        """Cancel a job."""
+        job_id = convert.parse_id(request.job_id, "job_id")
+        default, high = bounds.DEFAULT_CANCEL_DEADLINE, bounds.MAX_CANCEL_DEADLINE
+        deadline = convert.parse_optional_span(request, "deadline", default, high)
+        return job_service_pb2.CancelResponse(state=state_of(await self._application.cancel.one(job_id, deadline)))
+
+    async def Retry(self, request: job_service_pb2.RetryRequest, _context: Context) -> job_service_pb2.RetryResponse:
+        """Take a job up again."""
+        retake = _retake(request, convert.parse_id(request.job_id, "job_id"))
+        retried = await self._application.retry.one(retake, self._edit(request))
+        return job_service_pb2.RetryResponse(state=state_of(retried.state), already=retried.already)
+
+    @long_poll(bounds.MAX_WAIT.total_seconds())
+    async def WaitJob(self, request: job_service_pb2.WaitJobRequest, _context: Context) -> job_service_pb2.WaitJobResponse:
+        """Return a job once it is final, or as it is after a while."""
+        job_id = convert.parse_id(request.job_id, "job_id")
+        wait = convert.parse_optional_span(request, "wait", bounds.DEFAULT_WAIT, bounds.MAX_WAIT)
+        record = await self._application.wait.final(job_id, wait)
+        return job_service_pb2.WaitJobResponse(job=to_job(record, full=True), done=record.state.is_final)
+
+    def _edit(self, request: job_service_pb2.RetryRequest) -> Callable[[bytes], bytes] | None:
+        if not request.HasField("payload"):
+            if request.content_type:
+                raise InvalidField("content_type", "only with payload")
+            return None
+        self._specs.check_payload(len(request.payload))
+        convert.check_text("content_type", request.content_type, bounds.MAX_CONTENT_TYPE_BYTES)
+        return lambda envelope: convert.with_payload(envelope, request.payload, request.content_type)
+
+    def _validated(self, items: list[Draft | JobsError], *, atomic: bool) -> job_service_pb2.DispatchBatchResponse:
+        response = job_service_pb2.DispatchBatchResponse()
+        for index, item in enumerate(items):
+            try:
+                if isinstance(item, JobsError):
+                    raise item
+                self._check_id_time(item)
+                response.results.add(job_id=format_id(item.job.id))
+            except JobsError as error:
+                if atomic:
+                    raise under(error, f"specs[{index}]") from None
+                response.results.append(to_result("", error, f"specs[{index}]"))
+        return response
+
+    def _check_id_time(self, draft: Draft) -> None:
+        low, high = self._application.store_time.id_window()
+        if not low <= draft.job.id <= high:
+            raise JobIdTime.at("id", self._application.store_time.now())
+
+
+def _raise_first(items: Sequence[Draft | Answer]) -> None:
+    """Raise the error that refuses an atomic batch: the first one that is not merely a consequence of another."""
+    errors = [(place, item) for place, item in enumerate(items) if isinstance(item, JobsError)]
+    if errors:
+        place, error = next((each for each in errors if not isinstance(each[1], BatchAborted)), errors[0])
+        raise under(error, f"specs[{place}]")
+
+
+def _results(items: list[Draft | JobsError], answers: Sequence[Answer]) -> job_service_pb2.DispatchBatchResponse:
+    response = job_service_pb2.DispatchBatchResponse()
+    add = response.results.add
+    for index, (item, answer) in enumerate(zip(items, answers, strict=True)):
+        job_id = "" if isinstance(item, JobsError) else format_id(item.job.id)
+        if isinstance(answer, Dispatched):
+            add(job_id=job_id, outcome=OUTCOMES[answer.verdict])
+        else:
+            response.results.append(to_result(job_id, answer, f"specs[{index}]"))
+    return response
+
+
+def _is_full(view: int) -> bool:
+    if view not in job_pb2.JobView.values():
+        raise InvalidField("view", "is no known view")
+    return view == job_pb2.JOB_VIEW_FULL
+
+
+def _query(request: job_service_pb2.ListJobsRequest, pages: Pages, limit: int) -> ListQuery:
+    asked = request.filter
+    for name in ("queues", "kinds"):
+        names = getattr(asked, name)
+        if len(names) > bounds.MAX_FILTER_VALUES:
+            raise InvalidField(f"filter.{name}", f"at most {bounds.MAX_FILTER_VALUES}")
+        for place, value in enumerate(names):
+            convert.check_name(f"filter.{name}[{place}]", value)
+    if request.order not in job_service_pb2.JobOrder.values():
+        raise InvalidField("order", "is no known order")
+    after = pages.place(request.page_token)
+    return ListQuery(
+        queues=tuple(asked.queues),
+        kinds=tuple(asked.kinds),
+        states=tuple(dict.fromkeys(convert.parse_states("filter.states", asked.states))),
+        labels=convert.parse_labels(asked.labels, "filter.labels") or None,
+        created_after=_time(asked, "created_after"),
+        created_before=_time(asked, "created_before"),
+        after=None if after is None else JobId(after),
+        newest_first=request.order != job_service_pb2.JOB_ORDER_OLDEST,
+        limit=limit,
+    )
+
+
+def _time(asked: job_service_pb2.JobFilter, name: Literal["created_after", "created_before"]) -> datetime | None:
+    return convert.parse_time(f"filter.{name}", getattr(asked, name)) if asked.HasField(name) else None
+
+
+def _retake(request: job_service_pb2.RetryRequest, job_id: JobId) -> Retake:
+    now = datetime.now(UTC)
+    run_at = convert.parse_run_time("run_time", request.run_time, now) if request.HasField("run_time") else None
+    expire_at = convert.parse_expire_time("expire_time", request.expire_time, now) if request.HasField("expire_time") else None
+    if run_at is not None and expire_at is not None and expire_at <= run_at:
+        raise InvalidField("expire_time", "must be after run_time")
+    if request.expected_attempt > _MAX_ATTEMPT:
+        raise InvalidField("expected_attempt", f"must be at most {_MAX_ATTEMPT}")
+    return Retake(id=job_id, expected_attempt=request.expected_attempt, run_at=run_at, expire_at=expire_at)

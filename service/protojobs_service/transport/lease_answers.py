@@ -1,0 +1,133 @@
+"""What workers are told, as messages."""
+
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+
+from protojobs.v1 import worker_service_pb2
+
+from protojobs_service.application import DrainCause, HeldLease, News, Settled, SettleVerdict, Stop, StopCause
+from protojobs_service.domain.lifecycle import State
+from protojobs_service.transport.convert import format_id, to_duration, to_timestamp
+from protojobs_service.transport.lease_convert import Outcomes, Refusal
+from protojobs_service.transport.views import state_of
+
+CODES = {
+    SettleVerdict.OK: worker_service_pb2.SETTLE_CODE_OK,
+    SettleVerdict.ALREADY: worker_service_pb2.SETTLE_CODE_ALREADY,
+    SettleVerdict.SUPERSEDED: worker_service_pb2.SETTLE_CODE_LEASE_SUPERSEDED,
+    SettleVerdict.RETRY_LATER: worker_service_pb2.SETTLE_CODE_RETRY_LATER,
+}
+STOPS = {
+    StopCause.CANCELLED: worker_service_pb2.CANCEL_REASON_CANCELLED,
+    StopCause.TIMEOUT: worker_service_pb2.CANCEL_REASON_TIMEOUT,
+    StopCause.LEASE_LOST: worker_service_pb2.CANCEL_REASON_LEASE_LOST,
+}
+DRAINS = {
+    DrainCause.SHUTDOWN: worker_service_pb2.DRAIN_REASON_SHUTDOWN,
+    DrainCause.AGE: worker_service_pb2.DRAIN_REASON_AGE,
+    DrainCause.REBALANCE: worker_service_pb2.DRAIN_REASON_REBALANCE,
+    DrainCause.WORKER: worker_service_pb2.DRAIN_REASON_WORKER,
+    DrainCause.STORE: worker_service_pb2.DRAIN_REASON_STORE,
+}
+_INVALID = worker_service_pb2.SETTLE_CODE_INVALID
+_GroupKey = tuple[SettleVerdict, State | None, int]
+
+
+class SettledBuilder:
+    """Gathers answers to settles and updates until they are sent as one message: grouped where only the id differs."""
+
+    def __init__(self) -> None:
+        self._groups: dict[_GroupKey, list[str]] = {}
+        self._items: list[worker_service_pb2.SettledItem] = []
+        self._updates: list[worker_service_pb2.SettledItem] = []
+        self.is_empty = True
+
+    def add(self, outcomes: Outcomes, answers: Sequence[Settled]) -> None:
+        """Add the answers to a frame's outcomes."""
+        self.is_empty = False
+        groups, dropped = self._groups, outcomes.dropped
+        group: list[str] = []
+        last: _GroupKey | None = None
+        for text, item, answer in zip(outcomes.texts, outcomes.items, answers, strict=True):
+            verdict, state, next_at = answer
+            if next_at is not None or (dropped and (item[0], item[1]) in dropped):
+                self._add_item(text, item[1], answer, result_dropped=(item[0], item[1]) in dropped)
+                continue
+            if last is None or verdict is not last[0] or state is not last[1] or item[1] != last[2]:
+                last = (verdict, state, item[1])  # hashed once a run of equal answers: an Enum's hash is slow
+                group = groups.setdefault(last, [])
+            group.append(text)
+        self._items += [_refusal(refused) for refused in outcomes.refused]
+
+    def add_updates(self, news: Sequence[News], accepted: Sequence[bool], refused: Sequence[Refusal]) -> None:
+        """Add the updates that were not accepted."""
+        self._updates += refused_updates(news, accepted, refused)
+        self.is_empty = self.is_empty and not self._updates
+
+    def add_unstored_updates(self, news: Sequence[News], refused: Sequence[Refusal]) -> None:
+        """Add updates that the store did not take; the worker may send them again."""
+        again = worker_service_pb2.SETTLE_CODE_RETRY_LATER
+        self._updates += [
+            worker_service_pb2.SettledItem(job_id=format_id(each.id), attempt=each.attempt, code=again) for each in news
+        ]
+        self.add_updates((), (), refused)
+
+    def build(self) -> worker_service_pb2.Settled:
+        """Return everything that was added, and begin anew."""
+        settled = worker_service_pb2.Settled(items=self._items, updates=self._updates)
+        for (verdict, state, attempt), texts in self._groups.items():
+            settled.groups.add(attempt=attempt, code=CODES[verdict], next_state=state_of(state), job_ids=texts)
+        self._groups, self._items, self._updates = {}, [], []
+        self.is_empty = True
+        return settled
+
+    def _add_item(self, text: str, attempt: int, answer: Settled, *, result_dropped: bool) -> None:
+        item = worker_service_pb2.SettledItem(
+            job_id=text,
+            attempt=attempt,
+            code=CODES[answer.verdict],
+            next_state=state_of(answer.state),
+            result_dropped=result_dropped,
+        )
+        if answer.next_at is not None:
+            item.next_time.CopyFrom(to_timestamp(answer.next_at))
+        self._items.append(item)
+
+
+def _refusal(refused: Refusal) -> worker_service_pb2.SettledItem:
+    return worker_service_pb2.SettledItem(job_id=refused.job_id, attempt=refused.attempt, code=_INVALID, message=refused.message)
+
+
+def refused_updates(
+    news: Sequence[News], accepted: Sequence[bool], refused: Sequence[Refusal]
+) -> list[worker_service_pb2.SettledItem]:
+    """Return the updates that were not accepted."""
+    superseded = worker_service_pb2.SETTLE_CODE_LEASE_SUPERSEDED
+    return [_refusal(each) for each in refused] + [
+        worker_service_pb2.SettledItem(job_id=format_id(each.id), attempt=each.attempt, code=superseded)
+        for each, is_accepted in zip(news, accepted, strict=True)
+        if not is_accepted
+    ]
+
+
+def cancel_items(stops: Iterable[Stop]) -> list[worker_service_pb2.CancelItem]:
+    """Return handlers to stop."""
+    items: list[worker_service_pb2.CancelItem] = []
+    for stop in stops:
+        item = worker_service_pb2.CancelItem(job_id=format_id(stop.id), attempt=stop.attempt, reason=STOPS[stop.cause])
+        if stop.remaining is not None:
+            item.deadline.CopyFrom(to_duration(stop.remaining))
+        items.append(item)
+    return items
+
+
+def lease_refs(leases: Iterable[HeldLease]) -> list[worker_service_pb2.LeaseRef]:
+    """Return jobs by id and attempt."""
+    return [worker_service_pb2.LeaseRef(job_id=format_id(lease.id), attempt=lease.attempt) for lease in leases]
+
+
+def to_drain(cause: DrainCause, deadline: timedelta, reconnect_after: timedelta) -> worker_service_pb2.Drain:
+    """Return a Drain."""
+    return worker_service_pb2.Drain(
+        reason=DRAINS[cause], deadline=to_duration(deadline), reconnect_after=to_duration(reconnect_after)
+    )

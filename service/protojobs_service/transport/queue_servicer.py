@@ -1,0 +1,224 @@
+"""QueueService: settings, pausing, clearing and numbers of queues."""
+
+# ruff: noqa: N802 # methods have the names of the RPCs
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any, Literal
+
+from protojobs.v1 import queue_service_pb2
+
+from protojobs_service.application import Cleared, ClearQuery, Queues
+from protojobs_service.domain import bounds
+from protojobs_service.domain.errors import InvalidField, Unsupported
+from protojobs_service.domain.job import JobId
+from protojobs_service.domain.lifecycle import State
+from protojobs_service.domain.queue import QueueSettings, Retention
+from protojobs_service.transport import convert
+from protojobs_service.transport.convert import EPOCH, LATER, Pages
+from protojobs_service.transport.interceptors import Context
+from protojobs_service.transport.views import to_queue, to_stats
+
+_MICROSECOND = timedelta(microseconds=1)
+_CLEARED_BY_DEFAULT = (State.SCHEDULED, State.PENDING, State.RETRYING)
+_OUTPUT_ONLY = ("name", "paused", "create_time", "update_time")
+# Settings of later versions, with the value that means what this version does anyway.
+_LATER_SETTINGS: Mapping[str, int] = {
+    "rate_limit": 0,
+    "max_in_flight": 0,
+    "per_key_limit": 0,
+    "fairness": 0,
+    "priority_mode": queue_service_pb2.PRIORITY_MODE_STRICT,
+    "aging_interval": 0,
+    "max_depth": 0,
+    "overflow": queue_service_pb2.OVERFLOW_REJECT,
+    "history": queue_service_pb2.HISTORY_ALL,
+    "events": queue_service_pb2.EVENT_LEVEL_FINAL,
+    "max_payload_bytes": 0,
+}
+_RETRY_FIELDS = ("max_retries", "initial_backoff", "multiplier", "max_backoff", "jitter", "max_retry_duration")
+_RETENTION_FIELDS: tuple[Literal["completed", "failed", "cancelled"], ...] = ("completed", "failed", "cancelled")
+_PATHS = (
+    "retry",
+    *(f"retry.{name}" for name in _RETRY_FIELDS),
+    "run_timeout",
+    "retention",
+    *(f"retention.{name}" for name in _RETENTION_FIELDS),
+    "strict_leases",
+)
+
+
+class QueueServicer:
+    """Answers QueueService over the use cases; one method per RPC, named as there."""
+
+    def __init__(self, queues: Queues) -> None:
+        self._queues = queues
+
+    async def ListQueues(
+        self, request: queue_service_pb2.ListQueuesRequest, _context: Context
+    ) -> queue_service_pb2.ListQueuesResponse:
+        """Return a page of queues."""
+        size = convert.parse_page_size(request.page_size)
+        pages = Pages(request)
+        after = (pages.place(request.page_token) or b"").decode()
+        rest = [queue for queue in await self._queues.list() if queue.name > after]
+        token = pages.token(rest[size - 1].name.encode()) if len(rest) > size else ""
+        return queue_service_pb2.ListQueuesResponse(queues=[to_queue(queue) for queue in rest[:size]], next_page_token=token)
+
+    async def GetQueue(self, request: queue_service_pb2.GetQueueRequest, _context: Context) -> queue_service_pb2.GetQueueResponse:
+        """Return one queue."""
+        queue = await self._queues.get(convert.check_name("queue", request.queue))
+        return queue_service_pb2.GetQueueResponse(queue=to_queue(queue))
+
+    async def UpdateQueue(
+        self, request: queue_service_pb2.UpdateQueueRequest, _context: Context
+    ) -> queue_service_pb2.UpdateQueueResponse:
+        """Change settings of a queue."""
+        name = convert.check_name("queue.name", request.queue.name)
+        try:
+            change = _change(request.queue, request.update_mask.paths)
+        except InvalidField as error:
+            raise error if error.field.startswith("update_mask") else error.under("queue") from None
+        return queue_service_pb2.UpdateQueueResponse(queue=to_queue(await self._queues.update(name, change)))
+
+    async def DeleteQueue(
+        self, request: queue_service_pb2.DeleteQueueRequest, _context: Context
+    ) -> queue_service_pb2.DeleteQueueResponse:
+        """Remove a queue."""
+        await self._queues.delete(convert.check_name("queue", request.queue), force=request.force)
+        return queue_service_pb2.DeleteQueueResponse()
+
+    async def PauseQueue(
+        self, request: queue_service_pb2.PauseQueueRequest, _context: Context
+    ) -> queue_service_pb2.PauseQueueResponse:
+        """Stop leasing from a queue."""
+        await self._queues.pause(convert.check_name("queue", request.queue))
+        return queue_service_pb2.PauseQueueResponse()
+
+    async def ResumeQueue(
+        self, request: queue_service_pb2.ResumeQueueRequest, _context: Context
+    ) -> queue_service_pb2.ResumeQueueResponse:
+        """Lease from a queue again."""
+        await self._queues.resume(convert.check_name("queue", request.queue))
+        return queue_service_pb2.ResumeQueueResponse()
+
+    async def ClearQueue(
+        self, request: queue_service_pb2.ClearQueueRequest, _context: Context
+    ) -> queue_service_pb2.ClearQueueResponse:
+        """Delete jobs of a queue in one bounded step."""
+        pages = Pages(request)
+        cleared = await self._queues.clear(_clear_query(request, pages))
+        return queue_service_pb2.ClearQueueResponse(deleted=cleared.deleted, continuation_token=_continuation(cleared, pages))
+
+    async def Stats(self, request: queue_service_pb2.StatsRequest, _context: Context) -> queue_service_pb2.StatsResponse:
+        """Return numbers of one queue or of all."""
+        queue = convert.check_name("queue", request.queue) if request.queue else None
+        stats, at = await self._queues.stats(queue)
+        response = queue_service_pb2.StatsResponse(snapshot_time=convert.to_timestamp(at))
+        for each in stats:
+            message = to_stats(each)
+            oldest = each.numbers.oldest_pending_at
+            if oldest is not None:
+                message.oldest_pending_age.CopyFrom(convert.to_duration(max(at - oldest, timedelta())))
+            response.queues.append(message)
+        return response
+
+
+def _change(queue: queue_service_pb2.Queue, mask: Any) -> Callable[[QueueSettings], QueueSettings]:
+    """Return what a request does to a queue's settings. Raises InvalidField, Unsupported."""
+    _refuse_later_settings(queue, mask)
+    paths = _check_mask(mask) if mask else _set_paths(queue)
+    set_policy = convert.parse_policy(queue, "retry", "run_timeout")
+    set_retention = _parse_retention(queue)
+
+    def change(old: QueueSettings) -> QueueSettings:
+        policy: dict[str, Any] = {}
+        retention: dict[str, Any] = {}
+        settings: dict[str, Any] = {}
+        for path in paths:
+            section, _, name = path.partition(".")
+            match section:
+                case "retry":
+                    policy |= {each: getattr(set_policy, each) for each in ([name] if name else _RETRY_FIELDS)}
+                case "run_timeout":
+                    policy["run_timeout"] = set_policy.run_timeout
+                case "retention":
+                    retention |= {
+                        each: set_retention.get(each, getattr(_KEPT, each)) for each in ([name] if name else _RETENTION_FIELDS)
+                    }
+                case _:
+                    settings["strict_leases"] = queue.strict_leases
+        return replace(old, retry=replace(old.retry, **policy), retention=replace(old.retention, **retention), **settings)
+
+    return change
+
+
+_KEPT = Retention()
+
+
+def _refuse_later_settings(queue: queue_service_pb2.Queue, mask: Any) -> None:
+    for field, value in queue.ListFields():
+        if field.name in _LATER_SETTINGS and value != _LATER_SETTINGS[field.name]:
+            raise Unsupported(f"queue.{field.name}", LATER)
+    for path in mask:
+        if path.partition(".")[0] in _LATER_SETTINGS:
+            raise Unsupported(f"queue.{path}", LATER)
+
+
+def _check_mask(mask: Any) -> list[str]:
+    for place, path in enumerate(mask):
+        if path in _OUTPUT_ONLY:
+            raise InvalidField(f"update_mask.paths[{place}]", "cannot be changed here")
+        if path not in _PATHS:
+            raise InvalidField(f"update_mask.paths[{place}]", "is no field of Queue")
+    return list(mask)
+
+
+def _set_paths(queue: queue_service_pb2.Queue) -> list[str]:
+    """Return the paths of everything that is set: a field that is not keeps its value, inside retry and retention too."""
+    paths: list[str] = []
+    for field, value in queue.ListFields():
+        match field.name:
+            case "retry" | "retention":
+                paths += [f"{field.name}.{inner.name}" for inner, _ in value.ListFields()]
+            case "run_timeout" | "strict_leases":
+                paths.append(field.name)
+            case _:
+                pass
+    return paths
+
+
+def _parse_retention(queue: queue_service_pb2.Queue) -> dict[str, timedelta]:
+    kept = queue.retention
+    return {
+        name: convert.parse_span(f"retention.{name}", getattr(kept, name), timedelta(), bounds.MAX_RETENTION)
+        for name in _RETENTION_FIELDS
+        if kept.HasField(name)
+    }
+
+
+def _clear_query(request: queue_service_pb2.ClearQueueRequest, pages: Pages) -> ClearQuery:
+    queue = convert.check_name("queue", request.queue)
+    states = convert.parse_states("states", request.states)
+    if State.RUNNING in states:
+        raise InvalidField(f"states[{states.index(State.RUNNING)}]", "RUNNING jobs are never deleted; cancel them")
+    before = convert.parse_time("before", request.before) if request.HasField("before") else None
+    after = None
+    place = pages.place(request.continuation_token, "continuation_token")
+    if place is not None:
+        before = EPOCH + int.from_bytes(place[:8]) * _MICROSECOND
+        after = JobId(place[8:])
+    return ClearQuery(
+        queue=queue,
+        states=frozenset(states or _CLEARED_BY_DEFAULT),
+        before=before,
+        dry_run=request.validate_only,
+        after=after,
+    )
+
+
+def _continuation(cleared: Cleared, pages: Pages) -> str:
+    if cleared.after is None:
+        return ""
+    return pages.token(((cleared.barrier - EPOCH) // _MICROSECOND).to_bytes(8) + cleared.after)

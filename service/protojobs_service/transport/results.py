@@ -1,0 +1,52 @@
+"""Specs of a batch or a frame in, one result per item out."""
+
+from collections.abc import Sequence
+
+from protojobs.v1 import job_service_pb2
+
+from protojobs_service.application import Answer, DispatchVerdict
+from protojobs_service.domain.errors import InvalidField, JobsError, Unsupported
+from protojobs_service.domain.job import Draft
+from protojobs_service.transport.convert import Specs
+from protojobs_service.transport.status import to_status
+
+OUTCOMES = {
+    DispatchVerdict.CREATED: job_service_pb2.DISPATCH_OUTCOME_CREATED,
+    DispatchVerdict.EXISTING: job_service_pb2.DISPATCH_OUTCOME_EXISTING,
+}
+
+
+def read_specs(specs: Specs, envelopes: Sequence[bytes]) -> list[Draft | JobsError]:
+    """Return each spec's draft, or why it is refused; a bad one does not spoil the others."""
+    draft = specs.draft
+    items: list[Draft | JobsError] = []
+    for envelope in envelopes:
+        try:
+            items.append(draft(envelope))
+        except JobsError as error:
+            items.append(error)
+    return items
+
+
+def place_errors(items: Sequence[Draft | JobsError], answers: Sequence[Answer]) -> Sequence[Answer]:
+    """Return the answer to every item, given those to the drafts among them."""
+    if len(items) == len(answers):
+        return answers
+    rest = iter(answers)
+    return [item if isinstance(item, JobsError) else next(rest) for item in items]
+
+
+def to_result(job_id: str, answer: Answer, path: str) -> job_service_pb2.DispatchResult:
+    """Return what became of one item; fields in its error are named under `path`."""
+    if isinstance(answer, JobsError):
+        return job_service_pb2.DispatchResult(job_id=job_id, error=to_status(under(answer, path)))
+    return job_service_pb2.DispatchResult(job_id=job_id, outcome=OUTCOMES[answer.verdict])
+
+
+def under(error: JobsError, path: str) -> JobsError:
+    """Return an error of a spec as one of the request that holds it."""
+    if isinstance(error, InvalidField):
+        return error.under(path)
+    if isinstance(error, Unsupported):
+        return Unsupported(f"{path}.{error.field}", error.metadata["why"])
+    return error

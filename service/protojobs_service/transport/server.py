@@ -1,0 +1,158 @@
+"""The gRPC server: every service behind the interceptors, the channel arguments, start and stop."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any
+
+import grpc
+import grpc.aio
+from grpc_health.v1 import health_pb2
+from grpc_reflection.v1alpha import reflection_pb2
+from grpc_reflection.v1alpha._async import ReflectionServicer
+from protojobs.v1 import job_service_pb2, queue_service_pb2, schedule_service_pb2, server_service_pb2, worker_service_pb2
+
+from protojobs_service.application import Application, SystemClock
+from protojobs_service.settings import GrpcSettings, Settings, is_loopback
+from protojobs_service.telemetry import Telemetry, service_version
+from protojobs_service.transport.convert import Specs
+from protojobs_service.transport.health import Health
+from protojobs_service.transport.interceptors import (
+    Admission,
+    CutAtDrain,
+    Deadline,
+    Drain,
+    Errors,
+    RequestId,
+    Service,
+    generic_handler,
+)
+from protojobs_service.transport.job_servicer import JobServicer
+from protojobs_service.transport.queue_servicer import QueueServicer
+from protojobs_service.transport.schedule_servicer import ScheduleServicer
+from protojobs_service.transport.server_servicer import ServerServicer
+from protojobs_service.transport.worker_servicer import WorkerServicer
+
+_METADATA_SOFT, _METADATA_HARD = 8 * 1024, 16 * 1024
+_HANDSHAKE_MS = 10_000
+
+
+class GrpcServer:
+    """Serves an application over gRPC."""
+
+    def __init__(self, application: Application, settings: Settings, telemetry: Telemetry) -> None:
+        self._application = application
+        self._settings = settings
+        self.drain_signal = Drain()
+        limits = settings.limits
+        self.admission = Admission(limits.max_calls, limits.max_call_bytes, limits.max_streams)
+        specs = Specs(application.limits)
+        servicers: dict[Service, object] = {
+            _service(job_service_pb2): JobServicer(application, specs, self.drain_signal, window=limits.dispatch_window),
+            _service(queue_service_pb2): QueueServicer(application.queues),
+            _service(schedule_service_pb2): ScheduleServicer(application.dispatch, specs),
+            _service(worker_service_pb2): WorkerServicer(application, specs, server_id=settings.server_id),
+            _service(server_service_pb2): ServerServicer(application, version=service_version(), server_id=settings.server_id),
+        }
+        names = [service.full_name for service in servicers]
+        probes = settings.store
+        self.health = Health(
+            application.store_time, SystemClock(), names, interval=probes.probe_interval, failures=probes.probe_failures
+        )
+        version = service_version()
+        interceptors = (
+            RequestId(version, telemetry.calls),
+            Errors(version),
+            Deadline(timedelta(seconds=limits.call_timeout)),
+            CutAtDrain(self.drain_signal),
+            self.admission,
+        )
+        essential = frozenset({"GetServerInfo"})
+        self._handlers = [
+            generic_handler(each, servicer, interceptors, essential=essential) for each, servicer in servicers.items()
+        ]
+        health = health_pb2.DESCRIPTOR.services_by_name["Health"]
+        checks = frozenset({"Check", "Watch"})
+        self._handlers.append(generic_handler(health, self.health.servicer, interceptors, essential=checks, cut_at_drain=True))
+        if _reflects(settings):
+            reflection = reflection_pb2.DESCRIPTOR.services_by_name["ServerReflection"]
+            servicer = ReflectionServicer([*names, health.full_name, reflection.full_name])
+            self._handlers.append(generic_handler(reflection, servicer, interceptors, cut_at_drain=True))
+
+    @asynccontextmanager
+    async def running(self) -> AsyncGenerator[int]:
+        """Listen as long as the context lasts, and give the port; then drain, and stop. Raises OSError for a taken address."""
+        await self.health.start()
+        server = grpc.aio.server(options=channel_arguments(self._settings))
+        server.add_generic_rpc_handlers(self._handlers)
+        host, port = self._settings.host.strip("[]"), self._settings.port
+        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        try:
+            port = server.add_insecure_port(address)
+        except RuntimeError as error:
+            raise OSError(f"cannot listen on {address}") from error
+        await server.start()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                probing = tasks.create_task(self.health.run(), name="store probe")
+                yield port
+                await self._drain()
+                probing.cancel()
+        finally:
+            # Refuses new calls at once, and cancels those that still run after the grace.
+            await server.stop(self._settings.shutdown.grace if self.drain_signal.begun else 0)
+
+    async def _drain(self) -> None:
+        """Say NOT_SERVING, wait for balancers to notice, then ask every stream to leave. Calls are still served."""
+        await self.health.drain()
+        await asyncio.sleep(self._settings.shutdown.delay)
+        self.drain_signal.begin()
+        self._application.leasing.drain()
+
+
+def channel_arguments(settings: Settings) -> Sequence[tuple[str, int]]:
+    """Return the arguments of every connection; grpc-core ignores a name that it does not know, so a test measures them."""
+    limits, values = settings.limits, settings.grpc
+    return [
+        *_keepalive(values),
+        ("grpc.max_connection_age_ms", _ms(values.max_connection_age)),
+        ("grpc.max_connection_age_grace_ms", _ms(values.max_connection_age_grace)),
+        ("grpc.max_connection_idle_ms", _ms(values.max_connection_idle)),
+        ("grpc.max_concurrent_streams", values.max_concurrent_streams),
+        ("grpc.max_metadata_size", _METADATA_SOFT),
+        ("grpc.absolute_max_metadata_size", _METADATA_HARD),
+        ("grpc.max_receive_message_length", limits.max_receive_bytes),
+        ("grpc.max_send_message_length", limits.max_send_bytes),
+        ("grpc.server_handshake_timeout_ms", _HANDSHAKE_MS),
+        ("grpc.so_reuseport", int(values.reuse_port)),
+    ]
+
+
+def _keepalive(values: GrpcSettings) -> list[tuple[str, int]]:
+    return [
+        ("grpc.keepalive_time_ms", _ms(values.keepalive_time)),
+        ("grpc.keepalive_timeout_ms", _ms(values.keepalive_timeout)),
+        # Without it a peer that is frozen while its kernel acknowledges is missed for a minute.
+        ("grpc.http2.ping_timeout_ms", _ms(values.ping_timeout)),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.max_pings_without_data", 0),
+        # Lowered from 5 min, or clients that ping as often as ours are sent away with too_many_pings.
+        ("grpc.http2.min_ping_interval_without_data_ms", 5000),
+        ("grpc.http2.max_ping_strikes", 2),
+    ]
+
+
+def _ms(seconds: float) -> int:
+    return int(seconds * 1000)
+
+
+def _reflects(settings: Settings) -> bool:
+    wanted = settings.grpc.reflection
+    return wanted == "on" or (wanted == "auto" and is_loopback(settings.host))
+
+
+def _service(module: Any) -> Service:
+    """Return the one service that a file of the contract defines."""
+    [service] = module.DESCRIPTOR.services_by_name.values()
+    return service

@@ -1,0 +1,103 @@
+"""WorkerService: leases by stream or by call, and what operators ask of workers."""
+
+# ruff: noqa: N802 # methods have the names of the RPCs
+
+from collections.abc import AsyncIterator
+
+from protojobs.v1 import worker_service_pb2
+
+from protojobs_service.application import Application, SessionRecord
+from protojobs_service.domain import bounds
+from protojobs_service.domain.errors import InvalidField
+from protojobs_service.transport import wire
+from protojobs_service.transport.convert import (
+    Pages,
+    Specs,
+    check_name,
+    format_id,
+    parse_optional_span,
+    parse_page_size,
+    to_timestamp,
+)
+from protojobs_service.transport.interceptors import Context, long_poll, parse, raw
+from protojobs_service.transport.lease_convert import SettleReader
+from protojobs_service.transport.lease_stream import LeaseStream
+from protojobs_service.transport.unary_leases import UnaryLeases
+
+_MOST_RUNNING = 100
+_MAX_SESSION = 1 << 63
+
+
+class WorkerServicer:
+    """Answers WorkerService over the use cases; one method per RPC, named as there."""
+
+    def __init__(self, application: Application, specs: Specs, *, server_id: str) -> None:
+        self._application = application
+        self._server_id = server_id
+        self._reader = SettleReader(specs, application.settle)
+        self._unary = UnaryLeases(application, self._reader)
+
+    @raw
+    async def Lease(self, frames: AsyncIterator[bytes], context: Context) -> None:
+        """Serve a stream of one worker."""
+        await LeaseStream(self._application, self._reader, self._server_id).run(frames, context)
+
+    @long_poll(bounds.MAX_WAIT.total_seconds())
+    async def AcquireLeases(self, request: worker_service_pb2.AcquireLeasesRequest, _context: Context) -> bytes:
+        """Wait for jobs."""
+        return await self._unary.acquire(request)
+
+    @raw
+    async def SettleLeases(self, data: bytes, _context: Context) -> worker_service_pb2.SettleLeasesResponse:
+        """Settle leases."""
+        return await self._unary.settle(parse(wire.SettleLeasesRequest, data))
+
+    async def ExtendLeases(
+        self, request: worker_service_pb2.ExtendLeasesRequest, _context: Context
+    ) -> worker_service_pb2.ExtendLeasesResponse:
+        """Keep a session alive."""
+        return await self._unary.extend(request)
+
+    async def ListWorkers(
+        self, request: worker_service_pb2.ListWorkersRequest, _context: Context
+    ) -> worker_service_pb2.ListWorkersResponse:
+        """Return live worker sessions."""
+        queue = check_name("queue", request.queue) if request.queue else None
+        size, pages = parse_page_size(request.page_size), Pages(request)
+        place = pages.place(request.page_token)
+        records = await self._application.workers.list(queue, int.from_bytes(place or b"", "big"), size + 1)
+        response = worker_service_pb2.ListWorkersResponse(workers=[_to_worker(record) for record in records[:size]])
+        if len(records) > size:
+            response.next_page_token = pages.token(records[size - 1].session.to_bytes(8, "big"))
+        return response
+
+    async def DrainWorker(
+        self, request: worker_service_pb2.DrainWorkerRequest, _context: Context
+    ) -> worker_service_pb2.DrainWorkerResponse:
+        """Ask a worker to finish and leave."""
+        number = int(request.session) if request.session.isascii() and request.session.isdecimal() else _MAX_SESSION
+        if number >= _MAX_SESSION:
+            raise InvalidField("session", "must be a session's public number")
+        deadline = parse_optional_span(request, "deadline", bounds.DEFAULT_DRAIN_DEADLINE, bounds.MAX_DRAIN_DEADLINE)
+        await self._application.workers.drain(number, deadline)
+        return worker_service_pb2.DrainWorkerResponse()
+
+
+def _to_worker(record: SessionRecord) -> worker_service_pb2.Worker:
+    worker = worker_service_pb2.Worker(
+        session=str(record.session),
+        worker=record.worker,
+        sdk=record.sdk,
+        sdk_version=record.sdk_version,
+        queues=record.queues,
+        kinds=record.kinds,
+        slots_total=record.slots,
+        slots_used=record.in_flight,
+        draining=record.draining,
+    )
+    worker.heartbeat_time.CopyFrom(to_timestamp(record.heartbeat_at))
+    worker.start_time.CopyFrom(to_timestamp(record.created_at))
+    for job in record.running[:_MOST_RUNNING]:
+        running = worker.running.add(job_id=format_id(job.id), kind=job.kind, queue=job.queue, attempt=job.attempt)
+        running.start_time.CopyFrom(to_timestamp(job.started_at))
+    return worker

@@ -1,0 +1,205 @@
+"""QueueService over the wire."""
+
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.timestamp_pb2 import Timestamp
+from protojobs.v1 import job_pb2, job_service_pb2, queue_service_pb2
+
+from tests.wire.peer import Peer, refused
+
+pytestmark = pytest.mark.asyncio
+
+Queue, UpdateQueueRequest = queue_service_pb2.Queue, queue_service_pb2.UpdateQueueRequest
+
+
+async def _update(peer: Peer, queue: queue_service_pb2.Queue, *paths: str) -> queue_service_pb2.Queue:
+    request = UpdateQueueRequest(queue=queue, update_mask=FieldMask(paths=paths))
+    updated: queue_service_pb2.Queue = (await peer.queues.UpdateQueue(request)).queue
+    return updated
+
+
+async def test_a_queue_exists_when_it_is_first_used(peer: Peer) -> None:
+    before = await refused(peer.queues.GetQueue(queue_service_pb2.GetQueueRequest(queue="emails")))
+    await peer.dispatch(queue="emails")
+
+    queue = (await peer.queues.GetQueue(queue_service_pb2.GetQueueRequest(queue="emails"))).queue
+
+    assert (before.code, before.reason) == (grpc.StatusCode.NOT_FOUND, "QUEUE_NOT_FOUND")
+    assert (queue.name, queue.paused, queue.retention.completed.seconds) == ("emails", False, 7 * 86_400)
+    assert not queue.HasField("retry")
+
+
+async def test_settings_are_the_defaults_of_later_jobs(peer: Peer) -> None:
+    retry = job_pb2.RetryPolicy(max_retries=7, initial_backoff=Duration(seconds=5), jitter=job_pb2.JITTER_NONE)
+
+    await _update(peer, Queue(name="emails", retry=retry, run_timeout=Duration(seconds=9)))
+    plain = await peer.get((await peer.dispatch(queue="emails")).job_id)
+    own = await peer.get((await peer.dispatch(queue="emails", retry=job_pb2.RetryPolicy(max_retries=1))).job_id)
+
+    assert (plain.retry.max_retries, plain.retry.initial_backoff.seconds, plain.run_timeout.seconds) == (7, 5, 9)
+    assert (own.retry.max_retries, own.retry.initial_backoff.seconds) == (1, 5)
+
+
+async def test_without_a_mask_only_what_is_set_changes(peer: Peer) -> None:
+    await _update(peer, Queue(name="q", retry=job_pb2.RetryPolicy(max_retries=7), strict_leases=True))
+
+    queue = await _update(peer, Queue(name="q", retry=job_pb2.RetryPolicy(multiplier=3.0)))
+
+    assert (queue.retry.max_retries, queue.retry.multiplier, queue.strict_leases) == (7, 3.0, True)
+
+
+async def test_a_masked_field_that_is_unset_goes_back_to_its_default(peer: Peer) -> None:
+    kept = queue_service_pb2.Retention(completed=Duration(seconds=60), failed=Duration(seconds=60))
+    await _update(peer, Queue(name="q", retry=job_pb2.RetryPolicy(max_retries=7), retention=kept, run_timeout=Duration(seconds=9)))
+
+    queue = await _update(peer, Queue(name="q"), "retry", "retention.completed", "run_timeout")
+
+    assert not queue.HasField("retry")
+    assert not queue.HasField("run_timeout")
+    assert (queue.retention.completed.seconds, queue.retention.failed.seconds) == (7 * 86_400, 60)
+
+
+LATER: list[tuple[str, dict[str, Any]]] = [
+    ("rate_limit", {"rate_limit": queue_service_pb2.RateLimit(per_second=1)}),
+    ("max_in_flight", {"max_in_flight": 1}),
+    ("per_key_limit", {"per_key_limit": 2}),
+    ("fairness", {"fairness": queue_service_pb2.Fairness(enabled=True)}),
+    ("priority_mode", {"priority_mode": queue_service_pb2.PRIORITY_MODE_AGING}),
+    ("max_depth", {"max_depth": 5}),
+    ("overflow", {"overflow": queue_service_pb2.OVERFLOW_DROP_OLDEST}),
+    ("history", {"history": queue_service_pb2.HISTORY_NONE}),
+    ("events", {"events": queue_service_pb2.EVENT_LEVEL_ALL}),
+    ("max_payload_bytes", {"max_payload_bytes": 10}),
+]
+
+
+@pytest.mark.parametrize(("field", "fields"), LATER, ids=[field for field, _ in LATER])
+@pytest.mark.parametrize("masked", [False, True], ids=["set", "masked"])
+async def test_settings_of_later_versions_are_refused_by_name(peer: Peer, field: str, fields: dict[str, Any], masked: bool) -> None:
+    request = UpdateQueueRequest(queue=Queue(name="q", **({} if masked else fields)))
+    if masked:
+        request.update_mask.paths.append(field)
+
+    error = await refused(peer.queues.UpdateQueue(request))
+
+    assert (error.code, error.reason) == (grpc.StatusCode.UNIMPLEMENTED, "DRIVER_UNSUPPORTED")
+    assert error.metadata["field"] == f"queue.{field}"
+    assert (await refused(peer.queues.GetQueue(queue_service_pb2.GetQueueRequest(queue="q")))).reason == "QUEUE_NOT_FOUND"
+
+
+BAD: list[tuple[str, dict[str, Any], list[str]]] = [
+    ("queue.name", {"name": "a/b"}, []),
+    ("queue.name", {"name": ""}, []),
+    ("queue.run_timeout", {"run_timeout": Duration(nanos=1)}, []),
+    ("queue.retry.max_retries", {"retry": job_pb2.RetryPolicy(max_retries=1001)}, []),
+    ("queue.retention.failed", {"retention": queue_service_pb2.Retention(failed=Duration(seconds=-1))}, []),
+    ("queue.retention.completed", {"retention": queue_service_pb2.Retention(completed=Duration(seconds=10**9))}, []),
+    ("update_mask.paths[0]", {}, ["paused"]),
+    ("update_mask.paths[1]", {}, ["retry", "colour"]),
+    ("update_mask.paths[0]", {}, ["retry.colour"]),
+]
+
+
+@pytest.mark.parametrize(("path", "fields", "mask"), BAD, ids=range(len(BAD)))
+async def test_a_bad_setting_is_named(peer: Peer, path: str, fields: dict[str, Any], mask: list[str]) -> None:
+    request = UpdateQueueRequest(queue=Queue(**{"name": "q", **fields}), update_mask=FieldMask(paths=mask))
+
+    error = await refused(peer.queues.UpdateQueue(request))
+
+    assert (error.reason, error.fields) == ("INVALID_FIELD", [path])
+
+
+async def test_a_paused_queue_says_so_until_it_is_resumed(peer: Peer) -> None:
+    seen: list[bool] = []
+    await peer.queues.PauseQueue(queue_service_pb2.PauseQueueRequest(queue="q"))
+    for _ in range(2):
+        stats = (await peer.queues.Stats(queue_service_pb2.StatsRequest(queue="q"))).queues[0]
+        queue = (await peer.queues.GetQueue(queue_service_pb2.GetQueueRequest(queue="q"))).queue
+        assert queue.paused == stats.paused == stats.limited_by.paused
+        seen.append(queue.paused)
+        await peer.queues.ResumeQueue(queue_service_pb2.ResumeQueueRequest(queue="q"))
+
+    assert seen == [True, False]
+
+
+async def test_queues_are_listed_page_by_page_by_name(peer: Peer) -> None:
+    for name in ("c", "a", "b"):
+        await peer.queues.ResumeQueue(queue_service_pb2.ResumeQueueRequest(queue=name))
+
+    first = await peer.queues.ListQueues(queue_service_pb2.ListQueuesRequest(page_size=2))
+    rest = await peer.queues.ListQueues(queue_service_pb2.ListQueuesRequest(page_size=2, page_token=first.next_page_token))
+
+    assert [queue.name for queue in (*first.queues, *rest.queues)] == ["a", "b", "c"]
+    assert rest.next_page_token == ""
+
+
+async def test_clearing_deletes_what_waits_and_counts_it_before(peer: Peer) -> None:
+    for _ in range(3):
+        await peer.dispatch(queue="q")
+    other = await peer.dispatch(queue="other")
+    request = queue_service_pb2.ClearQueueRequest(queue="q")
+
+    counted = await peer.queues.ClearQueue(queue_service_pb2.ClearQueueRequest(queue="q", validate_only=True))
+    cleared = await peer.queues.ClearQueue(request)
+
+    assert (counted.deleted, cleared.deleted, cleared.continuation_token) == (3, 3, "")
+    left = await peer.jobs.ListJobs(job_service_pb2.ListJobsRequest())
+    assert [job.id for job in left.jobs] == [other.job_id]
+
+
+async def test_clearing_never_takes_running_jobs(peer: Peer) -> None:
+    await peer.dispatch(queue="q")
+    request = queue_service_pb2.ClearQueueRequest(queue="q", states=[job_pb2.JOB_STATE_RUNNING])
+
+    error = await refused(peer.queues.ClearQueue(request))
+
+    assert (error.reason, error.fields) == ("INVALID_FIELD", ["states[0]"])
+
+
+BAD_CLEAR: list[tuple[str, dict[str, Any]]] = [
+    ("queue", {"queue": ""}),
+    ("before", {"before": Timestamp(nanos=-1)}),
+    ("continuation_token", {"continuation_token": "A" * 32}),
+]
+
+
+@pytest.mark.parametrize(("path", "fields"), BAD_CLEAR, ids=[path for path, _ in BAD_CLEAR])
+async def test_a_bad_clearing_is_named(peer: Peer, path: str, fields: dict[str, Any]) -> None:
+    error = await refused(peer.queues.ClearQueue(queue_service_pb2.ClearQueueRequest(**{"queue": "q", **fields})))
+
+    assert (error.reason, error.fields) == ("INVALID_FIELD", [path])
+
+
+async def test_a_queue_with_jobs_is_removed_by_force_only(peer: Peer) -> None:
+    await peer.dispatch(queue="q")
+
+    error = await refused(peer.queues.DeleteQueue(queue_service_pb2.DeleteQueueRequest(queue="q")))
+    await peer.queues.DeleteQueue(queue_service_pb2.DeleteQueueRequest(queue="q", force=True))
+
+    assert (error.code, error.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "QUEUE_NOT_EMPTY")
+    assert (await refused(peer.queues.GetQueue(queue_service_pb2.GetQueueRequest(queue="q")))).reason == "QUEUE_NOT_FOUND"
+
+
+async def test_stats_count_by_state_and_name_kinds_without_a_worker(peer: Peer) -> None:
+    await peer.dispatch(queue="q", kind="lonely")
+    await peer.dispatch(queue="q", delay=Duration(seconds=60))
+    cancelled = await peer.dispatch(queue="q")
+    await peer.jobs.Cancel(job_service_pb2.CancelRequest(job_id=cancelled.job_id))
+
+    answer = await peer.queues.Stats(queue_service_pb2.StatsRequest())
+
+    [stats] = answer.queues
+    assert (stats.queue, stats.counts.pending, stats.counts.scheduled, stats.counts.cancelled) == ("q", 1, 1, 1)
+    assert [(each.kind, each.pending) for each in stats.limited_by.no_worker_kinds] == [("lonely", 1)]
+    assert stats.HasField("oldest_pending_age")
+    assert answer.HasField("snapshot_time")
+
+
+async def test_stats_of_an_unknown_queue_are_not_found(peer: Peer) -> None:
+    error = await refused(peer.queues.Stats(queue_service_pb2.StatsRequest(queue="nobody")))
+
+    assert (error.code, error.reason) == (grpc.StatusCode.NOT_FOUND, "QUEUE_NOT_FOUND")
