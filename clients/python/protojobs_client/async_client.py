@@ -1,0 +1,36 @@
+"""The client for asyncio."""
+
+from types import TracebackType
+from typing import Self
+
+from protojobs_client.connection import Connection
+from protojobs_client.dispatching import DispatchCalls
+from protojobs_client.ids import JobIds
+from protojobs_client.jobs import JobCalls
+from protojobs_client.operations import OperationCalls
+from protojobs_client.options import Options
+from protojobs_client.payload import Codec, PlainCodec
+from protojobs_client.queues import QueueCalls
+
+
+class AsyncClient(DispatchCalls, JobCalls, QueueCalls, OperationCalls):
+    """Dispatches jobs and looks at them.
+
+        async with AsyncClient("127.0.0.1:50051") as client:
+            job = await client.dispatch("send_email", {"to": "ann@example.com"}, queue="emails")
+            result = await client.wait(job.job_id, timeout=60)
+
+    Make one per event loop and keep it: it holds one channel, which connects at the first call. Every call
+    repeats retryable errors until `Options.call_timeout`, and raises a ProtoJobsError.
+    """
+
+    def __init__(self, address: str | None = None, *, options: Options | None = None, codec: Codec | None = None) -> None:
+        """Without `options` they come from the environment; an `address` goes before theirs."""
+        options = options or Options.from_env()
+        super().__init__(Connection(options.at(address) if address else options), codec or PlainCodec(), JobIds())
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self.close()

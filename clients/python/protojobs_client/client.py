@@ -1,0 +1,100 @@
+"""The client for everybody without an event loop."""
+
+import functools
+import weakref
+from collections.abc import Callable, Coroutine
+from types import TracebackType
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+
+from protojobs_client.async_client import AsyncClient
+from protojobs_client.loop_thread import LoopThread
+from protojobs_client.options import Options
+from protojobs_client.pages import AsyncPages, Pages
+from protojobs_client.payload import Codec
+
+P = ParamSpec("P")
+ResultT = TypeVar("ResultT")
+ItemT = TypeVar("ItemT")
+
+
+class Client:
+    """Dispatches jobs and looks at them.
+
+        with Client("127.0.0.1:50051") as client:
+            job = client.dispatch("send_email", {"to": "ann@example.com"}, queue="emails")
+            result = client.wait(job.job_id, timeout=60)
+
+    Does what `AsyncClient` does, on an event loop in a thread of its own: one channel and one dispatch stream for
+    all threads of the process. Make one per process and keep it. It may be made before a fork, but once any client
+    was used, forked children cannot use one (ClientForkedError): gRPC does not survive it. Ctrl-C ends a waiting call.
+    """
+
+    def __init__(self, address: str | None = None, *, options: Options | None = None, codec: Codec | None = None) -> None:
+        """Without `options` they come from the environment; an `address` goes before theirs."""
+        self._client = AsyncClient(address, options=options, codec=codec)
+        self._thread = LoopThread(self._client.close)
+        self._stop = weakref.finalize(self, self._thread.stop)  # also when the interpreter ends
+
+    @staticmethod
+    def _blocking(
+        method: Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, ResultT]],
+    ) -> "Callable[Concatenate[Client, P], ResultT]":
+        """Make the method of `Client` that waits for one of `AsyncClient`."""
+
+        def call(self: "Client", /, *args: P.args, **kwargs: P.kwargs) -> ResultT:
+            return self._thread.run(method(self._client, *args, **kwargs))
+
+        functools.update_wrapper(call, method)
+        return call
+
+    @staticmethod
+    def _paged(
+        method: Callable[Concatenate[AsyncClient, P], AsyncPages[ItemT]],
+    ) -> "Callable[Concatenate[Client, P], Pages[ItemT]]":
+        """Make the method of `Client` that lists what one of `AsyncClient` lists."""
+
+        def call(self: "Client", /, *args: P.args, **kwargs: P.kwargs) -> Pages[ItemT]:
+            return Pages(method(self._client, *args, **kwargs), self._thread.run)
+
+        functools.update_wrapper(call, method)
+        return call
+
+    dispatch = _blocking(AsyncClient.dispatch)
+    dispatch_later = _blocking(AsyncClient.dispatch_later)
+    dispatch_many = _blocking(AsyncClient.dispatch_many)
+    schedule_at = _blocking(AsyncClient.schedule_at)
+    schedule_in = _blocking(AsyncClient.schedule_in)
+
+    get = _blocking(AsyncClient.get)
+    list = _paged(AsyncClient.list)
+    failed_jobs = _paged(AsyncClient.failed_jobs)
+    attempts = _paged(AsyncClient.attempts)
+    wait = _blocking(AsyncClient.wait)
+    result = _blocking(AsyncClient.result)
+    cancel = _blocking(AsyncClient.cancel)
+    retry = _blocking(AsyncClient.retry)
+    delete = _blocking(AsyncClient.delete)
+
+    queues = _paged(AsyncClient.queues)
+    queue = _blocking(AsyncClient.queue)
+    update_queue = _blocking(AsyncClient.update_queue)
+    pause = _blocking(AsyncClient.pause)
+    resume = _blocking(AsyncClient.resume)
+    delete_queue = _blocking(AsyncClient.delete_queue)
+    clear = _blocking(AsyncClient.clear)
+    stats = _blocking(AsyncClient.stats)
+
+    workers = _paged(AsyncClient.workers)
+    drain_worker = _blocking(AsyncClient.drain_worker)
+    server_info = _blocking(AsyncClient.server_info)
+    health = _blocking(AsyncClient.health)
+
+    def close(self) -> None:
+        """Finish dispatches that are under way, for at most 5 s, and close the channel. May be repeated."""
+        self._stop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()

@@ -1,0 +1,95 @@
+"""Makes protobuf messages of our values. What comes back is read in `parse`; messages go no further."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+from protojobs.v1 import job_pb2, queue_service_pb2
+
+from protojobs_client.models import Jitter, JobState, Retention, RetryPolicy
+from protojobs_client.payload import JSON, Codec, Payload, encode_data
+from protojobs_client.request import JobRequest
+
+_JITTERS = {Jitter.FULL: job_pb2.JITTER_FULL, Jitter.NONE: job_pb2.JITTER_NONE}
+
+
+def to_spec(request: JobRequest, *, job_id: str, headers: Mapping[str, str], codec: Codec) -> job_pb2.JobSpec:
+    """Build the spec of a request.
+
+    Raises TypeError or ValueError for data that cannot be encoded, and for text that is not Unicode.
+    """
+    options = request.options
+    payload = codec.encode(_payload(request))
+    return job_pb2.JobSpec(
+        id=job_id,
+        queue=options.queue or "",
+        kind=request.kind,
+        payload=payload.data,
+        content_type=payload.content_type,
+        headers=headers,
+        priority=options.priority or 0,
+        delay=to_duration(options.delay),
+        run_time=to_timestamp(options.run_at),
+        labels=options.labels,
+        run_timeout=to_duration(options.run_timeout),
+        retry=to_retry_policy(options.retry),
+        expire_time=to_timestamp(options.expire_at),
+    )
+
+
+def to_retry_policy(policy: RetryPolicy) -> job_pb2.RetryPolicy | None:
+    """Return None for a policy that says nothing."""
+    if policy == RetryPolicy():
+        return None
+    return job_pb2.RetryPolicy(
+        max_retries=policy.max_retries,
+        initial_backoff=to_duration(policy.initial_backoff),
+        multiplier=policy.multiplier,
+        max_backoff=to_duration(policy.max_backoff),
+        jitter=_JITTERS[policy.jitter] if policy.jitter else job_pb2.JITTER_UNSPECIFIED,
+        max_retry_duration=to_duration(policy.max_retry_duration),
+    )
+
+
+def to_retention(retention: Retention) -> queue_service_pb2.Retention:
+    """Return the message; a field that is None goes back to its default."""
+    return queue_service_pb2.Retention(
+        completed=to_duration(retention.completed),
+        failed=to_duration(retention.failed),
+        cancelled=to_duration(retention.cancelled),
+    )
+
+
+def to_state(state: JobState) -> "job_pb2.JobState.ValueType":
+    """Return the number of a state. Raises ValueError for UNKNOWN, which no job is in."""
+    return job_pb2.JobState.Value(f"JOB_STATE_{state.name}")
+
+
+def to_timestamp(moment: datetime | None) -> Timestamp | None:
+    """Return the message, to the microsecond. Raises ValueError for a naive datetime."""
+    if moment is None:
+        return None
+    if moment.tzinfo is None:
+        raise ValueError("times must be aware: give the datetime a tzinfo")
+    timestamp = Timestamp()
+    timestamp.FromDatetime(moment)
+    return timestamp
+
+
+def to_duration(span: timedelta | None) -> Duration | None:
+    """Return the message, to the microsecond."""
+    if span is None:
+        return None
+    duration = Duration()
+    duration.FromTimedelta(span)
+    return duration
+
+
+def _payload(request: JobRequest) -> Payload:
+    raw, content_type = request.options.payload, request.options.content_type
+    if raw is None:
+        return encode_data(request.data, content_type)
+    if request.data is not None:
+        raise TypeError("data and payload exclude each other")
+    return Payload(raw, content_type or JSON)

@@ -1,0 +1,454 @@
+"""Every error of the client, by the reason that the server gives.
+
+ProtoJobsError
+├── InvalidArgumentError          a field is malformed or out of bounds: `violations`
+│   ├── MalformedMessageError     MALFORMED_MESSAGE
+│   └── JobIdTimeError            JOB_ID_TIME: `server_time`
+├── NotFoundError
+│   ├── JobNotFoundError          JOB_NOT_FOUND
+│   ├── QueueNotFoundError        QUEUE_NOT_FOUND
+│   ├── SessionNotFoundError      SESSION_NOT_FOUND
+│   └── ScheduleNotFoundError     SCHEDULE_NOT_FOUND
+├── AlreadyExistsError
+│   ├── JobIdReusedError          JOB_ID_REUSED
+│   └── DuplicateJobError         DUPLICATE_JOB: `job_id`
+├── FailedPreconditionError
+│   ├── PayloadTooLargeError      PAYLOAD_TOO_LARGE: `limit`, `size`
+│   ├── LeaseSupersededError      LEASE_SUPERSEDED
+│   ├── LeaseExpiredError         LEASE_EXPIRED
+│   ├── JobFinalError             JOB_FINAL
+│   ├── JobNotFinalError          JOB_NOT_FINAL
+│   ├── JobRunningError           JOB_RUNNING
+│   ├── SessionSupersededError    SESSION_SUPERSEDED
+│   ├── SessionClosedError        SESSION_CLOSED
+│   ├── ProtocolViolationError    PROTOCOL_VIOLATION
+│   ├── QueueNotEmptyError        QUEUE_NOT_EMPTY
+│   └── ConflictError             CONFLICT
+├── ResourceExhaustedError
+│   ├── QueueFullError            QUEUE_FULL
+│   ├── OverloadedError           OVERLOADED
+│   └── QuotaExceededError        QUOTA_EXCEEDED
+├── UnavailableError              no server answers: safe to retry
+│   ├── StoreUnavailableError     STORE_UNAVAILABLE
+│   └── DrainingError             DRAINING
+├── DeadlineExceededError         DEADLINE (a TimeoutError too): the outcome is unknown
+├── AbortedError
+│   └── BatchAbortedError         BATCH_ABORTED
+├── OutOfRangeError
+│   └── CursorExpiredError        CURSOR_EXPIRED
+├── UnsupportedError              the server lacks the method
+│   └── DriverUnsupportedError    DRIVER_UNSUPPORTED
+├── UnauthenticatedError          UNAUTHENTICATED
+├── PermissionDeniedError         PERMISSION_DENIED
+├── InternalError                 INTERNAL: `error_id`
+├── JobEndedError                 raised by wait() and result(): `job`
+│   ├── JobFailedError
+│   ├── JobCancelledError
+│   └── JobExpiredError
+├── WaitTimeoutError              raised by wait() (a TimeoutError too): the job is not final yet
+├── ClientClosedError             the client was closed
+└── ClientForkedError             the client was in use before this process was forked
+"""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import cast
+
+import grpc
+from google.protobuf.message import DecodeError
+from google.rpc.code_pb2 import Code
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
+from google.rpc.status_pb2 import Status
+
+from protojobs_client.models import JobInfo
+
+DOMAIN = "protojobs.dev"
+
+_DETAILS = "grpc-status-details-bin"  # metadata of gRPC's richer error model
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FieldViolation:
+    """A field of the request by its path, and what is wrong with it."""
+
+    field: str
+    description: str
+
+
+class ProtoJobsError(Exception):
+    """Anything that goes wrong in the client. `reason` is stable; the message is for people."""
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        code: grpc.StatusCode = grpc.StatusCode.UNKNOWN,
+        reason: str = "",
+        metadata: Mapping[str, str] | None = None,
+        retry_after: timedelta | None = None,
+        violations: tuple[FieldViolation, ...] = (),
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.reason = reason
+        self.metadata = dict(metadata or {})
+        self.retry_after = retry_after
+        self.violations = violations
+
+    @property
+    def message(self) -> str:
+        """What happened, for people."""
+        return str(self.args[0]) if self.args else ""
+
+    @property
+    def retryable(self) -> bool:
+        """The same call with the same ids may succeed later, and does no harm if it was heard before."""
+        return False
+
+
+class InvalidArgumentError(ProtoJobsError):
+    """A field is malformed or out of bounds; nothing is stored."""
+
+
+class MalformedMessageError(InvalidArgumentError):
+    """The bytes are not a message of this type."""
+
+
+class JobIdTimeError(InvalidArgumentError):
+    """The time part of a job id is too far from the server's time."""
+
+    @property
+    def server_time(self) -> datetime | None:
+        """The server's time when it refused the id."""
+        try:
+            moment = datetime.fromisoformat(self.metadata.get("server_time", ""))
+        except ValueError:
+            return None
+        return moment if moment.tzinfo else None
+
+
+class NotFoundError(ProtoJobsError):
+    """What the request names does not exist."""
+
+
+class JobNotFoundError(NotFoundError):
+    """No such job, or it was deleted."""
+
+
+class QueueNotFoundError(NotFoundError):
+    """No such queue."""
+
+
+class SessionNotFoundError(NotFoundError):
+    """No such worker session."""
+
+
+class ScheduleNotFoundError(NotFoundError):
+    """No such schedule."""
+
+
+class AlreadyExistsError(ProtoJobsError):
+    """What the request wants to make exists; nothing is stored."""
+
+
+class JobIdReusedError(AlreadyExistsError):
+    """The id was used for another body."""
+
+
+class DuplicateJobError(AlreadyExistsError):
+    """The unique key is taken."""
+
+    @property
+    def job_id(self) -> str:
+        """Id of the job that has the key."""
+        return self.metadata.get("job_id", "")
+
+
+class FailedPreconditionError(ProtoJobsError):
+    """The state does not allow it."""
+
+
+class PayloadTooLargeError(FailedPreconditionError):
+    """The payload is over the limit."""
+
+    @property
+    def limit(self) -> int:
+        """Most bytes that are taken; 0 if the server did not say."""
+        return int(self.metadata.get("limit", "0"))
+
+    @property
+    def size(self) -> int:
+        """Bytes that were sent; 0 if the server did not say."""
+        return int(self.metadata.get("size", "0"))
+
+
+class LeaseSupersededError(FailedPreconditionError):
+    """The attempt is not leased by this session (any more). Never retried."""
+
+
+class LeaseExpiredError(FailedPreconditionError):
+    """A strict queue refuses an outcome that came after the lease's deadline."""
+
+
+class JobFinalError(FailedPreconditionError):
+    """The job is final."""
+
+
+class JobNotFinalError(FailedPreconditionError):
+    """The job is not final."""
+
+
+class JobRunningError(FailedPreconditionError):
+    """The job is running."""
+
+
+class SessionSupersededError(FailedPreconditionError):
+    """A newer stream of the session exists."""
+
+
+class SessionClosedError(FailedPreconditionError):
+    """The session has expired or was closed; start a new one."""
+
+
+class ProtocolViolationError(FailedPreconditionError):
+    """A frame came that the protocol does not allow here."""
+
+
+class QueueNotEmptyError(FailedPreconditionError):
+    """The queue has jobs; use force."""
+
+
+class ConflictError(FailedPreconditionError):
+    """The change is based on an older state; read again."""
+
+
+class ResourceExhaustedError(ProtoJobsError):
+    """A bound is reached. Worth a retry where the server says when."""
+
+    @property
+    def retryable(self) -> bool:
+        return self.retry_after is not None
+
+
+class QueueFullError(ResourceExhaustedError):
+    """The queue is at max_depth."""
+
+
+class OverloadedError(ResourceExhaustedError):
+    """Too much at once."""
+
+
+class QuotaExceededError(ResourceExhaustedError):
+    """A quota or a cap (queues, kinds, labels)."""
+
+
+class UnavailableError(ProtoJobsError):
+    """No server answers at the moment."""
+
+    @property
+    def retryable(self) -> bool:
+        return True
+
+
+class StoreUnavailableError(UnavailableError):
+    """The server's store does not answer."""
+
+
+class DrainingError(UnavailableError):
+    """The server is shutting down."""
+
+
+class DeadlineExceededError(ProtoJobsError, TimeoutError):
+    """The deadline passed. The outcome is unknown; a retry with the same ids is safe."""
+
+    @property
+    def retryable(self) -> bool:
+        return True
+
+
+class AbortedError(ProtoJobsError):
+    """The operation as a whole was given up; nothing is stored."""
+
+
+class BatchAbortedError(AbortedError):
+    """Another item of an atomic batch was refused."""
+
+
+class OutOfRangeError(ProtoJobsError):
+    """A position lies outside of what exists."""
+
+
+class CursorExpiredError(OutOfRangeError):
+    """The event cursor is older than what is kept."""
+
+
+class UnsupportedError(ProtoJobsError):
+    """The server has no such method."""
+
+
+class DriverUnsupportedError(UnsupportedError):
+    """The driver or this version lacks the feature."""
+
+
+class UnauthenticatedError(ProtoJobsError):
+    """No valid credentials."""
+
+
+class PermissionDeniedError(ProtoJobsError):
+    """The credentials do not cover this."""
+
+
+class InternalError(ProtoJobsError):
+    """The server failed unexpectedly."""
+
+    @property
+    def error_id(self) -> str:
+        """What to look for in the server's log."""
+        return self.metadata.get("error_id", "")
+
+
+class JobEndedError(ProtoJobsError):
+    """The job has no result because of how it ended."""
+
+    job: JobInfo
+
+    @classmethod
+    def of(cls, job: JobInfo) -> "JobEndedError":
+        """Tell how this job ended."""
+        why = job.last_error.message if job.last_error else job.reason
+        error = cls(f"job {job.id} is {job.state.value}" + (f": {why}" if why else ""), reason=job.reason)
+        error.job = job
+        return error
+
+
+class JobFailedError(JobEndedError):
+    """The job failed for good."""
+
+
+class JobCancelledError(JobEndedError):
+    """The job was cancelled."""
+
+
+class JobExpiredError(JobEndedError):
+    """The job expired before a handler started."""
+
+
+class WaitTimeoutError(ProtoJobsError, TimeoutError):
+    """The job was not final when the wait was over. It goes on."""
+
+
+class ClientClosedError(ProtoJobsError):
+    """The client was closed."""
+
+
+class ClientForkedError(ProtoJobsError):
+    """The client was in use before this process was forked. Make one in each process."""
+
+
+def translate(error: grpc.RpcError) -> ProtoJobsError:
+    """Return the error that the server meant. The one place where gRPC errors become ours."""
+    call = cast("grpc.Call", error)
+    for key, value in call.trailing_metadata() or ():
+        if key == _DETAILS and isinstance(value, bytes):
+            with suppress(DecodeError):
+                return from_status(Status.FromString(value))
+    code, details = call.code(), call.details() or ""
+    if _is_lost_connection(code, details):
+        return UnavailableError(details or "the connection was lost", code=code)
+    return _by_code(code)(details or code.name, code=code)
+
+
+def from_status(status: Status) -> ProtoJobsError:
+    """Return the error of an item of a batch or stream."""
+    code = _CODES.get(status.code, grpc.StatusCode.UNKNOWN)
+    info = ErrorInfo()
+    bad_request = BadRequest()
+    retry_info = RetryInfo()
+    retry_after = None
+    for detail in status.details:
+        if not (detail.Unpack(info) or detail.Unpack(bad_request)) and detail.Unpack(retry_info):
+            retry_after = retry_info.retry_delay.ToTimedelta()
+    kind = _BY_REASON.get(info.reason) if info.domain == DOMAIN else None
+    return (kind or _by_code(code))(
+        status.message or info.reason or code.name,
+        code=code,
+        reason=info.reason,
+        metadata=info.metadata,
+        retry_after=retry_after,
+        violations=tuple(
+            FieldViolation(field=violation.field, description=violation.description) for violation in bad_request.field_violations
+        ),
+    )
+
+
+def _by_code(code: grpc.StatusCode) -> type[ProtoJobsError]:
+    return _BY_CODE.get(code, ProtoJobsError)
+
+
+def _is_lost_connection(code: grpc.StatusCode, details: str) -> bool:
+    """Recognise what gRPC says without details from our server: it never answers these codes so barely."""
+    match code:
+        case grpc.StatusCode.CANCELLED:
+            return True
+        case grpc.StatusCode.INTERNAL:
+            return details.startswith("Received RST_STREAM")
+        case grpc.StatusCode.UNKNOWN:
+            return details == "Stream removed"
+        case _:
+            return False
+
+
+_CODES: dict[int, grpc.StatusCode] = {Code.Value(code.name): code for code in grpc.StatusCode}
+
+_BY_CODE: dict[grpc.StatusCode, type[ProtoJobsError]] = {
+    grpc.StatusCode.INVALID_ARGUMENT: InvalidArgumentError,
+    grpc.StatusCode.NOT_FOUND: NotFoundError,
+    grpc.StatusCode.ALREADY_EXISTS: AlreadyExistsError,
+    grpc.StatusCode.FAILED_PRECONDITION: FailedPreconditionError,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: ResourceExhaustedError,
+    grpc.StatusCode.UNAVAILABLE: UnavailableError,
+    grpc.StatusCode.DEADLINE_EXCEEDED: DeadlineExceededError,
+    grpc.StatusCode.ABORTED: AbortedError,
+    grpc.StatusCode.OUT_OF_RANGE: OutOfRangeError,
+    grpc.StatusCode.UNIMPLEMENTED: UnsupportedError,
+    grpc.StatusCode.UNAUTHENTICATED: UnauthenticatedError,
+    grpc.StatusCode.PERMISSION_DENIED: PermissionDeniedError,
+    grpc.StatusCode.INTERNAL: InternalError,
+}
+
+_BY_REASON: dict[str, type[ProtoJobsError]] = {
+    "INVALID_FIELD": InvalidArgumentError,
+    "MALFORMED_MESSAGE": MalformedMessageError,
+    "JOB_ID_TIME": JobIdTimeError,
+    "PAYLOAD_TOO_LARGE": PayloadTooLargeError,
+    "JOB_NOT_FOUND": JobNotFoundError,
+    "QUEUE_NOT_FOUND": QueueNotFoundError,
+    "SESSION_NOT_FOUND": SessionNotFoundError,
+    "JOB_ID_REUSED": JobIdReusedError,
+    "DUPLICATE_JOB": DuplicateJobError,
+    "LEASE_SUPERSEDED": LeaseSupersededError,
+    "JOB_FINAL": JobFinalError,
+    "JOB_NOT_FINAL": JobNotFinalError,
+    "JOB_RUNNING": JobRunningError,
+    "SESSION_SUPERSEDED": SessionSupersededError,
+    "SESSION_CLOSED": SessionClosedError,
+    "PROTOCOL_VIOLATION": ProtocolViolationError,
+    "DRIVER_UNSUPPORTED": DriverUnsupportedError,
+    "QUEUE_NOT_EMPTY": QueueNotEmptyError,
+    "QUEUE_FULL": QueueFullError,
+    "OVERLOADED": OverloadedError,
+    "QUOTA_EXCEEDED": QuotaExceededError,
+    "STORE_UNAVAILABLE": StoreUnavailableError,
+    "DRAINING": DrainingError,
+    "DEADLINE": DeadlineExceededError,
+    "INTERNAL": InternalError,
+    "CONFLICT": ConflictError,
+    "CURSOR_EXPIRED": CursorExpiredError,
+    "SCHEDULE_NOT_FOUND": ScheduleNotFoundError,
+    "UNAUTHENTICATED": UnauthenticatedError,
+    "PERMISSION_DENIED": PermissionDeniedError,
+    "LEASE_EXPIRED": LeaseExpiredError,
+    "BATCH_ABORTED": BatchAbortedError,
+}

@@ -1,0 +1,141 @@
+"""What to dispatch: a kind, its data and options, as one value with fluent options."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from datetime import datetime, timedelta
+from typing import Any, TypedDict, Unpack
+
+from protojobs_client.models import RetryPolicy, Seconds
+
+
+class DispatchOptions(TypedDict, total=False):
+    """Keyword options of every dispatch; one that is left out takes the job class's, then the queue's value."""
+
+    queue: str  # default "default"
+    delay: Seconds  # from the moment of storing; exclusive with run_at
+    run_at: datetime  # aware; one in the past means at once
+    priority: int  # 1 to 9, higher first; default 5
+    job_id: str  # UUIDv7; chosen by the client when left out
+    headers: Mapping[str, str]
+    labels: Mapping[str, str]
+    retry: RetryPolicy
+    run_timeout: Seconds  # longest run of one attempt; default 300 s
+    expire_at: datetime  # aware; the job ends as EXPIRED if no handler has started by then
+    content_type: str
+    payload: bytes  # raw, instead of data; needs content_type unless it is JSON
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobOptions:
+    """The same options, normalised. None means not set. Raises ValueError for what no server could take."""
+
+    queue: str | None = None
+    delay: timedelta | None = None
+    run_at: datetime | None = None
+    priority: int | None = None
+    job_id: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    labels: Mapping[str, str] = field(default_factory=dict[str, str])
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    run_timeout: timedelta | None = None
+    expire_at: datetime | None = None
+    content_type: str | None = None
+    payload: bytes | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.delay is not None and self.run_at is not None:
+            raise ValueError("delay and run_at exclude each other")
+        for moment in (self.run_at, self.expire_at):
+            if moment is not None and moment.tzinfo is None:
+                raise ValueError("times must be aware: give the datetime a tzinfo")
+
+    @staticmethod
+    def of(options: DispatchOptions) -> "JobOptions":
+        """Normalise keyword options."""
+        values: dict[str, Any] = {**options}
+        for name in ("delay", "run_timeout"):
+            if name in values:
+                values[name] = span(values[name])
+        return JobOptions(**values)
+
+    def over(self, base: "JobOptions") -> "JobOptions":
+        """Return these options, with those of `base` where they say nothing; mappings and retry merge."""
+        mine = {option.name: value for option in fields(self) if (value := getattr(self, option.name)) is not None}
+        if self.delay is not None or self.run_at is not None:
+            mine.setdefault("delay", None)
+            mine.setdefault("run_at", None)
+        mine["headers"] = {**base.headers, **self.headers}
+        mine["labels"] = {**base.labels, **self.labels}
+        mine["retry"] = merged_retry(self.retry, base.retry)
+        return replace(base, **mine)
+
+
+@dataclass(frozen=True, slots=True)
+class JobRequest:
+    """A job to dispatch. Each fluent option returns a changed copy.
+
+    `data` becomes JSON unless it is bytes; see `encode_data`.
+    """
+
+    kind: str
+    data: object = field(default=None, repr=False)
+    options: JobOptions = field(default_factory=JobOptions)
+
+    def on_queue(self, queue: str) -> "JobRequest":
+        """Send it to this queue."""
+        return self.with_options(queue=queue)
+
+    def retries(self, count: int) -> "JobRequest":
+        """Retry it up to `count` times after its first run."""
+        return self.with_options(retry=RetryPolicy(max_retries=count))
+
+    def retry_after(self, backoff: Seconds) -> "JobRequest":
+        """Wait this long before the first retry; later waits grow."""
+        return self.with_options(retry=RetryPolicy(initial_backoff=span(backoff)))
+
+    def timeout(self, run_timeout: Seconds) -> "JobRequest":
+        """Bound the run of one attempt."""
+        return self.with_options(run_timeout=run_timeout)
+
+    def delay(self, delay: Seconds) -> "JobRequest":
+        """Start it this long after it was stored."""
+        return self.with_options(delay=delay)
+
+    def at(self, run_at: datetime) -> "JobRequest":
+        """Start it at this time."""
+        return self.with_options(run_at=run_at)
+
+    def priority(self, priority: int) -> "JobRequest":
+        """Put it before jobs of a lower priority; 1 to 9."""
+        return self.with_options(priority=priority)
+
+    def expires_at(self, expire_at: datetime) -> "JobRequest":
+        """End it as EXPIRED if no handler has started by then."""
+        return self.with_options(expire_at=expire_at)
+
+    def label(self, key: str, value: str) -> "JobRequest":
+        """Add a label, to find it by."""
+        return self.with_options(labels={key: value})
+
+    def header(self, key: str, value: str) -> "JobRequest":
+        """Add a header, to tell its handler."""
+        return self.with_options(headers={key: value})
+
+    def with_id(self, job_id: str) -> "JobRequest":
+        """Choose its id, a UUIDv7; dispatching the same id again never runs it twice."""
+        return self.with_options(job_id=job_id)
+
+    def with_options(self, **options: Unpack[DispatchOptions]) -> "JobRequest":
+        """Set several options at once."""
+        return replace(self, options=JobOptions.of(options).over(self.options))
+
+
+def merged_retry(policy: RetryPolicy, base: RetryPolicy) -> RetryPolicy:
+    """Return `policy`, with the fields of `base` where it says nothing."""
+    mine = {part.name: value for part in fields(policy) if (value := getattr(policy, part.name)) is not None}
+    return replace(base, **mine)
+
+
+def span(value: Seconds) -> timedelta:
+    """Return seconds as a timedelta; a timedelta passes."""
+    return value if isinstance(value, timedelta) else timedelta(seconds=value)
