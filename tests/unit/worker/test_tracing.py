@@ -1,0 +1,55 @@
+"""A span per attempt, linked to the dispatch; nothing at all without a tracer provider."""
+
+import contextvars
+
+import pytest
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind, StatusCode
+from protojobs_worker.context import Attempt
+from protojobs_worker.execution import run
+from protojobs_worker.ledger import Lease
+from protojobs_worker.middleware import Hooks, Surroundings
+from protojobs_worker.registry import Handler, HandlerOptions
+from protojobs_worker.tracing import Tracing
+
+from tests.unit.worker.fake_server import job_id, leased
+
+TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
+TRACEPARENT = f"00-{TRACE_ID}-b7ad6b7169203331-01"
+
+
+def test_an_application_without_a_provider_gets_no_tracing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trace, "get_tracer_provider", trace.ProxyTracerProvider)
+
+    assert Tracing.if_configured() is None
+    assert Surroundings.of((), Hooks(), None) is None
+
+
+def test_a_consumer_span_is_current_in_the_handler_and_linked_to_the_dispatch() -> None:
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    current: list[int] = []
+
+    def handler() -> None:
+        current.append(trace.get_current_span().get_span_context().span_id)
+        raise OSError("disk full")
+
+    job = leased(1)
+    job.spec.headers["traceparent"] = TRACEPARENT
+    attempt = Attempt(Lease(job_id(1), 1, job, 1), Handler("kind", handler, HandlerOptions()))
+    around = Surroundings.of((), Hooks(), Tracing(provider.get_tracer("test")))
+    contextvars.copy_context().run(run, attempt, around)
+
+    (span,) = exporter.get_finished_spans()
+    assert (span.name, span.kind) == ("process default", SpanKind.CONSUMER)
+    assert current == [span.context.span_id if span.context else 0]
+    assert [f"{link.context.trace_id:032x}" for link in span.links] == [TRACE_ID]
+    assert span.parent is None
+    assert span.status.status_code is StatusCode.ERROR
+    assert span.attributes is not None
+    assert span.attributes["messaging.message.id"] == job_id(1)
+    assert not trace.get_current_span().get_span_context().is_valid
