@@ -1,0 +1,1 @@
+"""Real jobs, and a demo that runs them."""

@@ -1,0 +1,1 @@
+"""`python -m examples.demo`: a server, workers and real jobs on this machine, and what became of them."""

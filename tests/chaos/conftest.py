@@ -1,0 +1,79 @@
+"""A stand per test, on SQLite or on a PostgreSQL of its own."""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import cast
+
+import pytest
+import pytest_asyncio
+import stamina
+
+from tests.chaos.stand import Stand
+from tests.chaos.stores import PostgresStore, SqliteStore, Store
+from tests.conftest import NOT_ON_THIS_MACHINE
+from tests.postgres import Cluster, PostgresUnavailable, running_cluster
+
+MakeStand = Callable[..., Stand]
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    """Give the test each store in turn."""
+    if request.param == "sqlite":
+        return SqliteStore(path=tmp_path / "jobs.db")
+    return cast("Store", request.getfixturevalue("postgres_store"))
+
+
+@pytest.fixture
+def postgres_store(postgres_cluster: Cluster) -> Iterator[PostgresStore]:
+    """Give the test a fresh database of the session's cluster."""
+    database = postgres_cluster.create_database()
+    try:
+        yield PostgresStore(cluster=postgres_cluster, database=database)
+    finally:
+        postgres_cluster.drop_database(database)
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[PostgresStore]:
+    """Give the test a cluster that it may stop and start."""
+    try:
+        with running_cluster() as cluster:
+            store = PostgresStore(cluster=cluster, database=cluster.create_database())
+            try:
+                yield store
+            finally:
+                store.close()
+    except PostgresUnavailable as error:
+        pytest.skip(f"{NOT_ON_THIS_MACHINE}PostgreSQL: {error}")
+
+
+@pytest_asyncio.fixture
+async def make_stand(tmp_path: Path) -> AsyncIterator[MakeStand]:
+    """Make stands whose programs end with the test."""
+    stands: list[Stand] = []
+
+    def make(store: Store, **options: object) -> Stand:
+        directory = tmp_path / f"stand-{len(stands)}"
+        directory.mkdir()
+        stand = Stand(directory, store, **options)  # type: ignore[arg-type]
+        stands.append(stand)
+        return stand
+
+    yield make
+    for stand in stands:
+        await stand.close()
+
+
+@pytest_asyncio.fixture
+async def stand(store: Store, make_stand: MakeStand) -> Stand:
+    """A stand on each store in turn."""
+    return make_stand(store)
+
+
+@pytest.fixture(autouse=True)
+def quiet_retries() -> Iterator[None]:
+    """Keep the retries of the client, which these tests are full of, out of their output."""
+    stamina.instrumentation.set_on_retry_hooks([])
+    yield
+    stamina.instrumentation.set_on_retry_hooks(None)
