@@ -5,7 +5,7 @@ import secrets
 from collections.abc import AsyncGenerator, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from random import Random
 
 from protojobs_service.admin import Admin
@@ -151,7 +151,13 @@ def _options(settings: Settings) -> Options:
 
 
 def _timings(settings: Settings) -> Timings:
-    return Timings(stream_age=settings.session.stream_age, max_heartbeat=settings.session.max_heartbeat)
+    defaults = Timings()
+    return Timings(
+        stream_age=settings.session.stream_age,
+        max_heartbeat=settings.session.max_heartbeat,
+        # Streams must have left before the server cuts what still runs.
+        drain=min(defaults.drain, timedelta(seconds=settings.shutdown.grace)),
+    )
 
 
 def _load(server: GrpcServer) -> Mapping[str, float]:

@@ -26,6 +26,20 @@ T = TypeVar("T")
 FAST: RetryPolicy = RetryPolicy(initial_backoff=timedelta(seconds=0.3), max_retries=3, jitter=Jitter.NONE)
 
 
+class Found:
+    """Counts that are true only if they are as wanted, and show themselves where they are not."""
+
+    def __init__(self, counts: Mapping[str, int], *, as_wanted: bool) -> None:
+        self._counts = counts
+        self._as_wanted = as_wanted
+
+    def __bool__(self) -> bool:
+        return self._as_wanted
+
+    def __repr__(self) -> str:
+        return repr(dict(self._counts))
+
+
 class Producer:
     """Dispatches, cancels and retries jobs; errors are recorded and, unless `strict`, swallowed."""
 
@@ -117,9 +131,10 @@ class Producer:
         counts = [await self.counts(queue) for queue in queues]
         return not any(each.keys() & {"SCHEDULED", "PENDING", "RUNNING", "RETRYING"} for each in counts)
 
-    async def has(self, queue: str, **wanted: int) -> bool:
+    async def has(self, queue: str, **wanted: int) -> "Found":
         """Tell whether a queue has exactly so many jobs by state."""
-        return await self.counts(queue) == wanted
+        counts = await self.counts(queue)
+        return Found(counts, as_wanted=counts == wanted)
 
     async def final_state(self, job: str) -> str:
         """Return the state of a job that is final, else nothing."""

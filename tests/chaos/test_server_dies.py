@@ -182,7 +182,7 @@ async def _fill(stand: Stand, producer: Producer) -> tuple[list[str], list[str]]
     twice = await producer.dispatch(300, queue="main", task={"do": "fail"}, policy=ONCE)
     await _each(producer.cancel, waiting)
     await _each(producer.retry, waiting[:200])
-    await until("every failing job has failed", lambda: producer.has("main", FAILED=1100, RETRYING=500, COMPLETED=2500))
+    await until("every failing job has failed", lambda: producer.has("main", FAILED=1100, RETRYING=500, COMPLETED=2500), within=60)
     await _each(producer.retry, twice)
     await _each(producer.retry, again)
     await until("the retried have run again", lambda: len(stand.seen("end", proc="busy")) >= 4100 + 700, within=60)

@@ -1,15 +1,21 @@
 """Worker sessions: streams come and go, the session keeps its leases."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from protojobs_service.domain.errors import SessionSuperseded
+from protojobs_service.domain.job import Lease
 from protojobs_service.domain.lifecycle import Code, State
+from protojobs_service.domain.outcome import Fail
+from protojobs_service.domain.retry import DEFAULT_POLICY
 from protojobs_service.port import Driver, Held, SettleVerdict
 
 from tests.contract.acts import (
+    ERROR,
+    EXACT,
     MINUTE,
     SECOND,
     claim,
@@ -26,6 +32,7 @@ from tests.contract.acts import (
     run,
     settle,
     settle_well,
+    skip,
     state_of,
     states_of,
     store,
@@ -380,3 +387,76 @@ async def test_leases_end_with_their_job_and_not_with_time(driver: Driver, clock
     await pass_time(driver, clock, timedelta(seconds=40), alive=[worker])
 
     assert await driver.sessions.leases([worker.handle]) == [(worker.handle, lease.id, 1)]
+
+
+async def test_live_session_is_found_by_its_secret(driver: Driver) -> None:
+    worker = await connect(driver, ttl=MINUTE, stream_no=3)
+
+    found = await driver.sessions.find(worker.opening.secret)
+
+    assert found == (worker.handle, worker.session, 3, MINUTE, False, False)
+    assert await driver.sessions.find(bytes(16)) is None
+
+
+async def test_found_is_the_newest_stream_as_it_was_opened(driver: Driver) -> None:
+    worker = await connect(driver)
+    await driver.sessions.drain(worker.session, MINUTE)
+    resumed, _ = await reconnect(driver, worker, unary=True, ttl=2 * MINUTE)
+
+    found = await driver.sessions.find(worker.opening.secret)
+
+    assert found == (resumed.handle, worker.session, 2, 2 * MINUTE, True, True)
+
+
+async def test_ended_session_is_not_found(driver: Driver, clock: Clock) -> None:
+    closed, dead = await connect(driver), await connect(driver)
+    await driver.sessions.close(closed.handle, [])
+    await die(driver, clock, dead)
+    await driver.sessions.rescue(100)
+
+    assert [await driver.sessions.find(worker.opening.secret) for worker in (closed, dead)] == [None, None]
+
+
+async def test_leased_is_what_the_claim_gave(driver: Driver, clock: Clock) -> None:
+    worker = await connect(driver)
+    lease = await store_and_run(driver, worker, policy=EXACT)
+    await settle_well(driver, worker, lease, Fail(error=ERROR, retry_after=SECOND, checkpoint=b"half"))
+    await skip(driver, clock, 2 * SECOND)
+    await driver.jobs.promote(100)
+    await store(driver, kind="other", priority=1)
+
+    leases = await claim(driver, worker)
+
+    assert [(each.attempt, each.failures, each.checkpoint) for each in leases] == [(2, 1, b"half"), (1, 0, None)]
+    assert _resolved(await driver.sessions.leased(worker.handle)) == _resolved(leases)
+
+
+async def test_leased_is_only_what_still_runs_under_the_handle(driver: Driver) -> None:
+    worker = await connect(driver)
+    ids = await store_all(driver, [new_job() for _ in range(3)])
+    first, second, _ = await claim(driver, worker)
+    await settle_well(driver, worker, first)
+
+    before = [lease.id for lease in await driver.sessions.leased(worker.handle)]
+    resumed, _ = await reconnect(driver, worker, [held(second)])
+
+    assert sorted(before) == sorted(ids[1:])
+    assert list(await driver.sessions.leased(worker.handle)) == []
+    assert _resolved(await driver.sessions.leased(resumed.handle)) == _resolved([second._replace(handle=resumed.handle)])
+
+
+def _resolved(leases: Sequence[Lease]) -> list[Lease]:
+    """Return leases in one order that all name their policy."""
+    return sorted((lease._replace(policy=lease.policy or DEFAULT_POLICY) for lease in leases), key=lambda lease: lease.id)
+
+
+async def test_unary_call_may_be_repeated_under_its_number(driver: Driver) -> None:
+    worker = await connect(driver, unary=True, stream_no=5)
+    lease = await store_and_run(driver, worker)
+
+    again = await driver.sessions.open(replace(worker.opening, held=[held(lease)]))
+
+    assert (again.session, list(again.kept)) == (worker.session, [held(lease)])
+    assert await driver.sessions.leases([again.handle]) == [(again.handle, lease.id, 1)]
+    with pytest.raises(SessionSuperseded):
+        await driver.sessions.open(replace(worker.opening, stream_no=4))

@@ -70,7 +70,7 @@ def _without_partitions(_: Connection) -> MetaData:
 
 
 def _is_version_table(difference: Any) -> bool:
-    return difference[0] == "remove_table" and difference[1].name.endswith("_version")
+    return bool(difference[0] == "remove_table" and difference[1].name.endswith("_version"))
 
 
 async def test_every_table_is_there_and_known(database: Database) -> None:

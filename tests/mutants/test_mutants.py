@@ -1,5 +1,6 @@
 """Each mutant is caught by the checker in the scenario that a sound server passes."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -60,5 +61,7 @@ async def judged(directory: Path, make_stand: MakeStand, patches: Sequence[Path]
 
 def apply(patch: Path, copy: Path) -> None:
     """Apply a patch exactly where it was made for."""
-    done = subprocess.run(["git", "apply", "-p2", patch], cwd=copy, capture_output=True, text=True, check=False)
+    # Inside a repository git would look for the files from its root.
+    env = {**os.environ, "GIT_CEILING_DIRECTORIES": str(copy.parent)}
+    done = subprocess.run(["git", "apply", "-p2", patch], cwd=copy, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{patch.name} does not apply; write it anew:\n{done.stderr}"

@@ -37,7 +37,7 @@ def main(
     name: Annotated[str | None, typer.Option(help="Label for people.")] = None,
     concurrency: Annotated[int | None, typer.Option(min=1, help="Handlers that run at once.")] = None,
     window: Annotated[int | None, typer.Option(min=1, help="Jobs taken and not settled.")] = None,
-    processes: Annotated[int | None, typer.Option(min=1, help="Size of the process pool.")] = None,
+    processes: Annotated[int | None, typer.Option(min=1, help="Size of the process pool. Default: concurrency.")] = None,
     until_empty: Annotated[bool, typer.Option("--until-empty", help="Leave once nothing waits.")] = False,
     max_jobs: Annotated[int | None, typer.Option(min=1, help="Leave after so many jobs.")] = None,
     max_memory: Annotated[int | None, typer.Option(min=1, help="Leave when it holds so many MiB.")] = None,

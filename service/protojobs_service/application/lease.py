@@ -122,7 +122,7 @@ class Leasing:
             if earlier.handle > opened.handle:  # opened in the store after this one
                 raise SessionSuperseded
             self.forget(earlier)
-            earlier.sink.end(SessionSuperseded())
+            earlier.sink.end(None if earlier.drain_until is not None else SessionSuperseded())
         kept_ids = {held.id for held in opened.kept}
         kept = [held for held in hello.held if held.id in kept_ids]
         session = LeaseSession(opened.handle, opened.session, hello, sink, now, self._timings)

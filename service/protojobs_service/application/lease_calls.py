@@ -111,8 +111,9 @@ class LeaseCalls:
     async def acquire(self, hello: Hello, wait: timedelta) -> Acquired:
         """Return up to `hello.window` jobs, waiting for the first. `hello.stream_no` is the call's acquire_seq.
 
-        The same number again gets the same leases. Leases that `hello.held` does not name go back, and so does what a cancelled
-        call has not answered with. Raises Draining, SessionSuperseded, StoreUnavailable.
+        The same number again gets the same leases, at another replica too where the number opened the session there. Leases that
+        `hello.held` does not name go back, and so does what a cancelled call has not answered with. The claim loop claims for
+        it; while that fails the call goes on waiting. Raises Draining, SessionClosed, SessionSuperseded, StoreUnavailable.
         """
         session, mailbox, lost = await self._session(hello)
         if mailbox.turn.locked():
@@ -207,6 +208,7 @@ class LeaseCalls:
         session = opened.session
         self._mailboxes = {one: box for one, box in self._mailboxes.items() if not one.gone}
         self._mailboxes[session] = mailbox
+        session.on_look = mailbox.came.set
         kept = [lease._replace(handle=session.handle) for lease in unread if self._has(session, lease)]
         if kept:
             self._answer(session, mailbox, hello, kept)
@@ -249,7 +251,6 @@ class LeaseCalls:
     async def _collect(self, session: LeaseSession, mailbox: _Mailbox, most: int, wait: timedelta, call: int) -> None:
         began = self._clock.monotonic()
         mailbox.came.clear()
-        session.on_look = mailbox.came.set
         self._leasing.begin_call(session, most)  # wakes the claim loop
         while not (mailbox.leases or mailbox.error or mailbox.draining or mailbox.calls != call):
             has_looked = session.looks or not (session.free or session.reserved)

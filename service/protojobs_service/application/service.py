@@ -26,6 +26,7 @@ from protojobs_service.application.wait import Wait
 from protojobs_service.application.workers import Workers
 from protojobs_service.domain.bounds import Limits
 from protojobs_service.domain.errors import StoreUnavailable
+from protojobs_service.domain.features import BUILT, LATER
 from protojobs_service.port import Capability, Driver
 
 _log = logging.getLogger(__name__)
@@ -101,7 +102,9 @@ class Application:
 
     def capabilities(self) -> Sequence[Capability]:
         """Return every capability of the contract, available or with the reason why not."""
-        return self.driver.capabilities()
+        built = [Capability(name=name, available=True) for name in BUILT]
+        later = [Capability(name=name, available=False, reason=why) for name, why in LATER.items()]
+        return [*self.driver.capabilities(), *built, *later]
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:

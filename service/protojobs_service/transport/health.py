@@ -1,17 +1,56 @@
 """grpc.health.v1 that knows the store: what balancers and probes are told."""
 
+import asyncio
 import logging
+from collections.abc import Iterable
 
-from grpc_health.v1 import health_pb2
-from grpc_health.v1._async import HealthServicer
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from protojobs_service.application import Clock, StoreTime
-from protojobs_service.domain.errors import StoreUnavailable
+from protojobs_service.domain.errors import JobsError
+from protojobs_service.transport.interceptors import Context
 
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 _log = logging.getLogger(__name__)
+
+
+class HealthServicer(health_pb2_grpc.HealthServicer):
+    """Answers Check and Watch from one table.
+
+    grpc_health's own servicer forgets the other watchers of a service when one of them leaves (1.81: it deletes their
+    condition), so clients that watch would never hear of a drain.
+    """
+
+    def __init__(self) -> None:
+        self._statuses: dict[str, int] = {}
+        self._changed = asyncio.Event()
+
+    def set(self, services: Iterable[str], status: int) -> None:
+        """Change the status of services and tell everybody who watches."""
+        self._statuses.update(dict.fromkeys(services, status))
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def Check(self, request: health_pb2.HealthCheckRequest, context: Context) -> health_pb2.HealthCheckResponse:  # noqa: N802
+        """Answer the status of one service; NOT_FOUND for an unknown one."""
+        status = self._statuses.get(request.service)
+        if status is None:
+            await context.abort(grpc.StatusCode.NOT_FOUND)
+        return health_pb2.HealthCheckResponse(status=status)
+
+    async def Watch(self, request: health_pb2.HealthCheckRequest, context: Context) -> None:  # noqa: N802
+        """Send the status of one service now and whenever it changes."""
+        told = None
+        while True:
+            changed = self._changed
+            status = self._statuses.get(request.service, health_pb2.HealthCheckResponse.SERVICE_UNKNOWN)
+            if status != told:
+                await context.write(health_pb2.HealthCheckResponse(status=status))
+                told = status
+            await changed.wait()
 
 
 class Health:
@@ -39,7 +78,7 @@ class Health:
 
     async def start(self) -> None:
         """Name every service."""
-        await self._tell()
+        self._tell()
 
     async def run(self) -> None:
         """Probe the store until cancelled."""
@@ -52,7 +91,7 @@ class Health:
         before = self.is_serving
         try:
             await self._store_time.refresh()
-        except StoreUnavailable as error:
+        except JobsError as error:
             self._failed += 1
             _log.warning("store probe failed", extra={"failed": self._failed, "why": error.message})
         else:
@@ -60,13 +99,12 @@ class Health:
                 _log.info("store answers again", extra={"failed": self._failed})
             self._failed = 0
         if self.is_serving != before:
-            await self._tell()
+            self._tell()
 
     async def drain(self) -> None:
         """Say NOT_SERVING from here on."""
         self._draining = True
-        await self.servicer.enter_graceful_shutdown()
+        self._tell()
 
-    async def _tell(self) -> None:
-        for service in self._services:
-            await self.servicer.set(service, _SERVING if self.is_serving else _NOT_SERVING)
+    def _tell(self) -> None:
+        self.servicer.set(self._services, _SERVING if self.is_serving else _NOT_SERVING)

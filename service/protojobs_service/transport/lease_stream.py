@@ -193,6 +193,10 @@ class LeaseStream:
         except JobsError as error:
             self.end(error)
             return
+        except grpc.aio.BaseError:
+            # The server is stopping under the stream: what it has said stands, and the session may resume elsewhere.
+            self.end(None)
+            return
         # The worker has ended its side: answer what is on its way, then end ours.
         while self._unanswered_frames:
             self._relief.clear()

@@ -1,14 +1,12 @@
-"""What the use cases need of a driver beyond the first contract: whose word ended an attempt, and sessions by their secret."""
+"""What leasing needs of a driver besides the contract: whose word ended an attempt, and children without room."""
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
 
 import pytest
 import pytest_asyncio
-from protojobs_service.domain.errors import SessionSuperseded
 from protojobs_service.domain.job import NewJob
 from protojobs_service.domain.lifecycle import State
 from protojobs_service.domain.outcome import Complete, Fail, JobError, Outcome, Release, ReleaseCause
@@ -17,7 +15,7 @@ from protojobs_service.drivers.sql.driver import SqlDriver
 from protojobs_service.drivers.sql.migrate import upgrade
 from protojobs_service.drivers.sql.sqlite import SqliteStore
 from protojobs_service.drivers.sql.store import Options
-from protojobs_service.port import Claim, Driver, Found, Opened, Opening, Settlement, SettleVerdict
+from protojobs_service.port import Claim, Driver, Opened, Opening, Settlement, SettleVerdict
 from uuid_utils import uuid7
 
 from tests.contract.backends import FakeRoom, fingerprint
@@ -70,48 +68,6 @@ async def test_what_the_server_ended_is_superseded_for_the_session_and_what_the_
         verdicts += [first.verdict, second.verdict]
 
     assert verdicts == [SettleVerdict.OK, SettleVerdict.SUPERSEDED, SettleVerdict.OK, SettleVerdict.ALREADY]
-
-
-async def test_a_session_is_found_by_its_secret_until_it_is_closed(driver: Driver) -> None:
-    first = await driver.sessions.open(_OPENING)
-    second = await driver.sessions.open(replace(_OPENING, stream_no=4))
-    await driver.sessions.drain(second.session, timedelta(seconds=5))
-
-    found = await driver.sessions.find(_OPENING.secret)
-
-    ttl = timedelta(seconds=7)
-    assert found == Found(second.handle, first.session, stream_no=4, ttl=ttl, unary=True, draining=True)
-    assert await driver.sessions.find(b"?" * 16) is None
-    await driver.sessions.close(second.handle, [])
-    assert await driver.sessions.find(_OPENING.secret) is None
-
-
-async def test_leases_of_a_handle_read_as_the_claim_gave_them(driver: Driver) -> None:
-    opened = await driver.sessions.open(_OPENING)
-    await driver.jobs.dispatch([_job()])
-    [lease] = await driver.jobs.claim([_claim(opened)])
-    fail = Fail(error=JobError(message="no"), retry_after=timedelta(), checkpoint=b"half")
-    await driver.jobs.settle([Settlement(lease.id, lease.attempt, opened.handle, fail)])
-    await driver.jobs.promote(10)
-    [lease] = await driver.jobs.claim([_claim(opened)])
-
-    [again] = await driver.sessions.leased(opened.handle)
-
-    assert again._replace(policy=lease.policy) == lease
-    assert (again.attempt, again.failures, again.checkpoint) == (2, 1, b"half")
-
-
-async def test_a_call_may_be_repeated_under_its_number_but_no_lower_one(driver: Driver) -> None:
-    first = await driver.sessions.open(_OPENING)
-
-    again = await driver.sessions.open(_OPENING)
-
-    assert again.session == first.session
-    assert again.handle > first.handle
-    with pytest.raises(SessionSuperseded):
-        await driver.sessions.open(replace(_OPENING, stream_no=2))
-    with pytest.raises(SessionSuperseded):
-        await driver.sessions.open(replace(_OPENING, unary=False))
 
 
 async def test_a_child_for_which_there_is_no_room_is_left_out_and_the_completion_holds(driver: Driver) -> None:

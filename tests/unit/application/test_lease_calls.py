@@ -327,8 +327,9 @@ async def test_extending_at_any_replica_keeps_the_session_and_tells_of_its_lease
 
     for _ in range(8):
         stand.clock.now += 1
-        extended = await other.lease_calls.extend(_SECRET, _held(acquired.leases))
+        await other.lease_calls.extend(_SECRET, _held(acquired.leases))
         await stand.driver.sessions.rescue(10)
+    extended = await other.lease_calls.extend(_SECRET, _held(acquired.leases))
 
     assert [stop.id for stop in extended.stops] == [lease.id]
     assert list(extended.lost) == []

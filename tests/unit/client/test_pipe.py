@@ -9,7 +9,6 @@ import stamina
 from google.rpc.status_pb2 import Status
 from protojobs_client import AsyncClient, DispatchOutcome, Options, ProtoJobsError
 from protojobs_client.errors import ClientClosedError, DrainingError, InvalidArgumentError, QuotaExceededError, UnavailableError
-
 from stamina.instrumentation import RetryDetails, set_on_retry_hooks
 
 from tests.unit.client.fake import FakeServer, status

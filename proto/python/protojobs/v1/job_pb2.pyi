@@ -430,7 +430,9 @@ class JobSpec(_message.Message):
 
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
-        """The job ends as EXPIRED if no handler has started by then. Must be after run_time."""
+        """The job ends as EXPIRED if no handler has started by then. At most 20 years ahead; one in the past expires at once, so that a
+        repeated dispatch stays idempotent.
+        """
 
     @_builtins.property
     def unique(self) -> Global___Unique:

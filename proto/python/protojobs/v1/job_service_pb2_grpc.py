@@ -126,7 +126,9 @@ class JobServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def DispatchStream(self, request_iterator, context):
-        """Stores jobs from a stream of frames; each is acknowledged after the commit that holds it. Idempotent by JobSpec.id.
+        """Stores jobs from a stream of frames; each is acknowledged after the commit that holds it. The first answer carries only the
+        window. Where the store is lost the stream ends with STORE_UNAVAILABLE after acknowledging what was committed; frames without
+        an acknowledgement may be sent again. Idempotent by JobSpec.id.
         Reasons: INVALID_FIELD (more than 1000 specs in a frame, seq that does not grow), OVERLOADED (window ignored).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

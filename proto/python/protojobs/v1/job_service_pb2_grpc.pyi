@@ -45,7 +45,9 @@ class JobServiceStub:
     Reasons: INVALID_FIELD (more than 1000 items); per item those of Dispatch; with atomic the first of them for the call.
     """
     DispatchStream: _grpc.StreamStreamMultiCallable[_job_service_pb2.DispatchStreamRequest, _job_service_pb2.DispatchStreamResponse]
-    """Stores jobs from a stream of frames; each is acknowledged after the commit that holds it. Idempotent by JobSpec.id.
+    """Stores jobs from a stream of frames; each is acknowledged after the commit that holds it. The first answer carries only the
+    window. Where the store is lost the stream ends with STORE_UNAVAILABLE after acknowledging what was committed; frames without
+    an acknowledgement may be sent again. Idempotent by JobSpec.id.
     Reasons: INVALID_FIELD (more than 1000 specs in a frame, seq that does not grow), OVERLOADED (window ignored).
     """
     GetJob: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.GetJobRequest, _job_service_pb2.GetJobResponse]
@@ -91,7 +93,9 @@ class JobServiceAsyncStub(JobServiceStub):
     Reasons: INVALID_FIELD (more than 1000 items); per item those of Dispatch; with atomic the first of them for the call.
     """
     DispatchStream: _aio.StreamStreamMultiCallable[_job_service_pb2.DispatchStreamRequest, _job_service_pb2.DispatchStreamResponse]  # type: ignore[assignment]
-    """Stores jobs from a stream of frames; each is acknowledged after the commit that holds it. Idempotent by JobSpec.id.
+    """Stores jobs from a stream of frames; each is acknowledged after the commit that holds it. The first answer carries only the
+    window. Where the store is lost the stream ends with STORE_UNAVAILABLE after acknowledging what was committed; frames without
+    an acknowledgement may be sent again. Idempotent by JobSpec.id.
     Reasons: INVALID_FIELD (more than 1000 specs in a frame, seq that does not grow), OVERLOADED (window ignored).
     """
     GetJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.GetJobRequest, _job_service_pb2.GetJobResponse]  # type: ignore[assignment]
@@ -152,7 +156,9 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_job_service_pb2.DispatchStreamRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_job_service_pb2.DispatchStreamResponse], _abc.AsyncIterator[_job_service_pb2.DispatchStreamResponse]]:
-        """Stores jobs from a stream of frames; each is acknowledged after the commit that holds it. Idempotent by JobSpec.id.
+        """Stores jobs from a stream of frames; each is acknowledged after the commit that holds it. The first answer carries only the
+        window. Where the store is lost the stream ends with STORE_UNAVAILABLE after acknowledging what was committed; frames without
+        an acknowledgement may be sent again. Idempotent by JobSpec.id.
         Reasons: INVALID_FIELD (more than 1000 specs in a frame, seq that does not grow), OVERLOADED (window ignored).
         """
 

@@ -842,7 +842,7 @@ class QueueStats(_message.Message):
     workers: _builtins.int
     """Connected worker sessions that read the queue."""
     open_window: _builtins.int
-    """Jobs that those could take at the moment."""
+    """Jobs that the streams of the answering server could take at the moment."""
     paused: _builtins.bool
     """The queue is paused."""
     approximate: _builtins.bool

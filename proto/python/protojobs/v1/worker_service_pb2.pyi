@@ -656,7 +656,7 @@ Global___Release: _TypeAlias = Release  # noqa: Y015
 
 @_typing.final
 class Cancelled(_message.Message):
-    """The handler stopped because of a Cancel frame."""
+    """The handler stopped because of a Cancel frame, or asks itself for the end of its job."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1381,7 +1381,9 @@ class AcquireLeasesRequest(_message.Message):
     session_id: _builtins.bytes
     """As Hello.session_id."""
     acquire_seq: _builtins.int
-    """Grows from call to call; the same number again gets the same leases."""
+    """Grows from call to call; the same number again gets the same leases from the server that answered it, and after the first
+    call of a session from any server. Elsewhere its leases go back and new ones are made: no job runs twice for it.
+    """
     max: _builtins.int
     """Jobs at most, 1 to 1000. Default 1."""
     worker: _builtins.str

@@ -1,11 +1,13 @@
 """The claim pipeline: the wishes of many sessions become groups of probes, and one statement leases for all of them."""
 
+import logging
 import time
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import chain
 from typing import NamedTuple
 
+from protojobs_service.domain.errors import JobsError
 from protojobs_service.domain.job import Handle, JobId, Lease
 from protojobs_service.domain.retry import Policy
 from protojobs_service.drivers.sql.cold.base import Cold
@@ -17,6 +19,8 @@ from protojobs_service.drivers.sql.ready import Ready
 from protojobs_service.drivers.sql.store import Claimed, ClaimGroup, Probe, Store
 from protojobs_service.drivers.sql.tables import HAS_CHECKPOINT, HAS_DEADLINE
 from protojobs_service.port.jobs import Claim
+
+_log = logging.getLogger(__name__)
 
 _LARGEST_ENVELOPE = 4 * 1024 * 1024
 _RELOAD_S = 0.01
@@ -53,7 +57,10 @@ class Claiming:
         self._reloaded = 0.0
 
     async def flush(self, calls: Sequence[ClaimCall]) -> list[Sequence[Lease] | Exception]:
-        """Lease for all calls; what is not plain about a job is looked up before anybody gets it."""
+        """Lease for all calls; what is not plain about a job is looked up before anybody gets it.
+
+        Raises only where nothing was leased: what is committed is handed out, whatever fails afterwards.
+        """
         claims = [claim for call in calls for claim in call]
         rows = await self._claim(claims)
         if not rows and time.monotonic() - self._reloaded > _RELOAD_S:
@@ -63,7 +70,13 @@ class Claiming:
             rows = await self._claim(claims)
         leases, overdue = await self._leases(rows)
         while overdue:  # their places are free again
-            again = await self._claim(_rest(claims, leases))
+            try:
+                again = await self._claim(_rest(claims, leases))
+            except JobsError as error:
+                if not leases:
+                    raise
+                _failed("claim", error)
+                break
             more, overdue = await self._leases(again)
             leases += more
         return _by_call(calls, leases)
@@ -73,7 +86,13 @@ class Claiming:
         for wave in _waves(self._groups(claims)):
             asked = [group.ask() for group in wave]
             tick, safe = self._ready.marks.begin(), self._ready.positions.safe()
-            got = await self._store.claim(asked, self._cold.slot)
+            try:
+                got = await self._store.claim(asked, self._cold.slot)
+            except JobsError as error:
+                if not rows:
+                    raise
+                _failed("claim", error)
+                break
             for group, ask in zip(wave, asked, strict=True):
                 mine = got if len(wave) == 1 else [row for row in got if row.lane in group.lanes]
                 drained = _is_drained(ask, mine) and await self._are_open(ask.places)
@@ -87,7 +106,11 @@ class Claiming:
         known, now = self._ready.open_handles, time.monotonic()
         asked = {handle for handle in handles if now - known.get(handle, 0.0) > _OPEN_S}
         if asked:
-            found = await self._store.run(lambda c: open_handles(c, self._cold, asked), write=False)
+            try:
+                found = await self._store.run(lambda c: open_handles(c, self._cold, asked), write=False)
+            except JobsError as error:
+                _failed("open handles", error)
+                return False
             known.update(dict.fromkeys(found, now))
             return len(found) == len(asked)
         return True
@@ -107,10 +130,11 @@ class Claiming:
 
     async def _leases(self, rows: Sequence[Claimed]) -> tuple[list[Lease], int]:
         """Return the leases of claimed rows, and how many rows were over time and have ended instead."""
-        dated = [row for row in rows if row.flags & HAS_DEADLINE]
-        overdue = await self._store.run(lambda c: expire_claimed(c, self._cold, dated)) if dated else set[bytes]()
+        overdue = await self._overdue([row for row in rows if row.flags & HAS_DEADLINE])
         marked = [row.id for row in rows if row.flags & HAS_CHECKPOINT and row.id not in overdue]
-        saved = await self._store.run(lambda c: checkpoints(c, self._cold, marked), write=False) if marked else {}
+        saved = await self._saved(marked)
+        # Without its checkpoint a job would begin anew: it is left out, and the comparison of leases gives it back.
+        kept_back = set[bytes]() if saved is not None else set(marked)
         names = {lane: self._lanes.name(lane) for lane in {row.lane for row in rows}}
         leases = [
             Lease(
@@ -121,12 +145,34 @@ class Claiming:
                 row.envelope,
                 row.failures,
                 None if row.policy is None else _policy(row.policy),
-                saved.get(row.id),
+                (saved or {}).get(row.id),
             )
             for row in rows
-            if row.id not in overdue
+            if row.id not in overdue and row.id not in kept_back
         ]
         return leases, len(overdue)
+
+    async def _overdue(self, dated: Sequence[Claimed]) -> set[bytes]:
+        if not dated:
+            return set()
+        try:
+            return await self._store.run(lambda c: expire_claimed(c, self._cold, dated))
+        except JobsError as error:  # a job that is late is better than one that nobody has
+            _failed("expire", error)
+            return set()
+
+    async def _saved(self, marked: Sequence[bytes]) -> dict[bytes, bytes] | None:
+        if not marked:
+            return {}
+        try:
+            return await self._store.run(lambda c: checkpoints(c, self._cold, marked), write=False)
+        except JobsError as error:
+            _failed("checkpoints", error)
+            return None
+
+
+def _failed(step: str, error: JobsError) -> None:
+    _log.warning("step of a claim failed", extra={"step": step, "reason": error.reason})
 
 
 @lru_cache(maxsize=1024)

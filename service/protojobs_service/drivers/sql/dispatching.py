@@ -1,17 +1,17 @@
 """The dispatch pipeline: merged calls are stored in one statement, which claims the jobs that a worker here has room for."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from typing import NamedTuple
 
-from protojobs_service.domain.errors import Conflict, JobsError
+from protojobs_service.domain.errors import Conflict, JobsError, QuotaExceeded, StoreUnavailable
 from protojobs_service.domain.job import Handle, JobId, Lease, NewJob
 from protojobs_service.domain.lifecycle import State
 from protojobs_service.drivers.sql.cold.base import Cold
-from protojobs_service.drivers.sql.cold.dispatch import band_of, existing, is_plain, store_atomic, store_jobs, verdict
+from protojobs_service.drivers.sql.cold.dispatch import LaneIds, band_of, existing, is_plain, store_atomic, store_jobs, verdict
 from protojobs_service.drivers.sql.cold.waiting import Arrival
-from protojobs_service.drivers.sql.lanes import Lanes
+from protojobs_service.drivers.sql.lanes import Lanes, Pair
 from protojobs_service.drivers.sql.pipelines import Weight
 from protojobs_service.drivers.sql.ready import Ready
 from protojobs_service.drivers.sql.store import Inserted, Rows, Store
@@ -20,9 +20,10 @@ from protojobs_service.port.jobs import Dispatched, DispatchVerdict
 
 _CREATED_PENDING = Dispatched(DispatchVerdict.CREATED, State.PENDING)
 _CREATED_RUNNING = Dispatched(DispatchVerdict.CREATED, State.RUNNING)
-_ATOMIC_TRIES = 5
+_TRIES = 5
 _WAIT_S = 0.1
 _STEP_S = 0.005
+_WIDEST_S = 5.0
 
 
 class DispatchCall(NamedTuple):
@@ -44,7 +45,7 @@ class Dispatching:
         """Use `ready` to tell of what has become claimable. `cold.writer` is the pipeline's own."""
         self._store, self._cold, self._lanes, self._ready = store, cold, lanes, ready
         self._positions = ready.positions
-        self._widest = 0
+        self._widest, self._widest_since = 0, 0.0
 
     @property
     def _room(self) -> Room:
@@ -60,13 +61,19 @@ class Dispatching:
         end = loop.time() + _WAIT_S
         while self._room.turning_over():
             free = self._room.free()
-            self._widest = max(self._widest, free)
-            if rows > self._widest or loop.time() >= end:
+            if loop.time() >= end or self._never_fits(rows, free, loop.time()):
                 return None
             if free >= rows and not self._ready.has_young_backlog():
                 return free
             await self._ready.wait_for_turn(_STEP_S)
         return None
+
+    def _never_fits(self, rows: int, free: int, now: float) -> bool:
+        """Tell whether a request is larger than any room seen in the last seconds; where none was seen, nobody knows."""
+        if now - self._widest_since > _WIDEST_S:
+            self._widest, self._widest_since = 0, now
+        self._widest = max(self._widest, free)
+        return 0 < self._widest < rows
 
     async def flush(self, calls: Sequence[DispatchCall]) -> list[Sequence[Dispatched] | Exception]:
         """Store the jobs of all calls; an atomic call goes alone, in its own transaction."""
@@ -84,16 +91,48 @@ class Dispatching:
     async def _merged(self, calls: Sequence[DispatchCall]) -> list[Sequence[Dispatched] | Exception]:
         if not calls:
             return []
+        try:
+            return await self._store_all(calls, await self._lane_ids(_pairs(calls)))
+        except QuotaExceeded:
+            refused = await self._refused(calls)
+        rest = [call for i, call in enumerate(calls) if i not in refused]
+        stored = iter(await self._store_all(rest, await self._lane_ids(_pairs(rest))) if rest else ())
+        return [refused[i] if i in refused else next(stored) for i in range(len(calls))]
+
+    async def _lane_ids(self, pairs: Collection[Pair]) -> LaneIds:
+        """Return the lanes of these pairs, as they are now: another reload may replace what `Lanes` knows. Raises QuotaExceeded."""
+        for _ in range(_TRIES):
+            await self._lanes.resolve(pairs)
+            ids = self._lanes.ids
+            if all(pair in ids for pair in pairs):
+                return ids
+        raise StoreUnavailable("the queue is being deleted")
+
+    async def _refused(self, calls: Sequence[DispatchCall]) -> dict[int, QuotaExceeded]:
+        """Make the lanes of each call by itself; return which calls there is no room for."""
+        refused: dict[int, QuotaExceeded] = {}
+        known: dict[frozenset[Pair], QuotaExceeded] = {}
+        for i, call in enumerate(calls):
+            pairs = frozenset(_pairs([call]))
+            try:
+                if pairs not in known:
+                    await self._lanes.resolve(pairs)
+                    continue
+            except QuotaExceeded as error:
+                known[pairs] = error
+            refused[i] = known[pairs]
+        return refused
+
+    async def _store_all(self, calls: Sequence[DispatchCall], lanes: LaneIds) -> list[Sequence[Dispatched] | Exception]:
         jobs = [job for call in calls for job in call.jobs]
-        await self._lanes.resolve({(job.queue, job.kind) for job in jobs})
         first = _first_places(jobs)
         places = self._storable(jobs, range(len(jobs)) if first is None else list(first.values()))
         plain = [i for i in places if is_plain(jobs[i])]
         answers: list[Dispatched | None] = [None] * len(jobs)
         failures: dict[int, Exception] = {}
-        await self._store_plain(jobs, plain, answers)
+        await self._store_plain(jobs, plain, lanes, answers)
         if len(plain) < len(places):
-            await self._store_cold(jobs, [i for i in places if not is_plain(jobs[i])], answers, failures)
+            await self._store_cold(jobs, [i for i in places if not is_plain(jobs[i])], lanes, answers, failures)
         if None in answers:
             await self._answer_known(jobs, first, answers, failures)
         return _by_call(calls, answers, failures)
@@ -105,14 +144,16 @@ class Dispatching:
             return places
         return [i for i in places if low <= jobs[i].id < high]
 
-    async def _store_plain(self, jobs: Sequence[NewJob], places: Sequence[int], answers: list[Dispatched | None]) -> None:
+    async def _store_plain(
+        self, jobs: Sequence[NewJob], places: Sequence[int], lanes: LaneIds, answers: list[Dispatched | None]
+    ) -> None:
         if not places:
             return
         chosen = jobs if len(places) == len(jobs) else [jobs[i] for i in places]
         handles = self._reserve(chosen)
         try:
             with self._positions.flight(len(chosen)) as base:
-                rows = self._rows(chosen, handles, base)
+                rows = _rows(chosen, lanes, handles, base)
                 done = await self._store.dispatch(rows, self._cold.slot)
         except BaseException:
             if handles is not None:
@@ -125,19 +166,6 @@ class Dispatching:
             return None
         handles = self._room.reserve([(job.queue, job.kind, len(job.envelope)) for job in jobs])
         return handles if any(handles) else None
-
-    def _rows(self, jobs: Sequence[NewJob], handles: list[Handle] | None, base: int) -> Rows:
-        ids = self._lanes.ids
-        policies = [None if job.policy is None else job.policy.dump() for job in jobs] if any(job.policy for job in jobs) else None
-        return Rows(
-            ids=[job.id for job in jobs],
-            lanes=[ids[job.queue, job.kind] for job in jobs],
-            bands=[band_of(job.priority) for job in jobs],
-            envelopes=[job.envelope for job in jobs],
-            policies=policies,
-            handles=None if handles is None else list(handles),
-            base=base,
-        )
 
     def _answer_plain(
         self, jobs: Sequence[NewJob], places: Sequence[int], rows: Rows, done: Inserted, answers: list[Dispatched | None]
@@ -170,13 +198,18 @@ class Dispatching:
         self._ready.add(_arrivals(rows, waiting), len(waiting), announced=True)
 
     async def _store_cold(
-        self, jobs: Sequence[NewJob], places: Sequence[int], answers: list[Dispatched | None], failures: dict[int, Exception]
+        self,
+        jobs: Sequence[NewJob],
+        places: Sequence[int],
+        lanes: LaneIds,
+        answers: list[Dispatched | None],
+        failures: dict[int, Exception],
     ) -> None:
         """Store the other jobs in one transaction; where that fails, these places fail: what was plain is stored already."""
         chosen = [jobs[i] for i in places]
         try:
             with self._positions.flight(len(chosen)) as base:
-                stored = await self._store.run(lambda c: store_jobs(c, self._cold, chosen, self._lanes.ids, base))
+                stored = await self._store.run(lambda c: store_jobs(c, self._cold, chosen, lanes, base))
         except JobsError as error:
             failures.update(dict.fromkeys(places, error))
             return
@@ -219,15 +252,15 @@ class Dispatching:
 
     async def _atomic(self, jobs: Sequence[NewJob]) -> Sequence[Dispatched] | Exception:
         try:
-            await self._lanes.resolve({(job.queue, job.kind) for job in jobs})
-            for _ in range(_ATOMIC_TRIES):
+            lanes = await self._lane_ids({(job.queue, job.kind) for job in jobs})
+            for _ in range(_TRIES):
                 try:
                     with self._positions.flight(len(jobs)) as base:
                         store = partial(
                             store_atomic,
                             cold=self._cold,
                             jobs=jobs,
-                            lanes=self._lanes.ids,
+                            lanes=lanes,
                             base=base,
                             ids=self._store.id_range,
                         )
@@ -249,6 +282,23 @@ def _first_places(jobs: Sequence[NewJob]) -> dict[JobId, int] | None:
     for i, job in enumerate(jobs):
         first.setdefault(job.id, i)
     return first
+
+
+def _pairs(calls: Sequence[DispatchCall]) -> set[Pair]:
+    return {(job.queue, job.kind) for call in calls for job in call.jobs}
+
+
+def _rows(jobs: Sequence[NewJob], lanes: LaneIds, handles: list[Handle] | None, base: int) -> Rows:
+    policies = [None if job.policy is None else job.policy.dump() for job in jobs] if any(job.policy for job in jobs) else None
+    return Rows(
+        ids=[job.id for job in jobs],
+        lanes=[lanes[job.queue, job.kind] for job in jobs],
+        bands=[band_of(job.priority) for job in jobs],
+        envelopes=[job.envelope for job in jobs],
+        policies=policies,
+        handles=None if handles is None else list(handles),
+        base=base,
+    )
 
 
 def _arrivals(rows: Rows, places: Sequence[int]) -> set[Arrival]:

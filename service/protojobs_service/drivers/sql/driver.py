@@ -139,10 +139,11 @@ class SqlDriver(Driver):
                 if self._replica.lost:
                     await self._lease_number()
                 await self._lanes.reload()
-                self._ready.heard(self._lanes.pending)
+                news, self._lanes.news = self._lanes.news, set()
+                self._ready.heard(news)
             except JobsError as error:
                 _log.warning("lanes not read", extra={"reason": error.reason})
-            except Exception:  # without lanes of others this replica would go on half blind
+            except Exception:  # noqa: BLE001 - without the lanes of others this replica would go on half blind
                 _log.exception("lanes not read")
 
     async def _listen(self) -> None:

@@ -36,7 +36,7 @@ from protojobs_service.port.jobs import (
     Settlement,
 )
 
-_PRUNE_STEPS = 10
+_PRUNE_STEPS = 50
 
 
 class SqlJobs(Jobs):
@@ -122,20 +122,22 @@ class SqlJobs(Jobs):
 
     async def promote(self, limit: int) -> int:
         with self._ready.positions.flight(limit) as base:
-            promoted, arrivals = await self._store.run(lambda c: promote(c, self._cold, limit, base))
+            promoted, arrivals = await self._store.run(lambda c: promote(c, self._cold, limit, base), vital=True)
         self._ready.add(arrivals, promoted)
         return promoted
 
     async def expire(self, limit: int) -> int:
-        return await self._store.run(lambda c: expire(c, self._cold, limit))
+        return await self._store.run(lambda c: expire(c, self._cold, limit), vital=True)
 
     async def prune(self, limit: int) -> int:
         await self._lanes.reload()
         retention = self._lanes.retention()
+        jobs = 0
         for _ in range(_PRUNE_STEPS):
-            step = partial(prune, cold=self._cold, after=self._pruned_to, limit=limit, retention=retention)
+            step = partial(prune, cold=self._cold, after=self._pruned_to, limit=limit, most=limit - jobs, retention=retention)
             pruned = await self._store.run(step)
             self._pruned_to = pruned.after
-            if pruned.jobs or pruned.after is None:
-                return pruned.jobs
-        return 0
+            jobs += pruned.jobs
+            if jobs >= limit or pruned.after is None:
+                break
+        return jobs

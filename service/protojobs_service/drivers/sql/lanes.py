@@ -34,6 +34,8 @@ class Lanes:
         """Lanes of queues with strict leases."""
         self.pending: frozenset[int] = frozenset()
         """Lanes that had pending jobs when last read, anybody's."""
+        self.news: set[int] = set()
+        """Lanes found to have jobs that this replica did not know of; whoever tells the workers empties it."""
         self._all: dict[str, dict[str, int]] = {}
         self._queues: dict[str, str] = {}
 
@@ -45,6 +47,7 @@ class Lanes:
             if self._positions.measure(registry.now):
                 self._marks.forget()
             self._learn(registry)
+        self.news |= {lane for lane in registry.pending if not self._marks.knows(lane)}
         self._marks.suspect(registry.pending)
         orphans = {pair for lane in registry.pending if (pair := self.name(lane)) not in self.ids}
         if orphans:  # another replica stored jobs while the queue was being deleted

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
-from protojobs_service.domain.errors import StoreUnavailable, Unavailable
+from protojobs_service.domain.errors import Overloaded, StoreUnavailable, Unavailable
 
 _log = logging.getLogger(__name__)
 
@@ -36,8 +36,8 @@ class _Pending(NamedTuple, Generic[Call, Answer]):
 class Pipeline(Generic[Call, Answer]):
     """One kind of work, one flush at a time, one future per call.
 
-    flush: commits all calls and returns an answer or an error for each; where it raises, its callers get the error, and after
-    an error that the store is not to blame for, each call is run again alone, so that a poisoned one fails nobody else.
+    flush: commits all calls and returns an answer or an error for each; where it raises, its callers get the error. After an
+    error that the store is not to blame for, each call is run again alone, so that a poisoned one fails nobody else.
     hold: how many rows may go now (awaited before each flush), None for no bound.
     """
 
@@ -55,6 +55,7 @@ class Pipeline(Generic[Call, Answer]):
         self._weigh = weigh
         self._hold = hold
         self._pending: deque[_Pending[Call, Answer]] = deque()
+        self._taken: Sequence[_Pending[Call, Answer]] = ()
         self._runner: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -80,18 +81,22 @@ class Pipeline(Generic[Call, Answer]):
     async def _work(self) -> None:
         try:
             while self._pending:
-                await self._commit(self._take(await self._allowed(self._pending[0].weight.rows)))
+                self._taken = self._take(await self._allowed(self._pending[0].weight.rows))
+                await self._commit(self._taken)
         finally:
             self._runner = None
-            while self._pending:  # only where the loop is being torn down
-                self._pending.popleft().answer.cancel()
+            # Something is left only where this task was cancelled or a bug ended it: nobody may wait for ever.
+            left = [item for item in (*self._taken, *self._pending) if not item.answer.done()]
+            self._taken = ()
+            self._pending.clear()
+            _answer(left, [StoreUnavailable("the store has stopped")] * len(left))
 
     async def _allowed(self, rows: int) -> int | None:
         if self._hold is None:
             return None
         try:
             return await self._hold(rows)
-        except Exception:  # a flow control that fails must not stop the flow
+        except Exception:  # noqa: BLE001 - a flow control that fails must not stop the flow
             _log.exception("flow control failed", extra={"pipeline": self._name})
             return None
 
@@ -109,20 +114,43 @@ class Pipeline(Generic[Call, Answer]):
 
     async def _commit(self, items: Sequence[_Pending[Call, Answer]]) -> None:
         try:
-            answers = await self._flush([item.call for item in items])
-        except Unavailable as error:
-            answers = [error] * len(items)
+            _answer(items, await self._flushed(items))
         except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must hear of it
-            if len(items) > 1:
-                _log.warning("flush refused, running its calls alone", extra={"pipeline": self._name, "calls": len(items)})
-                for item in items:
-                    await self._commit([item])
-                return
-            answers = [error]
-        for item, answer in zip(items, answers, strict=True):
-            if item.answer.done():  # its caller was cancelled
-                continue
-            if isinstance(answer, Exception):
-                item.answer.set_exception(answer)
+            if len(items) == 1 or _is_of_store(error):
+                _answer(items, [error] * len(items))
             else:
-                item.answer.set_result(answer)
+                await self._commit_alone(items)
+
+    async def _commit_alone(self, items: Sequence[_Pending[Call, Answer]]) -> None:
+        """Run each call by itself, until the store refuses: each further one might wait as long for the same answer."""
+        _log.warning("flush refused, running its calls alone", extra={"pipeline": self._name, "calls": len(items)})
+        for i, item in enumerate(items):
+            try:
+                _answer([item], await self._flushed([item]))
+            except Exception as error:  # noqa: BLE001 - see _commit
+                if _is_of_store(error):
+                    _answer(items[i:], [error] * (len(items) - i))
+                    return
+                _answer([item], [error])
+
+    async def _flushed(self, items: Sequence[_Pending[Call, Answer]]) -> Sequence[Answer | Exception]:
+        answers = await self._flush([item.call for item in items])
+        if len(answers) == len(items):
+            return answers
+        _log.error("flush answered another number of calls", extra={"pipeline": self._name, "calls": len(items)})
+        raise StoreUnavailable("the outcome is unknown")  # it may have committed: not to be run again
+
+
+def _is_of_store(error: Exception) -> bool:
+    """Tell whether the store is to blame, not a call: another try would wait for the same lock or connection again."""
+    return isinstance(error, Unavailable) or type(error) is Overloaded
+
+
+def _answer(items: Sequence[_Pending[Call, Answer]], answers: Sequence[Answer | Exception]) -> None:
+    for item, answer in zip(items, answers, strict=True):
+        if item.answer.done():  # its caller was cancelled
+            continue
+        if isinstance(answer, Exception):
+            item.answer.set_exception(answer)
+        else:
+            item.answer.set_result(answer)

@@ -62,4 +62,4 @@ class Positions:
 
     def safe(self) -> int:
         """Return a position below which no arrival is in flight, here or (by LAG_US) on another replica."""
-        return min(self.now() - LAG_US, min(self._open.values(), default=self._last + 1) - 1)
+        return min(self.now() - LAG_US, min(self._open.values(), default=self.now()) - 1)

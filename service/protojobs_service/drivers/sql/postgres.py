@@ -30,6 +30,7 @@ T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 _OLDEST = 140_000
+_VITAL_POOL_SIZE = 4
 _POOL_SECONDS = 1.0
 _STATEMENT_SECONDS = 30
 _RECYCLE_SECONDS = 1800
@@ -53,6 +54,7 @@ class PostgresStore:
         self._statements = render(self.tables, clock=self._clock)
         self._options = options
         self._engine: AsyncEngine | None = None
+        self._vital_engine: AsyncEngine | None = None
         # The insert may hash its handles; it reads no table but `handle`, by key.
         self._dispatcher = self._link("dispatch", PLANNER | {"enable_hashjoin": "on"})
         self._claimer = self._link("claim", PLANNER)
@@ -63,7 +65,8 @@ class PostgresStore:
     async def open(self) -> None:
         """Connect and check version, durability and role; make partitions where the tables exist. Raises StoreUnavailable."""
         if self._engine is None:
-            self._engine = self._make_engine(self._options)
+            self._engine = self._make_engine(self._options, self._options.pool_size)
+            self._vital_engine = self._make_engine(self._options, _VITAL_POOL_SIZE)
         try:
             await self.run(_check, write=False)
             await self.maintain()
@@ -77,30 +80,35 @@ class PostgresStore:
         """Finish what is in flight and disconnect. Idempotent."""
         for link in self._links:
             await link.close()
-        if self._engine is not None:
-            await self._engine.dispose()
-            self._engine = None
+        for engine in filter(None, (self._engine, self._vital_engine)):
+            await engine.dispose()
+        self._engine = self._vital_engine = None
 
     def now(self) -> ColumnElement[int]:
         """Return the server's clock; a subquery, so that a condition on it can use an index (a volatile function cannot)."""
         return literal_column(f"(select {self._clock})", BigInteger())
 
-    async def run(self, operation: Callable[[Connection], T], *, write: bool = True) -> T:
+    async def run(self, operation: Callable[[Connection], T], *, write: bool = True, vital: bool = False) -> T:
         """Run a cold operation; see Store.run. A read sees one snapshot and takes no locks."""
         with translated():
             for attempt in range(RETRIES):
                 try:
-                    return await self._run_once(operation, write=write)
+                    return await self._run_once(operation, write=write, vital=vital)
                 except DBAPIError as error:
                     if not may_run_again(error):
                         raise
                     await pause(attempt)
-            return await self._run_once(operation, write=write)
+            return await self._run_once(operation, write=write, vital=vital)
 
-    async def _run_once(self, operation: Callable[[Connection], T], *, write: bool) -> T:
-        if self._engine is None:
+    async def scan(self, operation: Callable[[Connection], T]) -> T:
+        """Run a long read on one connection of the pool; see Store.scan."""
+        return await self.run(operation, write=False)
+
+    async def _run_once(self, operation: Callable[[Connection], T], *, write: bool, vital: bool) -> T:
+        engine = self._vital_engine if vital else self._engine
+        if engine is None:
             raise StoreUnavailable("the store is not open")
-        async with self._engine.connect() as connection:
+        async with engine.connect() as connection:
             if not write:
                 await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
             async with connection.begin():
@@ -173,7 +181,7 @@ class PostgresStore:
     def _link(self, name: str, planner: dict[str, str]) -> HotLink:
         return HotLink(name, self._options.url, planner=planner, offset=self._offset)
 
-    def _make_engine(self, options: Options) -> AsyncEngine:
+    def _make_engine(self, options: Options, size: int) -> AsyncEngine:
         settings = {
             "application_name": "protojobs",
             "jit": "off",
@@ -183,7 +191,7 @@ class PostgresStore:
         }
         engine = create_async_engine(
             options.url,
-            pool_size=options.pool_size,
+            pool_size=size,
             max_overflow=0,
             pool_timeout=_POOL_SECONDS,
             pool_pre_ping=True,

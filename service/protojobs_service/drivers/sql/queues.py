@@ -2,20 +2,24 @@
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-
-from sqlalchemy import Connection
+from functools import partial
+from itertools import count
 
 from protojobs_service.domain.queue import QueueSettings
 from protojobs_service.drivers.sql.cold import queues as cold_queues
 from protojobs_service.drivers.sql.cold import settings as cold_settings
 from protojobs_service.drivers.sql.cold.base import Cold, moment
+from protojobs_service.drivers.sql.cold.clear import clear
+from protojobs_service.drivers.sql.cold.recount import Part, differ, mend
 from protojobs_service.drivers.sql.cold.stats import numbers
 from protojobs_service.drivers.sql.lanes import Lanes
 from protojobs_service.drivers.sql.marks import Marks
 from protojobs_service.drivers.sql.store import Store
 from protojobs_service.port.queues import Cleared, ClearQuery, QueueNumbers, Queues, SettingsBook
 
-_BATCH = 2000
+_BATCH = 500
+_TRUSTING = 2
+"""How often a counter is believed that says a queue still has final jobs, after all of them were deleted."""
 
 
 class SqlQueues(Queues):
@@ -27,13 +31,12 @@ class SqlQueues(Queues):
         self._told = 0
 
     async def settings(self, known_version: int) -> SettingsBook | None:
-        newest = await self._store.run(lambda c: cold_settings.version(c, self._cold), write=False)
+        newest = await self._store.run(lambda c: cold_settings.version(c, self._cold), write=False, vital=True)
         book = None
         if newest != known_version:
-            book = await self._store.run(lambda c: cold_settings.book(c, self._cold), write=False)
+            book = await self._store.run(lambda c: cold_settings.book(c, self._cold), write=False, vital=True)
             newest = book.version
-        if newest != self._told:
-            await self._store.run(lambda c: cold_settings.acknowledge(c, self._cold, newest))
+        if newest != self._told and await self._store.run(lambda c: cold_settings.acknowledge(c, self._cold, newest), vital=True):
             self._told = newest
         return book
 
@@ -52,23 +55,38 @@ class SqlQueues(Queues):
         return await self._store.run(lambda c: cold_settings.acknowledged(c, self._cold, version), write=False)
 
     async def delete(self, queue: str, *, force: bool) -> None:
-        def step(c: Connection) -> bool:
-            return cold_queues.delete_queue(c, self._cold, queue, force=force, batch=_BATCH)
-
-        while not await self._store.run(step):
-            continue
+        await self._store.run(lambda c: cold_queues.refuse(c, self._cold, queue, force=force), write=False)
+        for turn in count():
+            if force:
+                await self._empty(queue)
+            drop = partial(cold_queues.drop_queue, cold=self._cold, queue=queue, force=force, trust=turn < _TRUSTING)
+            if await self._store.run(drop):
+                break
         await self._changed()
+
+    async def _empty(self, queue: str) -> None:
+        after: bytes | None = None
+        while True:
+            step = partial(cold_queues.empty_queue, cold=self._cold, queue=queue, after=after, limit=_BATCH)
+            after = await self._store.run(step)
+            if after is None:
+                return
 
     async def _changed(self) -> None:
         self._marks.forget()
         await self._lanes.reload()
 
     async def clear(self, query: ClearQuery) -> Cleared:
-        return await self._store.run(lambda c: cold_queues.clear(c, self._cold, query), write=not query.dry_run)
+        return await self._store.run(lambda c: clear(c, self._cold, query), write=not query.dry_run)
 
     async def stats(self, queue: str | None) -> tuple[Sequence[QueueNumbers], datetime]:
         found, at = await self._store.run(lambda c: numbers(c, self._cold, queue), write=False)
         return found, moment(at)
 
     async def reconcile(self) -> int:
-        return await self._store.run(lambda c: cold_queues.reconcile(c, self._cold))
+        mended = 0
+        for part in Part:
+            found = await self._store.scan(partial(differ, cold=self._cold, part=part))
+            if found is not None and (found.changes or part is Part.FINAL):
+                mended += await self._store.run(partial(mend, cold=self._cold, part=part, found=found))
+        return mended

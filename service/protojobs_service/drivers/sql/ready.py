@@ -63,11 +63,11 @@ class Ready:
         self.room.arrived({self._lanes.name(lane)[0] for lane in lanes})
 
     def heard(self, lanes: Collection[int]) -> None:
-        """Take another replica's word that lanes have jobs; those that are known to have some are no news."""
-        news = {lane for lane in lanes if not self.marks.knows(lane)}
-        if news:
-            self.marks.suspect(news)
-            self.room.arrived({self._lanes.name(lane)[0] for lane in news} - {""})
+        """Tell claims and workers of jobs that another replica has stored. Lanes not read yet come with the next reload."""
+        queues = {lane: queue for lane in lanes if (queue := self._lanes.name(lane)[0])}
+        self.marks.suspect(queues)
+        if queues:
+            self.room.arrived(set(queues.values()))
 
     def took(self, n: int, *, drained: bool) -> None:
         """Note that a claim took `n` jobs, and whether that was all there was."""

@@ -1,8 +1,9 @@
 """Sessions of the SQL driver: each call one cold transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from random import Random
+from typing import TypeVar
 
 from sqlalchemy import Connection
 
@@ -10,13 +11,14 @@ from protojobs_service.domain.job import Handle, JobId, Lease
 from protojobs_service.drivers.sql.cold import sessions as cold_sessions
 from protojobs_service.drivers.sql.cold.base import Cold
 from protojobs_service.drivers.sql.cold.fleet import beat
-from protojobs_service.drivers.sql.cold.rescue import rescue
+from protojobs_service.drivers.sql.cold.rescue import Rescued, rescue
 from protojobs_service.drivers.sql.cold.sessions import Front
-from protojobs_service.drivers.sql.cold.waiting import Arrival
 from protojobs_service.drivers.sql.ready import Ready
 from protojobs_service.drivers.sql.store import Store
 from protojobs_service.port.jobs import Settlement
 from protojobs_service.port.sessions import CancelRequest, Found, Opened, Opening, SessionRecord, Sessions
+
+T = TypeVar("T")
 
 _MOST_RETURNED = 200_000
 """Front positions that are given out for what one session may hold; they cost nothing."""
@@ -28,38 +30,42 @@ class SqlSessions(Sessions):
     def __init__(self, store: Store, cold: Cold, ready: Ready, rng: Random) -> None:
         """Use `ready` to tell of jobs that come back."""
         self._store, self._cold, self._ready, self._rng = store, cold, ready, rng
+        self._looked_to = 0
+
+    async def _run(self, operation: Callable[[Connection], T], *, write: bool = True) -> T:
+        return await self._store.run(operation, write=write, vital=True)
 
     def _front(self, n: int = _MOST_RETURNED) -> Front:
         return Front(position=self._ready.positions.front(n), rng=self._rng)
 
     async def open(self, opening: Opening) -> Opened:
         front = self._front()
-        opened, arrivals = await self._store.run(lambda c: cold_sessions.open_session(c, self._cold, opening, front))
+        opened, arrivals = await self._run(lambda c: cold_sessions.open_session(c, self._cold, opening, front))
         self._ready.open_handles.clear()
         self._ready.add(arrivals, len(arrivals))
         return opened
 
     async def find(self, secret: bytes) -> Found | None:
-        return await self._store.run(lambda c: cold_sessions.find(c, self._cold, secret), write=False)
+        return await self._run(lambda c: cold_sessions.find(c, self._cold, secret), write=False)
 
     async def leased(self, handle: Handle) -> Sequence[Lease]:
-        return await self._store.run(lambda c: cold_sessions.leased(c, self._cold, handle), write=False)
+        return await self._run(lambda c: cold_sessions.leased(c, self._cold, handle), write=False)
 
     async def renew(self, handles: Sequence[Handle]) -> Sequence[Handle]:
-        return await self._store.run(lambda c: cold_sessions.renew(c, self._cold, handles)) if handles else []
+        return await self._run(lambda c: cold_sessions.renew(c, self._cold, handles)) if handles else []
 
     async def detach(self, handle: Handle, started: Sequence[JobId], grace: timedelta | None) -> None:
-        await self._store.run(lambda c: cold_sessions.detach(c, self._cold, handle, started, grace))
+        await self._run(lambda c: cold_sessions.detach(c, self._cold, handle, started, grace))
 
     async def close(self, handle: Handle, started: Sequence[JobId]) -> int:  # noqa: ARG002 - a release counts nothing either way
         front = self._front()
-        returned, arrivals = await self._store.run(lambda c: cold_sessions.close_session(c, self._cold, handle, front))
+        returned, arrivals = await self._run(lambda c: cold_sessions.close_session(c, self._cold, handle, front))
         self._ready.open_handles.clear()
         self._ready.add(arrivals, returned)
         return returned
 
     async def leases(self, handles: Sequence[Handle]) -> Sequence[tuple[Handle, JobId, int]]:
-        return await self._store.run(lambda c: cold_sessions.leases(c, self._cold, handles), write=False) if handles else []
+        return await self._run(lambda c: cold_sessions.leases(c, self._cold, handles), write=False) if handles else []
 
     async def rescue(self, limit: int) -> Sequence[Settlement]:
         return await self._rescue(limit, everything=False)
@@ -71,31 +77,31 @@ class SqlSessions(Sessions):
     async def _rescue(self, limit: int, *, everything: bool) -> Sequence[Settlement]:
         front = self._front(limit)
 
-        def sweep(c: Connection) -> tuple[list[Settlement], set[Arrival], bool]:
+        def sweep(c: Connection) -> tuple[Rescued, bool]:
             silent, mine = beat(c, self._cold)
-            applied, arrivals = ([], set[Arrival]()) if silent else rescue(c, self._cold, limit, front, everything=everything)
-            return applied, arrivals, mine
+            after = self._looked_to
+            nothing = Rescued([], set(), after)
+            return nothing if silent else rescue(c, self._cold, limit, front, after=after, everything=everything), mine
 
-        applied, arrivals, mine = await self._store.run(sweep)
+        rescued, mine = await self._run(sweep)
+        self._looked_to = rescued.after
         self._cold.replica.lost = not mine
         self._ready.open_handles.clear()
-        self._ready.add(arrivals, len(applied))
-        return applied
+        self._ready.add(rescued.arrivals, len(rescued.applied))
+        return rescued.applied
 
     async def beat(self) -> None:
-        _, mine = await self._store.run(lambda c: beat(c, self._cold))
+        _, mine = await self._run(lambda c: beat(c, self._cold))
         self._cold.replica.lost = not mine
 
     async def cancel_requests(self, handles: Sequence[Handle]) -> Sequence[CancelRequest]:
-        return (
-            await self._store.run(lambda c: cold_sessions.cancel_requests(c, self._cold, handles), write=False) if handles else []
-        )
+        return await self._run(lambda c: cold_sessions.cancel_requests(c, self._cold, handles), write=False) if handles else []
 
     async def list(self, queue: str | None, after: int, limit: int) -> Sequence[SessionRecord]:
-        return await self._store.run(lambda c: cold_sessions.list_sessions(c, self._cold, queue, after, limit), write=False)
+        return await self._run(lambda c: cold_sessions.list_sessions(c, self._cold, queue, after, limit), write=False)
 
     async def drain(self, session: int, deadline: timedelta) -> bool:
-        return await self._store.run(lambda c: cold_sessions.drain(c, self._cold, session, deadline))
+        return await self._run(lambda c: cold_sessions.drain(c, self._cold, session, deadline))
 
     async def draining(self, handles: Sequence[Handle]) -> Sequence[tuple[Handle, timedelta]]:
-        return await self._store.run(lambda c: cold_sessions.draining(c, self._cold, handles), write=False) if handles else []
+        return await self._run(lambda c: cold_sessions.draining(c, self._cold, handles), write=False) if handles else []

@@ -69,7 +69,7 @@ class Settling:
         return sorted(places.values())
 
     async def _late(self, handles: set[Handle]) -> set[int]:
-        return await self._store.run(lambda c: expired_handles(c, self._cold, handles), write=False)
+        return await self._store.run(lambda c: expired_handles(c, self._cold, handles), write=False, vital=True)
 
     async def apply(self, items: Sequence[Settlement]) -> list[Settled]:
         """Apply outcomes of any kind in a transaction of their own."""
@@ -92,7 +92,8 @@ class Settling:
                     base=base,
                     front=front,
                     rng=self._rng,
-                )
+                ),
+                vital=True,
             )
         self._ready.add(arrivals, len(items))
         return settled

@@ -32,7 +32,7 @@ class SqliteStore:
         """Prepare; nothing is opened yet."""
         self.tables = build(prefix=options.prefix)
         database = make_url(options.url).database
-        self.id_range = (b"", b"\xff" * 17)
+        self.id_range: tuple[bytes, bytes] = (b"", b"\xff" * 17)
         self._file = None if database in {None, "", ":memory:"} else Path(str(database)).absolute()
         self._lock = FileLock(self._file) if self._file else None
         self._test_clock = options.test_clock
@@ -68,10 +68,22 @@ class SqliteStore:
         """Return pj_now(): this process's clock, standing still within one operation."""
         return func.pj_now(type_=BigInteger())
 
-    async def run(self, operation: Callable[[Connection], T], *, write: bool = True) -> T:
-        """Run a cold operation; see Store.run."""
+    async def run(self, operation: Callable[[Connection], T], *, write: bool = True, vital: bool = False) -> T:  # noqa: ARG002
+        """Run a cold operation; see Store.run. Everything that waits goes in one transaction, so nothing is more vital."""
         thread = self._thread(self._writer if write or self._reader is None else self._reader)
         return await thread.run(lambda link: link.run(operation))
+
+    async def scan(self, operation: Callable[[Connection], T]) -> T:
+        """Run a long read on a thread of its own, so that the other reads go on; see Store.scan."""
+        if self._reader is None:
+            return await self.run(operation, write=False)
+        thread = SqliteThread("sqlite-scan", self._connect_reader, writes=False)
+        thread.start()
+        try:
+            return await thread.run(lambda link: link.run(operation))
+        finally:
+            thread.interrupt()
+            await thread.stop()
 
     async def dispatch(self, rows: Rows, slot: int) -> Inserted:
         """Insert jobs; see Store.dispatch."""

@@ -134,6 +134,12 @@ class SqliteThread:
         self._pending.put(None)
         await asyncio.to_thread(self._thread.join)
 
+    def interrupt(self) -> None:
+        """Break off the statement that runs now, if any."""
+        if (link := self._link) is not None:
+            with contextlib.suppress(sqlite3.Error):  # closed meanwhile
+                link.raw.interrupt()
+
     def _main(self) -> None:
         more = True
         while more:

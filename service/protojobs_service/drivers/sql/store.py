@@ -109,11 +109,16 @@ class Store(Protocol):
         """Return the store's clock in microseconds as an expression for cold statements; constant within a transaction is fine."""
         ...
 
-    async def run(self, operation: Callable[[Connection], T], *, write: bool = True) -> T:
+    async def run(self, operation: Callable[[Connection], T], *, write: bool = True, vital: bool = False) -> T:
         """Run a cold operation in one transaction (a read: in one snapshot) and return its value after the commit.
 
-        Deadlocks and serialisation failures are retried (<= 5, jitter); so operations must be free of effects outside the store.
+        vital: leases depend on it; it does not wait for a connection behind what is not. Deadlocks and serialisation failures are
+        retried (<= 5, jitter); so operations must be free of effects outside the store.
         """
+        ...
+
+    async def scan(self, operation: Callable[[Connection], T]) -> T:
+        """Run a read that takes long, of many short statements, in one snapshot; it keeps nobody waiting."""
         ...
 
     async def dispatch(self, rows: Rows, slot: int) -> Inserted:

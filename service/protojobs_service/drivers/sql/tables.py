@@ -50,7 +50,6 @@ SERIAL = Integer()
 HAS_DEADLINE = 1
 CANCEL_ASKED = 2
 STARTED = 4
-HAS_LABELS = 8
 HAS_CHECKPOINT = 16
 RETURNS_SHIFT = 8
 RETURNS_MASK = 15 << RETURNS_SHIFT
@@ -246,6 +245,9 @@ def build(*, schema: str | None = None, prefix: str = "") -> Tables:
         Column("closed_at", BigInteger),  # updated only to close: claims lock the row without blocking heartbeats
     )
     index("handle_session", handle.c.session)
+    index("handle_closed", handle.c.closed_at)  # rescue looks at those that were closed lately
+    open_unary = (handle.c.unary == 1) & handle.c.closed_at.is_(None)
+    index("handle_unary", handle.c.id, postgresql_where=open_unary, sqlite_where=open_unary)
     counter = table(
         "counter",
         Column("lane", Integer, nullable=False),

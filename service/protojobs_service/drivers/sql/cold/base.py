@@ -67,6 +67,11 @@ def span(length: timedelta) -> int:
     return length // _MICROSECOND
 
 
+def first_id(at: int) -> bytes:
+    """Return the smallest UUIDv7 of a time."""
+    return max(0, at // 1000).to_bytes(6, "big") + bytes(10)
+
+
 def moment(at: int) -> datetime:
     """Return a stored time."""
     return _EPOCH + timedelta(microseconds=at)

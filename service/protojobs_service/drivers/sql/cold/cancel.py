@@ -1,11 +1,12 @@
 """Cancel: waiting jobs end at once, running ones are asked to."""
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 
 from sqlalchemy import Connection, select, update
 
 from protojobs_service.domain.lifecycle import Code, State
-from protojobs_service.drivers.sql.cold.base import Cold, among, chunks, upsert
+from protojobs_service.drivers.sql.cold.base import Cold, among, chunks, tally, upsert
 from protojobs_service.drivers.sql.cold.standing import standing
 from protojobs_service.drivers.sql.cold.waiting import end_waiting, take_due, take_ready
 from protojobs_service.drivers.sql.tables import CANCEL_ASKED
@@ -18,11 +19,12 @@ def cancel(c: Connection, cold: Cold, ids: Sequence[bytes], within: int) -> list
     """Cancel jobs; `within` microseconds a running one is to end. A job that moves meanwhile is looked for again."""
     now = cold.clock(c)
     results: dict[bytes, CancelResult] = {}
+    changes: Counter[tuple[int, State]] = Counter()
     rest: Collection[bytes] = set(ids)
     for _ in range(_ROUNDS):
         wanted = sorted(rest)
         ended = take_ready(c, cold, wanted) + take_due(c, cold, wanted)
-        end_waiting(c, cold, ended, Code.CANCELLED, now)
+        changes.update(end_waiting(c, cold, ended, Code.CANCELLED, now))
         results |= {job.id: CancelResult(found=True, state=State.CANCELLED) for job in ended}
         asked = _ask_running(c, cold, wanted, now + within)
         results |= dict.fromkeys(asked, CancelResult(found=True, state=State.RUNNING))
@@ -37,6 +39,7 @@ def cancel(c: Connection, cold: Cold, ids: Sequence[bytes], within: int) -> list
         rest = rest - results.keys()
         if not rest:
             break
+    tally(c, cold, changes)
     return [results.get(job_id, CancelResult(found=False, state=None)) for job_id in ids]
 
 

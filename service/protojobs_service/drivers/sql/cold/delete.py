@@ -19,12 +19,13 @@ def delete_jobs(c: Connection, cold: Cold, ids: Sequence[bytes]) -> list[CancelR
     """Delete jobs that do not run; answers by place."""
     now = cold.clock(c)
     results: dict[bytes, CancelResult] = {}
+    changes: Counter[tuple[int, State]] = Counter()
     rest: Collection[bytes] = set(ids)
     for _ in range(_ROUNDS):
         wanted = sorted(rest)
         waiting = take_ready(c, cold, wanted) + take_due(c, cold, wanted)
-        end_waiting(c, cold, waiting, Code.DELETED, now)
-        final = _bury_final(c, cold, wanted)
+        changes.update(end_waiting(c, cold, waiting, Code.DELETED, now))
+        final = _bury_final(c, cold, wanted, changes)
         gone = [*(job.id for job in waiting), *final]
         empty(c, cold, gone)
         _forget(c, cold, gone)
@@ -40,6 +41,7 @@ def delete_jobs(c: Connection, cold: Cold, ids: Sequence[bytes]) -> list[CancelR
         rest = rest - results.keys()
         if not rest:
             break
+    tally(c, cold, changes)
     unknown = CancelResult(found=False, state=None)
     answers: list[CancelResult] = []
     for job_id in ids:
@@ -49,8 +51,8 @@ def delete_jobs(c: Connection, cold: Cold, ids: Sequence[bytes]) -> list[CancelR
     return answers
 
 
-def _bury_final(c: Connection, cold: Cold, ids: Sequence[bytes]) -> list[bytes]:
-    """Turn final outcomes into DELETED; returns the ids that had one."""
+def _bury_final(c: Connection, cold: Cold, ids: Sequence[bytes], changes: Counter[tuple[int, State]]) -> list[bytes]:
+    """Turn final outcomes into DELETED; returns the ids that had one, and adds to what is to be tallied."""
     done = cold.tables.done
     buried: list[bytes] = []
     for some in chunks(ids):
@@ -60,8 +62,7 @@ def _bury_final(c: Connection, cold: Cold, ids: Sequence[bytes]) -> list[bytes]:
         if rows:
             locked = (among(done.c.id, [row.id for row in rows]), done.c.outcome < Code.DELETED.value)
             c.execute(update(done).where(*locked).values(outcome=Code.DELETED.value))
-            changes = Counter({key: -n for key, n in Counter((row.lane, STATE_OF_CODE[row.outcome]) for row in rows).items()})
-            tally(c, cold, changes)
+            changes.subtract((row.lane, STATE_OF_CODE[row.outcome]) for row in rows)
             buried += [row.id for row in rows]
     return buried
 

@@ -4,8 +4,9 @@ from collections import Counter
 
 from sqlalchemy import Connection, delete, exists, select
 
-from protojobs_service.domain.lifecycle import Code, State
+from protojobs_service.domain.lifecycle import FINAL_STATES, Code, State
 from protojobs_service.drivers.sql.cold.base import Cold, among, chunks, tally
+from protojobs_service.drivers.sql.cold.standing import standing
 from protojobs_service.drivers.sql.cold.waiting import (
     Arrival,
     Waiting,
@@ -15,6 +16,9 @@ from protojobs_service.drivers.sql.cold.waiting import (
     take_due,
     take_ready,
 )
+
+_GONE_ON = FINAL_STATES | {State.RETRYING}
+"""Where no expire time counts any more: what is RETRYING has had a handler."""
 
 
 def promote(c: Connection, cold: Cold, limit: int, base: int) -> tuple[int, set[Arrival]]:
@@ -31,7 +35,10 @@ def promote(c: Connection, cold: Cold, limit: int, base: int) -> tuple[int, set[
 
 
 def expire(c: Connection, cold: Cold, limit: int) -> int:
-    """End overdue jobs that wait and whose handler never started; expire times of jobs that have gone on are dropped."""
+    """End overdue jobs that wait and whose handler never started; expire times of jobs that have gone on are dropped.
+
+    A job that somebody moves meanwhile keeps its expire time: the next sweep finds it where it stands then.
+    """
     tables, now = cold.tables, cold.clock(c)
     deadline, running = tables.deadline, tables.running
     # Running ones are left alone: they may come back unstarted, and the claim checks them again.
@@ -39,14 +46,11 @@ def expire(c: Connection, cold: Cold, limit: int) -> int:
     overdue = select(deadline.c.id).where(deadline.c.expire_at <= now, ~runs).order_by(deadline.c.expire_at, deadline.c.id)
     ids = list(c.execute(overdue.limit(limit).with_for_update(skip_locked=True, of=deadline)).scalars())
     ended: list[Waiting] = take_ready(c, cold, ids) + take_due(c, cold, ids, state=State.SCHEDULED)
-    end_waiting(c, cold, ended, Code.EXPIRED, now)
-    gone = set(ids) - {job.id for job in ended}
-    moved = {
-        job_id
-        for some in chunks(sorted(gone))
-        for job_id in c.execute(select(running.c.id).where(among(running.c.id, some))).scalars()
-    }
-    drop_deadlines(c, cold, sorted(gone - moved))
+    changes = end_waiting(c, cold, ended, Code.EXPIRED, now)
+    rest = sorted(set(ids) - {job.id for job in ended})
+    stands = standing(c, cold, rest)
+    drop_deadlines(c, cold, [i for i in rest if (at := stands.get(i)) is None or at.state is None or at.state in _GONE_ON])
+    tally(c, cold, changes)
     return len(ended)
 
 

@@ -6,16 +6,19 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, exists, select, union_all
 
+from protojobs_service.domain.bounds import ID_AHEAD, ID_WINDOW
 from protojobs_service.domain.lifecycle import STATE_OF_CODE, Code, State
-from protojobs_service.drivers.sql.cold.base import Cold
+from protojobs_service.drivers.sql.cold.base import MINUTE, Cold, first_id, span
 from protojobs_service.drivers.sql.tables import Tables
 
+_SLACK = 60 * MINUTE
+"""Between the store's clock and the one by which ids were checked."""
 _CODES = {state: code for code, state in STATE_OF_CODE.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:
-    """Which jobs; None means any. lanes: of these; created_from included, created_to excluded; after excluded."""
+    """Which jobs; None means any. lanes: of these; created_from included, created_to excluded; after excluded, up_to included."""
 
     lanes: Collection[int] | None = None
     states: Collection[State] | None = None
@@ -23,6 +26,7 @@ class Filter:
     created_from: int | None = None
     created_to: int | None = None
     after: bytes | None = None
+    up_to: bytes | None = None
     newest_first: bool = False
     limit: int
 
@@ -70,11 +74,16 @@ def _page(tables: Tables, wanted: Filter, source: Any, conditions: Sequence[Colu
     if wanted.lanes is not None:
         statement = statement.where(source.c.lane.in_(sorted(wanted.lanes)))
     if wanted.created_from is not None:
-        statement = statement.where(job.c.created_at >= wanted.created_from)
+        # An id is at most ID_WINDOW older than its job, and ID_AHEAD younger: the index by id spares the rest.
+        oldest = first_id(wanted.created_from - span(ID_WINDOW) - _SLACK)
+        statement = statement.where(job.c.created_at >= wanted.created_from, source.c.id >= oldest)
     if wanted.created_to is not None:
-        statement = statement.where(job.c.created_at < wanted.created_to)
+        youngest = first_id(wanted.created_to + span(ID_AHEAD) + _SLACK)
+        statement = statement.where(job.c.created_at < wanted.created_to, source.c.id < youngest)
     if wanted.after is not None:
         statement = statement.where(source.c.id < wanted.after if wanted.newest_first else source.c.id > wanted.after)
+    if wanted.up_to is not None:
+        statement = statement.where(source.c.id <= wanted.up_to)
     for key, value in (wanted.labels or {}).items():
         labelled = select(label.c.id).where(label.c.key == key, label.c.value == value)
         statement = statement.where(source.c.id.in_(labelled))

@@ -1,105 +1,76 @@
-"""Queues as a whole: deleting them, and mending their counters."""
+"""Deleting queues."""
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection
+from typing import Any
 
-from sqlalchemy import Connection, delete, func, literal, select, union_all
+from sqlalchemy import Connection, Table, delete, exists, func, select
 
 from protojobs_service.domain.errors import JobRunning, QueueNotEmpty, QueueNotFound
-from protojobs_service.domain.job import JobId
-from protojobs_service.domain.lifecycle import STATE_OF_CODE, State
-from protojobs_service.drivers.sql.cold.base import Cold, among, chunks, insert_new, micros, moment, tally
+from protojobs_service.domain.lifecycle import FINAL_STATES, State
+from protojobs_service.drivers.sql.cold.base import Cold, among, chunks
+from protojobs_service.drivers.sql.cold.clear import lanes_of, page
 from protojobs_service.drivers.sql.cold.delete import delete_jobs
 from protojobs_service.drivers.sql.cold.lanes import FLEET
-from protojobs_service.drivers.sql.cold.listing import Filter, find
 from protojobs_service.drivers.sql.cold.settings import bump
-from protojobs_service.port.queues import Cleared, ClearQuery
 
 _STATES = frozenset(State) - {State.RUNNING}
-_NO_LANE = 0
-"""The lane of the counter row that is only a lock."""
-_FINAL = 100
-"""Tells outcome codes from states in the recount."""
 
 
-def lanes_of(c: Connection, cold: Cold, queue: str) -> list[int]:
-    """Return the lanes of a queue."""
-    lane = cold.tables.lane
-    return list(c.execute(select(lane.c.id).where(lane.c.queue == queue)).scalars())
+def refuse(c: Connection, cold: Cold, queue: str, *, force: bool) -> None:
+    """Raise what stands against deleting a queue: QueueNotFound, JobRunning, or without force QueueNotEmpty."""
+    tables = cold.tables
+    if c.execute(select(tables.queue.c.name).where(tables.queue.c.name == queue)).first() is None:
+        raise QueueNotFound
+    runs = _any_in(c, cold, queue, tables.running)
+    if not force and (runs or _any_waits(c, cold, queue) or _any_counted(c, cold, queue, FINAL_STATES)):
+        raise QueueNotEmpty
+    if runs:
+        raise JobRunning
 
 
-def delete_queue(c: Connection, cold: Cold, queue: str, *, force: bool, batch: int) -> bool:
-    """Remove a queue, or a batch of its jobs; tells whether the queue is gone.
+def empty_queue(c: Connection, cold: Cold, queue: str, after: bytes | None, limit: int) -> bytes | None:
+    """Delete a batch of a queue's jobs; returns the place to go on after, None at the end. Raises JobRunning."""
+    if _any_in(c, cold, queue, cold.tables.running):
+        raise JobRunning
+    found = page(c, cold, queue, _STATES, created_to=None, after=after, limit=limit)
+    delete_jobs(c, cold, found.ids)
+    return found.after
 
-    Raises QueueNotFound, QueueNotEmpty (without force) and JobRunning. Lanes stay: their ids are never given to others.
+
+def drop_queue(c: Connection, cold: Cold, queue: str, *, force: bool, trust: bool) -> bool:
+    """Remove an empty queue; False where it has got jobs again. Raises as `refuse`.
+
+    Holds the row of the fleet, which whoever makes lanes waits for: so nothing large is read here, and final jobs are what the
+    counters say. trust False: not even that, as they may be wrong; a final job that stays behind goes with retention.
+    Lanes stay: their ids are never given to others.
     """
     tables = cold.tables
     c.execute(select(tables.fleet.c.id).where(tables.fleet.c.id == FLEET).with_for_update())
-    row = c.execute(select(tables.queue.c.name).where(tables.queue.c.name == queue).with_for_update()).first()
-    if row is None:
-        raise QueueNotFound
-    lanes = lanes_of(c, cold, queue)
-    if _any_in(c, cold, lanes, frozenset(State)):
-        if not force:
-            raise QueueNotEmpty
-        if _any_in(c, cold, lanes, frozenset({State.RUNNING})):
-            raise JobRunning
-        ids = find(c, cold, Filter(lanes=lanes, states=_STATES, limit=batch))
-        delete_jobs(c, cold, ids)
-        if len(ids) == batch or _any_in(c, cold, lanes, frozenset(State)):
-            return False
-    for some in chunks(lanes):
+    c.execute(select(tables.queue.c.name).where(tables.queue.c.name == queue).with_for_update())
+    refuse(c, cold, queue, force=force)
+    if _any_waits(c, cold, queue) or (trust and _any_counted(c, cold, queue, FINAL_STATES)):
+        return False
+    for some in chunks(lanes_of(c, cold, queue)):
         c.execute(delete(tables.stat_minute).where(among(tables.stat_minute.c.lane, some)))
     c.execute(delete(tables.queue).where(tables.queue.c.name == queue))
     bump(c, cold)
     return True
 
 
-def _any_in(c: Connection, cold: Cold, lanes: Sequence[int], states: frozenset[State]) -> bool:
-    return bool(find(c, cold, Filter(lanes=lanes, states=states, limit=1)))
+def _any_waits(c: Connection, cold: Cold, queue: str) -> bool:
+    lane, ready = cold.tables.lane, cold.tables.ready
+    waits = select(lane.c.id).where(lane.c.queue == queue, exists().where(ready.c.lane == lane.c.id))  # by the index of `ready`
+    return c.execute(waits.limit(1)).first() is not None or _any_in(c, cold, queue, cold.tables.due)
 
 
-def clear(c: Connection, cold: Cold, query: ClearQuery) -> Cleared:
-    """Delete (or count) one page of a queue's jobs in id order; never running ones."""
-    barrier = cold.clock(c) if query.before is None else micros(query.before)
-    wanted = Filter(
-        lanes=lanes_of(c, cold, query.queue),
-        states=query.states - {State.RUNNING},
-        created_to=barrier + 1,
-        after=query.after,
-        limit=query.limit + 1,
-    )
-    ids = find(c, cold, wanted)
-    page = ids[: query.limit]
-    gone = len(page)
-    if not query.dry_run:
-        gone = sum(result.found and result.state is None for result in delete_jobs(c, cold, [JobId(job_id) for job_id in page]))
-    return Cleared(gone, JobId(page[-1]) if len(ids) > query.limit else None, moment(barrier))
+def _any_in(c: Connection, cold: Cold, queue: str, table: Table) -> bool:
+    lane = cold.tables.lane
+    rows: Any = select(table.c.lane).join_from(table, lane, lane.c.id == table.c.lane).where(lane.c.queue == queue)
+    return c.execute(rows.limit(1)).first() is not None
 
 
-def reconcile(c: Connection, cold: Cold) -> int:
-    """Recount states and mend what differs, by adding to this writer's own counters; returns how many differed.
-
-    Count and counters are read in one statement, so in one snapshot: what others change meanwhile is in both or in neither.
-    """
-    tables = cold.tables
-    counter, running, due, ready, done = tables.counter, tables.running, tables.due, tables.ready, tables.done
-    lock = {"lane": _NO_LANE, "state": 0, "slot": 0}
-    insert_new(c, counter, [lock | {"n": 0}])
-    c.execute(select(counter.c.n).where(*(counter.c[key] == value for key, value in lock.items())).with_for_update())
-    is_final = done.c.outcome.in_([int(code) for code in STATE_OF_CODE])
-    counted = union_all(
-        select(counter.c.lane, counter.c.state, -func.sum(counter.c.n))
-        .where(counter.c.lane > 0)
-        .group_by(counter.c.lane, counter.c.state),
-        select(running.c.lane, literal(State.RUNNING.value), func.count()).group_by(running.c.lane),
-        select(ready.c.lane, literal(State.PENDING.value), func.count()).group_by(ready.c.lane),
-        select(due.c.lane, due.c.state, func.count()).group_by(due.c.lane, due.c.state),
-        select(done.c.lane, done.c.outcome + _FINAL, func.count()).where(is_final).group_by(done.c.lane, done.c.outcome),
-    )
-    wrong: Counter[tuple[int, State]] = Counter()
-    for lane, number, n in c.execute(counted):
-        state = STATE_OF_CODE[number - _FINAL] if number > _FINAL else State(number)
-        wrong[lane, state] += int(n)
-    tally(c, cold, wrong)
-    return sum(1 for n in wrong.values() if n)
+def _any_counted(c: Connection, cold: Cold, queue: str, states: Collection[State]) -> bool:
+    lane, counter = cold.tables.lane, cold.tables.counter
+    total = select(func.sum(counter.c.n)).join_from(counter, lane, lane.c.id == counter.c.lane)
+    of_queue = (lane.c.queue == queue, counter.c.state.in_(sorted(state.value for state in states)))
+    return int(c.execute(total.where(*of_queue)).scalar() or 0) > 0

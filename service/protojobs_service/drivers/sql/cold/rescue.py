@@ -1,8 +1,12 @@
 """Rescue: what becomes of jobs whose session died, and of unary leases that are over time."""
 
-from typing import Any
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, exists, select, update
+from sqlalchemy import Connection, exists, literal_column, select, update
+from sqlalchemy.exc import IntegrityError
 
 from protojobs_service.domain.job import Handle, JobId
 from protojobs_service.domain.outcome import Cancelled, Crash, Fail, JobError, Outcome
@@ -22,19 +26,29 @@ from protojobs_service.drivers.sql.cold.waiting import Arrival
 from protojobs_service.drivers.sql.tables import CANCEL_ASKED, STARTED
 from protojobs_service.port.jobs import Settlement
 
+_log = logging.getLogger(__name__)
+
 _SESSIONS = 500
+_UNARY = 2000
+"""Unary handles whose leases one sweep looks at: the row of the fleet is locked meanwhile."""
 _LEFT_OVER_US = 60 * MINUTE
 """How long a closed handle is looked at for what a bounded sweep has left; `everything` looks at all."""
 _TIMEOUT = Fail(error=JobError(type="TIMEOUT", message="the attempt ran longer than its run timeout"), reason="TIMEOUT")
 
 
-def rescue(
-    c: Connection, cold: Cold, limit: int, front: Front, *, everything: bool = False
-) -> tuple[list[Settlement], set[Arrival]]:
-    """Close expired sessions, then decide at most `limit` jobs of closed handles and overdue unary ones."""
+class Rescued(NamedTuple):
+    """What was decided, where `ready` has got jobs, and the unary handle to go on after; 0: from the start."""
+
+    applied: list[Settlement]
+    arrivals: set[Arrival]
+    after: int
+
+
+def rescue(c: Connection, cold: Cold, limit: int, front: Front, *, after: int = 0, everything: bool = False) -> Rescued:
+    """Close expired sessions, then decide at most `limit` jobs of closed handles, and overdue ones of unary handles > `after`."""
     now = cold.clock(c)
     _close_expired(c, cold, now)
-    dead = _dead_handles(c, cold, 0 if everything else now - _LEFT_OVER_US)
+    dead = _dead_handles(c, cold, 0 if everything else now - _LEFT_OVER_US, limit)
     endings: list[Ending] = []
     running = cold.tables.running
     for some in chunks(sorted(dead)):
@@ -43,10 +57,29 @@ def rescue(
         if len(endings) >= limit:
             break
     if len(endings) < limit:
-        endings += _overdue(c, cold, now, limit - len(endings))
-    _, arrivals = end_attempts(c, cold, endings, now=now, front=front.position, rng=front.rng)
-    applied = [Settlement(JobId(row.id), row.attempt, Handle(row.handle), outcome) for row, outcome, _ in endings]
-    return applied, arrivals
+        overdue, after = _overdue(c, cold, now, limit - len(endings), after)
+        endings += overdue
+    ended, arrivals = _end(c, cold, endings, now, front)
+    applied = [Settlement(JobId(row.id), row.attempt, Handle(row.handle), outcome) for row, outcome, _ in ended]
+    return Rescued(applied, arrivals, after)
+
+
+def _end(c: Connection, cold: Cold, endings: Sequence[Ending], now: int, front: Front) -> tuple[Sequence[Ending], set[Arrival]]:
+    """End attempts; where the store refuses them together, each by itself, so that a broken row stops no other one."""
+    if not endings:
+        return [], set()
+    try:
+        with c.begin_nested():
+            _, arrivals = end_attempts(c, cold, endings, now=now, front=front.position, rng=front.rng)
+    except IntegrityError:
+        if len(endings) == 1:
+            job_id, attempt = endings[0].attempt.id.hex(), endings[0].attempt.attempt
+            _log.exception("attempt cannot be rescued", extra={"job_id": job_id, "attempt": attempt})
+            return [], set()
+    else:
+        return endings, arrivals
+    alone = [_end(c, cold, [ending], now, replace(front, position=front.position + i)) for i, ending in enumerate(endings)]
+    return [ending for ended, _ in alone for ending in ended], {arrival for _, arrivals in alone for arrival in arrivals}
 
 
 def _close_expired(c: Connection, cold: Cold, now: int) -> None:
@@ -59,11 +92,12 @@ def _close_expired(c: Connection, cold: Cold, now: int) -> None:
     close_handles(c, cold, ids, now)
 
 
-def _dead_handles(c: Connection, cold: Cold, since: int) -> dict[int, bool]:
-    """Return closed handles that still have jobs, and which of them are unary."""
+def _dead_handles(c: Connection, cold: Cold, since: int, limit: int) -> dict[int, bool]:
+    """Return closed handles that still have jobs, those closed first, and which of them are unary."""
     handle, running = cold.tables.handle, cold.tables.running
     has_jobs = exists().where(running.c.handle == handle.c.id)
     closed = select(handle.c.id, handle.c.unary).where(handle.c.closed_at >= since, has_jobs)
+    closed = closed.order_by(handle.c.closed_at, handle.c.id).limit(limit)
     return {row.id: bool(row.unary) for row in c.execute(closed)}
 
 
@@ -71,12 +105,14 @@ def _started(row: Attempt, dead: dict[int, bool]) -> bool:
     return bool(row.flags & STARTED) or dead[row.handle]
 
 
-def _overdue(c: Connection, cold: Cold, now: int, limit: int) -> list[Ending]:
-    """Return attempts of open unary handles that are over their run timeout or the deadline of a cancel."""
+def _overdue(c: Connection, cold: Cold, now: int, limit: int, after: int) -> tuple[list[Ending], int]:
+    """Return attempts of open unary handles that are over their run timeout or the deadline of a cancel, and where to go on."""
     tables = cold.tables
     handle, running, asked = tables.handle, tables.running, tables.cancel_request
-    unary = select(handle.c.id).where(handle.c.unary == 1, handle.c.closed_at.is_(None))
-    rows = read_attempts(c, cold, running.c.handle.in_(unary))
+    # A literal, not a parameter, as in the index that holds nothing but these.
+    unary = select(handle.c.id).where(handle.c.unary == literal_column("1"), handle.c.closed_at.is_(None), handle.c.id > after)
+    handles = c.execute(unary.order_by(handle.c.id).limit(_UNARY)).scalars().all()
+    rows = [row for some in chunks(handles) for row in read_attempts(c, cold, among(running.c.handle, some))]
     flagged = [row.id for row in rows if row.flags & CANCEL_ASKED]
     deadlines: dict[bytes, Any] = {
         row.id: row
@@ -95,4 +131,7 @@ def _overdue(c: Connection, cold: Cold, now: int, limit: int) -> list[Ending]:
     chosen = {row.id: row for row in rows if row.id in found}
     locked = lock_ids(c, cold, list(chosen)[:limit])
     same = [row for row in locked.values() if (row.attempt, row.handle) == (chosen[row.id].attempt, chosen[row.id].handle)]
-    return [Ending(row, found[row.id], settled=False) for row in same]
+    endings = [Ending(row, found[row.id], settled=False) for row in same]
+    if len(chosen) > limit:
+        return endings, after
+    return endings, handles[-1] if len(handles) == _UNARY else 0

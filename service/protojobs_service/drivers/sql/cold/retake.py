@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, bindparam, func, select, update
 
 from protojobs_service.domain.lifecycle import FINAL_STATES, RETAKEN, Code, State
 from protojobs_service.drivers.sql.cold.base import Cold, among, chunks, insert_all, micros, tally
@@ -17,7 +17,7 @@ _ROUNDS = 8
 
 
 class _Taken(NamedTuple):
-    """A job that was taken up: from where, and its row without what the Retry changes."""
+    """A job that is to be taken up: from where, and its row without what the Retry changes."""
 
     item: Retake
     at: Standing
@@ -27,6 +27,7 @@ def retake(c: Connection, cold: Cold, items: Sequence[Retake], base: int) -> tup
     """Take jobs up again; answers by place. base: the first of as many positions as there are items."""
     answers: dict[int, RetakeResult] = {}
     arrivals: set[Arrival] = set()
+    changes: Counter[tuple[int, State]] = Counter()
     rest = list(range(len(items)))
     for _ in range(_ROUNDS + len(items)):
         first = _first_of_each(items, rest)
@@ -40,12 +41,15 @@ def retake(c: Connection, cold: Cold, items: Sequence[Retake], base: int) -> tup
                 answers[i] = answer or RetakeResult(found=False, state=None)
             else:
                 wanted[i] = _Taken(items[i], at)
-        won = _take(c, cold, wanted)
-        states = _put(c, cold, {i: wanted[i] for i in won}, base, arrivals)
+        taken = _take(c, cold, wanted)
+        states = _put(c, cold, taken, base, arrivals)
+        changes.update((taken[i].at.lane, state) for i, state in states.items())
+        changes.subtract((t.at.lane, t.at.state) for t in taken.values() if t.at.state is not None)
         answers |= {i: RetakeResult(found=True, state=state) for i, state in states.items()}
         rest = [i for i in rest if i not in answers]  # lost a race, or the second of one id: look again
         if not rest:
             break
+    tally(c, cold, changes)
     return [answers.get(i, RetakeResult(found=True, state=None, refused=True)) for i in range(len(items))], arrivals
 
 
@@ -79,21 +83,46 @@ def _refuse(item: Retake, at: Standing | None, taken_before: set[tuple[bytes, in
     return None
 
 
-def _take(c: Connection, cold: Cold, wanted: dict[int, _Taken]) -> list[int]:
-    """Take the jobs out of where they stand; returns the places that succeeded: the compare-and-set of a Retry."""
-    done = cold.tables.done
-    won: set[bytes] = {job.id for job in take_due(c, cold, [t.item.id for t in wanted.values() if t.at.state not in FINAL_STATES])}
-    final = {t.at.id: t.at.attempt for t in wanted.values() if t.at.state in FINAL_STATES}
-    for some in chunks(sorted(final)):
+def _take(c: Connection, cold: Cold, wanted: dict[int, _Taken]) -> dict[int, _Taken]:
+    """Take the jobs out of where they stand: the compare-and-set of a Retry on the attempt.
+
+    Returns those that succeeded by place, as they stood when they were taken: since they were looked at, a session may have
+    taken back a crash, and retention may have dropped a payload.
+    """
+    waiting = {t.at.id: t.at for t in wanted.values() if t.at.state not in FINAL_STATES}
+    final = {t.at.id: t.at for t in wanted.values() if t.at.state in FINAL_STATES}
+    edited: set[bytes] = {t.item.id for t in wanted.values() if t.item.envelope}
+    won = _take_waiting(c, cold, waiting) | _take_final(c, cold, final, edited)
+    return {i: _Taken(t.item, at) for i, t in wanted.items() if (at := won.get(t.item.id)) is not None}
+
+
+def _take_waiting(c: Connection, cold: Cold, seen: dict[bytes, Standing]) -> dict[bytes, Standing]:
+    due = cold.tables.due
+    same: list[bytes] = []
+    for some in chunks(sorted(seen)):
+        rows = c.execute(select(due.c.id, due.c.attempt).where(among(due.c.id, some)).order_by(due.c.id).with_for_update())
+        same += [row.id for row in rows if row.attempt == seen[row.id].attempt]
+    return {job.id: seen[job.id]._replace(**job._asdict()) for job in take_due(c, cold, same)}
+
+
+def _take_final(c: Connection, cold: Cold, seen: dict[bytes, Standing], edited: set[bytes]) -> dict[bytes, Standing]:
+    done, job = cold.tables.done, cold.tables.job
+    won: dict[bytes, Standing] = {}
+    for some in chunks(sorted(seen)):
         # A final row stands at most once, so (id, still final, attempt unchanged) needs no list of pairs.
         rows = select(done.c.id, done.c.attempt).where(among(done.c.id, some), done.c.outcome < Code.DELETED.value)
         found = c.execute(rows.order_by(done.c.id).with_for_update()).all()
-        same = [row.id for row in found if row.attempt == final[row.id]]
-        if same:
-            still = (among(done.c.id, same), done.c.outcome < Code.DELETED.value)
+        same = [row.id for row in found if row.attempt == seen[row.id].attempt]
+        if not same:
+            continue
+        # Read under the lock that retention takes, too.
+        sizes = select(job.c.id, func.length(job.c.envelope).label("size")).where(among(job.c.id, same))
+        taken = {row.id: row.size for row in c.execute(sizes) if row.size or row.id in edited}
+        if taken:
+            still = (among(done.c.id, sorted(taken)), done.c.outcome < Code.DELETED.value)
             c.execute(update(done).where(*still).values(outcome=done.c.outcome + RETAKEN))
-            won |= set(same)
-    return [i for i, t in wanted.items() if t.item.id in won]
+            won |= {job_id: seen[job_id]._replace(size=size) for job_id, size in taken.items()}
+    return won
 
 
 def _put(c: Connection, cold: Cold, taken: dict[int, _Taken], base: int, arrivals: set[Arrival]) -> dict[int, State]:
@@ -124,9 +153,6 @@ def _put(c: Connection, cold: Cold, taken: dict[int, _Taken], base: int, arrival
             arrivals.add(Arrival(job.lane, job.band))
     put_ready(c, cold, ready)
     put_due(c, cold, due)
-    changes = Counter((t.at.lane, states[i]) for i, t in taken.items())
-    changes.subtract((t.at.lane, t.at.state) for t in taken.values() if t.at.state is not None)
-    tally(c, cold, changes)
     return states
 
 

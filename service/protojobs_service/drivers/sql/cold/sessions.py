@@ -8,7 +8,7 @@ from hashlib import sha256
 from random import Random
 from typing import Any
 
-from sqlalchemy import Connection, case, select, update
+from sqlalchemy import Connection, select, update
 
 from protojobs_service.domain.errors import SessionSuperseded
 from protojobs_service.domain.job import Handle, JobId, Lease
@@ -178,29 +178,35 @@ def renew(c: Connection, cold: Cold, handles: Sequence[Handle]) -> list[Handle]:
 def detach(c: Connection, cold: Cold, handle: Handle, started: Sequence[JobId], grace: timedelta | None) -> None:
     """Note which jobs had started; the session expires after `grace` if that is sooner."""
     running, session = cold.tables.running, cold.tables.session
+    row = _lock_open(c, cold, handle)
     for some in chunks(sorted(started)):
         flags = running.c.flags.bitwise_or(STARTED)
         c.execute(update(running).where(among(running.c.id, some), running.c.handle == handle).values(flags=flags))
-    row = open_handles(c, cold, [handle]).get(handle)
     if grace is not None and row is not None:
         at = cold.clock(c) + span(grace)
-        sooner = case((session.c.expires_at < at, session.c.expires_at), else_=at)
-        c.execute(update(session).where(session.c.id == row.id, session.c.closed_at.is_(None)).values(expires_at=sooner))
+        c.execute(update(session).where(session.c.id == row.id).values(expires_at=min(at, row.expires_at)))
 
 
 def close_session(c: Connection, cold: Cold, handle: Handle, front: Front) -> tuple[int, set[Arrival]]:
     """End the session of an open handle; what it has goes back."""
     session, running = cold.tables.session, cold.tables.running
-    row = open_handles(c, cold, [handle]).get(handle)
+    row = _lock_open(c, cold, handle)
     if row is None:
-        return 0, set()
-    c.execute(select(session.c.id).where(session.c.id == row.id).with_for_update())
-    if handle not in open_handles(c, cold, [handle]):  # resumed or rescued meanwhile
         return 0, set()
     now = cold.clock(c)
     c.execute(update(session).where(session.c.id == row.id).values(closed_at=now))
     close_handles(c, cold, [row.id], now)
     return give_back(c, cold, lock_attempts(c, cold, running.c.handle == handle), Release(), now, front)
+
+
+def _lock_open(c: Connection, cold: Cold, handle: Handle) -> Any | None:
+    """Return the session of an open handle, locked; None where there is none, or where it was resumed or rescued meanwhile."""
+    session = cold.tables.session
+    row = open_handles(c, cold, [handle]).get(handle)
+    if row is None:
+        return None
+    c.execute(select(session.c.id).where(session.c.id == row.id).with_for_update())
+    return open_handles(c, cold, [handle]).get(handle)
 
 
 def leases(c: Connection, cold: Cold, handles: Sequence[Handle]) -> list[tuple[Handle, JobId, int]]:

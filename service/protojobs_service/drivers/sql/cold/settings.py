@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, case, func, select, update
 
 from protojobs_service.domain.queue import QueueSettings, Retention
 from protojobs_service.domain.retry import Jitter, PolicyChanges
@@ -65,14 +65,12 @@ def book(c: Connection, cold: Cold) -> SettingsBook:
     return SettingsBook(version(c, cold), {row.name: _settings(row) for row in c.execute(select(queue))})
 
 
-def acknowledge(c: Connection, cold: Cold, known: int) -> None:
-    """Note that this replica knows version `known`."""
-    replica = cold.tables.replica
-    c.execute(
-        update(replica)
-        .where(replica.c.slot == cold.replica.number, replica.c.settings_version < known)
-        .values(settings_version=known)
-    )
+def acknowledge(c: Connection, cold: Cold, known: int) -> bool:
+    """Note that this replica knows version `known`; tells whether its number is still its own, else nothing is noted."""
+    replica, own = cold.tables.replica, cold.replica
+    newest = case((replica.c.settings_version < known, known), else_=replica.c.settings_version)
+    mine = update(replica).where(replica.c.slot == own.number, replica.c.replica == own.name)
+    return c.execute(mine.values(settings_version=newest)).rowcount > 0
 
 
 def acknowledged(c: Connection, cold: Cold, wanted: int) -> bool:

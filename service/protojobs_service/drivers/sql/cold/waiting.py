@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, bindparam, delete, select, tuple_, update
 
 from protojobs_service.domain.lifecycle import STATE_OF_CODE, Code, State
-from protojobs_service.drivers.sql.cold.base import Cold, among, chunks, insert_all, tally
+from protojobs_service.drivers.sql.cold.base import Cold, among, chunks, insert_all
 from protojobs_service.drivers.sql.tables import HAS_DEADLINE
 
 
@@ -73,8 +73,11 @@ def put_due(c: Connection, cold: Cold, jobs: Sequence[tuple[Waiting, int]]) -> N
     insert_all(c, cold.tables.due, [_row(job) | {"due_at": at, "state": job.state.value} for job, at in jobs])
 
 
-def end_waiting(c: Connection, cold: Cold, jobs: Sequence[Waiting], code: Code, now: int) -> None:
-    """End jobs that were taken out of `ready` or `due`, under the next attempt number, which no worker gets."""
+def end_waiting(c: Connection, cold: Cold, jobs: Sequence[Waiting], code: Code, now: int) -> Counter[tuple[int, State]]:
+    """End jobs that were taken out of `ready` or `due`, under the next attempt number, which no worker gets.
+
+    Returns what to tally: the caller does, as the last it does, because a counter is a lock that everybody needs.
+    """
     tables = cold.tables
     ended = [
         {"id": job.id, "attempt": job.attempt + 1, "lane": job.lane, "finished_at": now, "outcome": code.value} for job in jobs
@@ -87,7 +90,7 @@ def end_waiting(c: Connection, cold: Cold, jobs: Sequence[Waiting], code: Code, 
     changes = Counter({(lane, state): -n for (lane, state), n in Counter((job.lane, job.state) for job in jobs).items()})
     if code in STATE_OF_CODE:
         changes.update((job.lane, STATE_OF_CODE[code]) for job in jobs)
-    tally(c, cold, changes)
+    return changes
 
 
 def drop_deadlines(c: Connection, cold: Cold, ids: Sequence[bytes]) -> None:

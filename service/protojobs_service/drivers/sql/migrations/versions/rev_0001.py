@@ -156,6 +156,9 @@ def upgrade() -> None:
         sa.Column("closed_at", sa.BigInteger),
     )
     index("handle_session", "handle", ["session"])
+    index("handle_closed", "handle", ["closed_at"])
+    open_unary = sa.text("unary = 1 AND closed_at IS NULL")
+    index("handle_unary", "handle", ["id"], postgresql_where=open_unary, sqlite_where=open_unary)
     table(
         "counter",
         sa.Column("lane", sa.Integer, nullable=False),

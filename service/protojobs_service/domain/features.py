@@ -1,0 +1,39 @@
+"""Features of the contract, and which of them this version has: the one list behind GetServerInfo and docs/drivers.md."""
+
+BUILT = (
+    "delay",
+    "priority",
+    "kinds",
+    "retry_policy",
+    "run_timeout",
+    "expire",
+    "labels",
+    "progress",
+    "checkpoint",
+    "result",
+    "wait_job",
+    "cancel",
+    "retry_by_hand",
+    "delete",
+    "pause",
+    "clear_queue",
+    "stats",
+    "retention",
+    "child_jobs",
+    "unary_leases",
+    "schedule_once",
+)
+"""Every driver has these."""
+
+LATER = {
+    "schedules": "every, cron, daily, weekly and named schedules are not built yet; at and in are",
+    "unique": "unique keys are not built yet",
+    "concurrency_key": "limits per key are not built yet",
+    "queue_limits": "rate_limit, max_in_flight and max_depth are not built yet",
+    "fairness": "fair sharing and aging are not built yet",
+    "update_job": "UpdateJob is not built yet; Retry takes a new payload",
+    "bulk_jobs": "BulkJobs is not built yet; ClearQueue deletes in bulk",
+    "watch": "WatchJobs and WatchStats are not built yet; poll GetJob, WaitJob and Stats",
+    "chains": "on_complete and on_failed are not built yet; a completion may dispatch jobs",
+}
+"""No driver has these; requests that need them are refused with DRIVER_UNSUPPORTED."""

@@ -1,0 +1,188 @@
+"""Group commit: what is merged, who is answered, and whom an error reaches."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+from protojobs_service.domain.errors import JobsError, Overloaded, QuotaExceeded, StoreUnavailable
+from protojobs_service.drivers.sql.pipelines import MAX_ROWS, Pipeline, Weight
+
+pytestmark = pytest.mark.asyncio
+
+
+class Store:
+    """Commits calls when told to, and keeps what each flush held."""
+
+    def __init__(self) -> None:
+        self.flushes: list[list[int]] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.poison: dict[int, Exception] = {}
+        self.refused = 0
+
+    async def flush(self, calls: Sequence[int]) -> Sequence[int | Exception]:
+        """Double every call."""
+        self.flushes.append(list(calls))
+        await self.gate.wait()
+        for call in calls:
+            if call in self.poison:
+                raise self.poison[call]
+        return [call * 2 for call in calls]
+
+
+@pytest.fixture
+def store() -> Store:
+    """Return a store that commits at once."""
+    return Store()
+
+
+@pytest.fixture
+def pipeline(store: Store) -> Pipeline[int, int]:
+    """Return a pipeline into it; a call weighs as many rows as its number."""
+    return Pipeline("test", store.flush, weigh=lambda call: Weight(call, 0))
+
+
+async def _started(pipeline: Pipeline[int, int], *calls: int) -> list["asyncio.Task[int]"]:
+    tasks = [asyncio.create_task(pipeline.run(call)) for call in calls]
+    for _ in range(3):
+        await asyncio.sleep(0)
+    return tasks
+
+
+async def test_what_comes_while_a_flush_is_in_flight_goes_in_one(store: Store, pipeline: Pipeline[int, int]) -> None:
+    store.gate.clear()
+    first = await _started(pipeline, 1)
+    rest = await _started(pipeline, 2, 3, 4)
+
+    store.gate.set()
+    answers = await asyncio.gather(*first, *rest)
+
+    assert answers == [2, 4, 6, 8]
+    assert store.flushes == [[1], [2, 3, 4]]
+
+
+async def test_flush_is_cut_at_the_cap(store: Store, pipeline: Pipeline[int, int]) -> None:
+    store.gate.clear()
+    first = await _started(pipeline, 1)
+    rest = await _started(pipeline, MAX_ROWS - 1, 1, 1)
+
+    store.gate.set()
+    await asyncio.gather(*first, *rest)
+
+    assert store.flushes == [[1], [MAX_ROWS - 1, 1], [1]]
+
+
+async def test_call_over_the_cap_goes_alone(store: Store, pipeline: Pipeline[int, int]) -> None:
+    assert await pipeline.run(MAX_ROWS + 1) == 2 * (MAX_ROWS + 1)
+
+
+async def test_poisoned_call_fails_alone(store: Store, pipeline: Pipeline[int, int]) -> None:
+    store.poison[2] = QuotaExceeded("too many queues")
+
+    answers = await asyncio.gather(*(pipeline.run(call) for call in (1, 2, 3)), return_exceptions=True)
+
+    assert [answers[0], answers[2]] == [2, 6]
+    assert isinstance(answers[1], QuotaExceeded)
+    assert store.flushes == [[1, 2, 3], [1], [2], [3]]
+
+
+@pytest.mark.parametrize("error", [StoreUnavailable(), Overloaded("no lock to be had")])
+async def test_store_that_is_away_or_full_fails_its_callers_once(
+    store: Store, pipeline: Pipeline[int, int], error: JobsError
+) -> None:
+    store.poison[2] = error
+
+    answers = await asyncio.gather(*(pipeline.run(call) for call in (1, 2)), return_exceptions=True)
+
+    assert answers == [error, error]
+    assert store.flushes == [[1, 2]]
+    assert await pipeline.run(3) == 6
+
+
+async def test_store_that_fills_up_while_calls_run_alone_ends_that(store: Store, pipeline: Pipeline[int, int]) -> None:
+    store.poison[1] = QuotaExceeded("too many queues")
+    store.poison[2] = Overloaded("no lock to be had")
+
+    answers = await asyncio.gather(*(pipeline.run(call) for call in (1, 2, 3, 4)), return_exceptions=True)
+
+    assert [type(answer) for answer in answers] == [QuotaExceeded, Overloaded, Overloaded, Overloaded]
+    assert store.flushes == [[1, 2, 3, 4], [1], [2]]
+
+
+async def test_flush_that_answers_too_few_leaves_nobody_waiting_and_is_not_run_again(store: Store) -> None:
+    async def flush(calls: Sequence[int]) -> Sequence[int | Exception]:
+        return [] if len(await store.flush(calls)) > 1 else list(calls)
+
+    pipeline = Pipeline[int, int]("test", flush, weigh=lambda _: Weight(1, 0))
+
+    answers = await asyncio.gather(*(pipeline.run(call) for call in (1, 2)), return_exceptions=True)
+
+    assert [type(answer) for answer in answers] == [StoreUnavailable, StoreUnavailable]
+    assert store.flushes == [[1, 2]]
+    assert await pipeline.run(3) == 3
+
+
+@pytest.mark.parametrize("where", ["flush", "hold"])
+async def test_whoever_waits_hears_of_the_end_of_the_pipeline(store: Store, where: str) -> None:
+    broken = [True]
+
+    async def fail(place: str) -> None:
+        if place == where and broken:
+            broken.clear()
+            raise asyncio.CancelledError
+
+    async def flush(calls: Sequence[int]) -> Sequence[int | Exception]:
+        await fail("flush")
+        return await store.flush(calls)
+
+    async def hold(rows: int) -> int | None:
+        await fail("hold")
+        return 1
+
+    pipeline = Pipeline[int, int]("test", flush, weigh=lambda _: Weight(1, 0), hold=hold)
+
+    answers = await asyncio.gather(*(pipeline.run(call) for call in (1, 2)), return_exceptions=True)
+
+    assert [type(answer) for answer in answers] == [StoreUnavailable, StoreUnavailable]
+    assert await pipeline.run(3) == 6
+
+
+async def test_cancelled_caller_leaves_the_others_alone(store: Store, pipeline: Pipeline[int, int]) -> None:
+    store.gate.clear()
+    one, other = await _started(pipeline, 1, 2)
+
+    one.cancel()
+    store.gate.set()
+
+    assert await other == 4
+    with pytest.raises(asyncio.CancelledError):
+        await one
+
+
+async def test_close_finishes_what_is_pending_and_refuses_the_rest(store: Store, pipeline: Pipeline[int, int]) -> None:
+    store.gate.clear()
+    tasks = await _started(pipeline, 1, 2)
+    closing = asyncio.create_task(pipeline.close())
+    await asyncio.sleep(0)
+
+    store.gate.set()
+    await closing
+
+    assert await asyncio.gather(*tasks) == [2, 4]
+    with pytest.raises(StoreUnavailable):
+        await pipeline.run(3)
+
+
+async def test_hold_bounds_what_goes_and_its_failure_stops_nothing(store: Store) -> None:
+    allowed = [2, None]
+
+    async def hold(rows: int) -> int | None:
+        if not allowed:
+            raise RuntimeError("broken")
+        return allowed.pop(0)
+
+    pipeline = Pipeline[int, int]("test", store.flush, weigh=lambda _: Weight(1, 0), hold=hold)
+
+    await asyncio.gather(*(pipeline.run(call) for call in range(5)))
+    assert store.flushes == [[0, 1], [2, 3, 4]]
+    assert await pipeline.run(5) == 10

@@ -1,0 +1,396 @@
+"""Cold operations that meet: another replica's whole call runs between two statements of one, or a row is broken.
+
+Nothing sleeps: a hook runs the other call to its end inside the first one's transaction, which waits for it.
+"""
+
+import re
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from random import Random
+from typing import Any, NamedTuple
+
+import pytest
+import pytest_asyncio
+from protojobs_service.domain.job import Lease
+from protojobs_service.domain.lifecycle import Code, State
+from protojobs_service.domain.queue import Retention
+from protojobs_service.domain.retry import Policy
+from protojobs_service.drivers.sql.cold import base
+from protojobs_service.drivers.sql.cold import due as cold_due
+from protojobs_service.drivers.sql.cold import prune as cold_prune
+from protojobs_service.drivers.sql.cold import rescue as cold_rescue
+from protojobs_service.drivers.sql.cold import retake as cold_retake
+from protojobs_service.drivers.sql.cold import sessions as cold_sessions
+from protojobs_service.drivers.sql.cold.upkeep import forget_sessions
+from protojobs_service.drivers.sql.driver import SqlDriver
+from protojobs_service.drivers.sql.migrate import upgrade
+from protojobs_service.drivers.sql.postgres import PostgresStore
+from protojobs_service.drivers.sql.sqlite import SqliteStore
+from protojobs_service.drivers.sql.store import Options
+from protojobs_service.drivers.sql.tables import Tables
+from protojobs_service.port import Retake, SettleVerdict
+from sqlalchemy import Connection, Executable, event, insert, select, update
+from sqlalchemy.util import await_only
+
+from tests.contract.acts import (
+    DAY,
+    FAIL,
+    MINUTE,
+    SECOND,
+    claim,
+    connect,
+    die,
+    held,
+    new_job,
+    outcomes_of,
+    reconnect,
+    record,
+    settle,
+    settle_well,
+    state_of,
+    states_of,
+    store,
+    store_all,
+    store_and_run,
+)
+from tests.contract.backends import FakeRoom, fingerprint
+
+pytestmark = [pytest.mark.asyncio, pytest.mark.postgres]
+
+HOUR = timedelta(hours=1)
+
+
+class Clock:
+    """The store's time, moved forward by the tests."""
+
+    def __init__(self) -> None:
+        self.offset_us = [0]
+
+    async def advance(self, span: timedelta) -> None:
+        """Move the store's clock forward."""
+        self.offset_us[0] += span // timedelta(microseconds=1)
+
+
+class Pair(NamedTuple):
+    """Two replicas of one store."""
+
+    here: SqlDriver
+    there: SqlDriver
+    clock: Clock
+
+    @property
+    def tables(self) -> Tables:
+        """Return the tables of the store."""
+        return self.here._store.tables
+
+    async def query(self, statement: Executable) -> Sequence[Any]:
+        """Run a statement, and return its rows where it has some."""
+
+        def run(c: Connection) -> Sequence[Any]:
+            result = c.execute(statement)
+            return result.all() if result.returns_rows else []
+
+        return await self.here._store.run(run)
+
+
+@pytest_asyncio.fixture
+async def pair(postgres_dsn: str) -> AsyncGenerator[Pair]:
+    """Open two replicas on one database."""
+    await upgrade(postgres_dsn)
+    clock = Clock()
+    here, there = (
+        SqlDriver(
+            PostgresStore(Options(url=postgres_dsn, test_clock=clock.offset_us)),
+            fingerprint=fingerprint,
+            rng=Random(1),
+            replica=name,
+        )
+        for name in ("here", "there")
+    )
+    await here.open(FakeRoom())
+    await there.open(FakeRoom())
+    yield Pair(here, there, clock)
+    await here.close()
+    await there.close()
+
+
+Meet = Callable[[Any, str, Callable[[], Awaitable[Any]]], list[Any]]
+
+
+@pytest.fixture
+def meet(monkeypatch: pytest.MonkeyPatch) -> Meet:
+    """Return what lets another call happen right after a step of a cold operation, once."""
+
+    def after(module: Any, step: str, call: Callable[[], Awaitable[Any]]) -> list[Any]:
+        original, answers = getattr(module, step), list[Any]()
+
+        def hooked(*args: Any, **kwargs: Any) -> Any:
+            result = original(*args, **kwargs)
+            if not answers:
+                answers.append(None)
+                answers[0] = await_only(call())
+            return result
+
+        monkeypatch.setattr(module, step, hooked)
+        return answers
+
+    return after
+
+
+async def _keep_an_hour(pair: Pair) -> None:
+    await pair.here.queues.change("q", lambda old: replace(old, retention=Retention(completed=HOUR)))
+    await pair.there.queues.settings(0)
+
+
+async def _completed(pair: Pair) -> Lease:
+    worker = await connect(pair.here)
+    lease = await store_and_run(pair.here, worker)
+    await settle_well(pair.here, worker, lease)
+    return lease
+
+
+async def test_retention_leaves_a_job_alone_that_was_retried_meanwhile(pair: Pair, meet: Meet) -> None:
+    await _keep_an_hour(pair)
+    lease = await _completed(pair)
+    await pair.clock.advance(2 * HOUR)
+
+    answers = meet(cold_prune, "_candidates", lambda: pair.there.jobs.retake([Retake(id=lease.id, expected_attempt=1)]))
+    assert await pair.here.jobs.prune(100) == 0
+
+    [[answer]] = answers
+    assert answer.state is State.PENDING
+    assert (await record(pair.here, lease.id)).envelope == lease.envelope
+
+
+async def test_retry_of_a_job_that_was_emptied_meanwhile_finds_none(pair: Pair, meet: Meet) -> None:
+    await _keep_an_hour(pair)
+    lease = await _completed(pair)
+    await pair.clock.advance(2 * HOUR)
+
+    pruned = meet(cold_retake, "_retaken", lambda: pair.there.jobs.prune(100))
+    [answer] = await pair.here.jobs.retake([Retake(id=lease.id, expected_attempt=1)])
+
+    assert pruned == [1]
+    assert not answer.found
+    assert await state_of(pair.here, lease.id) is State.COMPLETED
+
+
+async def test_retry_with_a_new_payload_takes_up_a_job_that_was_emptied_meanwhile(pair: Pair, meet: Meet) -> None:
+    await _keep_an_hour(pair)
+    lease = await _completed(pair)
+    await pair.clock.advance(2 * HOUR)
+
+    meet(cold_retake, "_retaken", lambda: pair.there.jobs.prune(100))
+    [answer] = await pair.here.jobs.retake([Retake(id=lease.id, envelope=b"new")])
+
+    assert answer.state is State.PENDING
+    assert (await record(pair.here, lease.id)).envelope == b"new"
+
+
+async def test_retry_of_a_waiting_job_that_ran_meanwhile_keeps_its_attempts(pair: Pair, meet: Meet) -> None:
+    worker = await connect(pair.there)
+    job_id = await store(pair.there, delay=SECOND)
+    await pair.clock.advance(2 * SECOND)
+
+    async def run_once() -> None:
+        await pair.there.jobs.promote(10)
+        [lease] = await claim(pair.there, worker)
+        await settle_well(pair.there, worker, lease, FAIL)
+
+    meet(cold_retake, "_retaken", run_once)
+    [answer] = await pair.here.jobs.retake([Retake(id=job_id)])
+
+    assert answer.state is State.PENDING
+    job = await record(pair.here, job_id)
+    assert (job.state, job.attempt, job.failures) == (State.PENDING, 1, 1)
+    other = await connect(pair.here)
+    [lease] = await claim(pair.here, other)
+    assert lease.attempt == 2
+    assert (await settle(pair.here, other, lease)).verdict is SettleVerdict.OK
+    assert await pair.here.queues.reconcile() == 0
+
+
+async def test_retry_of_an_attempt_that_is_no_longer_the_last_changes_nothing(pair: Pair, meet: Meet) -> None:
+    worker = await connect(pair.there)
+    lease = await store_and_run(pair.there, worker)
+    await settle_well(pair.there, worker, lease, FAIL)
+
+    async def run_once() -> None:
+        await pair.clock.advance(HOUR)
+        await pair.there.jobs.promote(10)
+        other = await connect(pair.there)
+        [lease] = await claim(pair.there, other)
+        await settle_well(pair.there, other, lease, FAIL)
+
+    meet(cold_retake, "_retaken", run_once)
+    [answer] = await pair.here.jobs.retake([Retake(id=lease.id, expected_attempt=1)])
+
+    assert (answer.state, answer.already) == (State.RETRYING, True)
+    assert (await record(pair.here, lease.id)).attempt == 2
+
+
+async def test_stream_that_is_gone_does_not_shorten_the_session_that_was_resumed_meanwhile(pair: Pair, meet: Meet) -> None:
+    worker = await connect(pair.here)
+    lease = await store_and_run(pair.here, worker)
+
+    resumed = meet(cold_sessions, "open_handles", lambda: reconnect(pair.there, worker, [held(lease)]))
+    await pair.here.sessions.detach(worker.handle, [lease.id], SECOND)
+
+    await pair.here.sessions.beat()
+    await pair.clock.advance(2 * SECOND)
+    assert await pair.here.sessions.rescue(10) == []
+    [(successor, _)] = resumed
+    assert await pair.there.sessions.leases([successor.handle]) == [(successor.handle, lease.id, 1)]
+
+
+async def test_job_that_moves_during_a_sweep_keeps_its_expire_time(pair: Pair, meet: Meet) -> None:
+    job_id = await store(pair.here, delay=SECOND, expire_at=await pair.here.ping() + 2 * SECOND)
+    await pair.clock.advance(3 * SECOND)
+
+    promoted = meet(cold_due, "take_ready", lambda: pair.there.jobs.promote(10))
+    first = await pair.here.jobs.expire(10)
+    second = await pair.here.jobs.expire(10)
+
+    assert (promoted, first, second) == ([1], 0, 1)
+    assert await state_of(pair.here, job_id) is State.EXPIRED
+
+
+async def test_expire_time_of_a_job_that_is_gone_is_dropped(pair: Pair) -> None:
+    deadline = pair.tables.deadline
+    lease = await _completed(pair)
+    await pair.query(insert(deadline).values(id=lease.id, expire_at=1))
+
+    assert await pair.here.jobs.expire(10) == 0
+
+    assert await pair.query(select(deadline)) == []
+
+
+async def test_broken_row_stops_no_other_rescue(pair: Pair) -> None:
+    await _break_one_and_rescue(pair.here, pair.clock)
+
+
+async def test_broken_row_stops_no_other_rescue_on_sqlite(tmp_path: Path) -> None:
+    url, clock = f"sqlite:///{tmp_path}/jobs.db", Clock()
+    await upgrade(url)
+    store = SqliteStore(Options(url=url, test_clock=clock.offset_us))
+    driver = SqlDriver(store, fingerprint=fingerprint, rng=Random(1), replica="alone")
+    await driver.open(FakeRoom())
+
+    await _break_one_and_rescue(driver, clock)
+
+    await driver.close()
+
+
+async def _break_one_and_rescue(driver: SqlDriver, clock: Clock) -> None:
+    worker = await connect(driver)
+    ids = await store_all(driver, [new_job() for _ in range(3)])
+    leases = await claim(driver, worker)
+    row = {"id": ids[1], "attempt": 1, "lane": 1, "finished_at": 1, "outcome": int(Code.RETRIED)}
+    await driver._store.run(lambda c: c.execute(insert(driver._store.tables.done).values(**row)))
+    await die(driver, clock, worker, *leases)
+
+    applied = await driver.sessions.rescue(10)
+
+    assert {item.id for item in applied} == {ids[0], ids[2]}
+    assert await states_of(driver, ids) == [State.PENDING, State.RUNNING, State.PENDING]
+    assert await outcomes_of(driver, ids[0]) == [(1, Code.CRASHED)]
+    assert await driver.sessions.rescue(10) == []
+    assert await driver.queues.reconcile() == 0
+
+
+async def test_overdue_unary_leases_are_found_page_by_page(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cold_rescue, "_UNARY", 2)
+    workers = [await connect(pair.here, ttl=HOUR, unary=True) for _ in range(5)]
+    ids = await store_all(pair.here, [new_job(policy=Policy(run_timeout=SECOND)) for _ in range(5)])
+    for worker in workers:
+        await claim(pair.here, worker, limit=1)
+    await pair.here.sessions.beat()
+    await pair.clock.advance(SECOND)
+    await pair.here.sessions.beat()
+    await pair.clock.advance(SECOND)
+
+    turns = [{item.id for item in await pair.here.sessions.rescue(10)} for _ in range(3)]
+
+    assert [len(turn) for turn in turns] == [2, 2, 1]
+    assert set[bytes]().union(*turns) == set(ids)
+
+
+async def test_old_streams_of_a_live_session_are_forgotten_but_for_those_with_jobs(pair: Pair) -> None:
+    worker = await connect(pair.here, ttl=30 * HOUR)
+    second, _ = await reconnect(pair.here, worker)
+    lease = await store_and_run(pair.here, second)
+    handle = pair.tables.handle
+    await pair.query(update(handle).where(handle.c.id == second.handle).values(closed_at=1))
+    third, _ = await reconnect(pair.here, second, [held(lease)])
+    running = pair.tables.running
+    await pair.query(update(running).values(handle=second.handle))
+    await pair.clock.advance(2 * HOUR)
+
+    await pair.here._store.run(lambda c: forget_sessions(c, pair.here._cold, HOUR // timedelta(microseconds=1), 10))
+
+    assert [row.id for row in await pair.query(select(handle).order_by(handle.c.id))] == [second.handle, third.handle]
+
+
+@pytest.mark.parametrize("call", ["cancel", "delete", "prune", "expire", "retake"])
+async def test_counters_are_the_last_that_a_transaction_locks(pair: Pair, call: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: dict[str, Callable[[Sequence[Any]], Awaitable[Any]]] = {
+        "cancel": lambda ids: pair.here.jobs.cancel(ids, MINUTE),
+        "delete": pair.here.jobs.delete,
+        "prune": lambda _: pair.here.jobs.prune(100),
+        "expire": lambda _: pair.here.jobs.expire(100),
+        "retake": lambda ids: pair.here.jobs.retake([Retake(id=job_id) for job_id in [*ids, *ids]]),
+    }
+    worker = await connect(pair.here)
+    done = await store_all(pair.here, [new_job() for _ in range(5)])
+    for lease in await claim(pair.here, worker):
+        await settle_well(pair.here, worker, lease)
+    soon = await pair.here.ping() + SECOND
+    waiting = await store_all(pair.here, [new_job(delay=MINUTE, expire_at=soon) for _ in range(5)])
+    await pair.clock.advance(31 * DAY if call == "prune" else 2 * SECOND)
+    monkeypatch.setattr(base, "CHUNK", 2)
+    statements = _watch(pair)
+
+    await calls[call]([*done, *waiting])
+
+    counted = [i for i, text in enumerate(statements) if re.match(r"INSERT INTO counter\b", text)]
+    assert counted
+    assert counted == list(range(len(statements) - len(counted), len(statements)))
+
+
+def _watch(pair: Pair) -> list[str]:
+    """Return the statements that one replica will run, as they come."""
+    statements: list[str] = []
+    hot = pair.here._store
+    assert isinstance(hot, PostgresStore)
+    assert hot._engine is not None
+
+    @event.listens_for(hot._engine.sync_engine, "before_cursor_execute")
+    def _(_c: Any, _cursor: Any, statement: str, *_: Any) -> None:  # pyright: ignore[reportUnusedFunction]
+        # Reads lock nothing; the watch over the lanes runs beside, and reads.
+        if not statement.startswith("SELECT") or "FOR UPDATE" in statement:
+            statements.append(statement)
+
+    return statements
+
+
+async def test_settings_are_not_acknowledged_under_a_number_that_another_replica_has(pair: Pair) -> None:
+    replica = pair.tables.replica
+    book = await pair.here.queues.settings(0)
+    assert book is not None
+    await pair.there.queues.change("q", lambda old: old)
+    number = pair.here._replica.number
+    await pair.query(update(replica).where(replica.c.slot == number).values(replica="other", settings_version=0))
+
+    newest = await pair.here.queues.settings(book.version)
+    assert newest is not None
+    [row] = await pair.query(select(replica).where(replica.c.slot == number))
+    assert row.settings_version == 0
+    assert not await pair.here.queues.acknowledged(newest.version)
+
+    await pair.here._lease_number()
+    await pair.here.queues.settings(newest.version)
+    await pair.there.queues.settings(0)
+    [row] = await pair.query(select(replica).where(replica.c.slot == pair.here._replica.number))
+    assert (row.replica, row.settings_version) == ("here", newest.version)
