@@ -38,17 +38,20 @@ class Event(Enum):
     FAIL_FOR_GOOD = "fail, no retry left"
     SNOOZE = "snooze"
     RELEASE = "release"
+    RELEASE_AND_WAIT = "release, third in a row"
     CRASH = "session dies"
     CRASH_AND_WAIT = "session dies again"
     POISON = "session dies, max_crashes"
     CANCEL = "cancel"
     EXPIRE = "expire_time passes"
     RETRY = "Retry"
+    RETRY_LATER = "Retry with run_time"
 
 
 TRANSITIONS: dict[tuple[State, Event], State] = {
     (State.SCHEDULED, Event.BECOME_DUE): State.PENDING,
     (State.SCHEDULED, Event.RETRY): State.PENDING,
+    (State.SCHEDULED, Event.RETRY_LATER): State.SCHEDULED,
     (State.SCHEDULED, Event.CANCEL): State.CANCELLED,
     (State.SCHEDULED, Event.EXPIRE): State.EXPIRED,
     (State.PENDING, Event.LEASE): State.RUNNING,
@@ -59,6 +62,7 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     (State.RUNNING, Event.FAIL_FOR_GOOD): State.FAILED,
     (State.RUNNING, Event.SNOOZE): State.SCHEDULED,
     (State.RUNNING, Event.RELEASE): State.PENDING,
+    (State.RUNNING, Event.RELEASE_AND_WAIT): State.SCHEDULED,
     (State.RUNNING, Event.CRASH): State.PENDING,
     (State.RUNNING, Event.CRASH_AND_WAIT): State.RETRYING,
     (State.RUNNING, Event.POISON): State.FAILED,
@@ -66,11 +70,16 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     (State.RUNNING, Event.EXPIRE): State.EXPIRED,
     (State.RETRYING, Event.BECOME_DUE): State.PENDING,
     (State.RETRYING, Event.RETRY): State.PENDING,
+    (State.RETRYING, Event.RETRY_LATER): State.SCHEDULED,
     (State.RETRYING, Event.CANCEL): State.CANCELLED,
     (State.COMPLETED, Event.RETRY): State.PENDING,
     (State.FAILED, Event.RETRY): State.PENDING,
     (State.CANCELLED, Event.RETRY): State.PENDING,
     (State.EXPIRED, Event.RETRY): State.PENDING,
+    (State.COMPLETED, Event.RETRY_LATER): State.SCHEDULED,
+    (State.FAILED, Event.RETRY_LATER): State.SCHEDULED,
+    (State.CANCELLED, Event.RETRY_LATER): State.SCHEDULED,
+    (State.EXPIRED, Event.RETRY_LATER): State.SCHEDULED,
 }
 
 

@@ -70,7 +70,7 @@ class SettleVerdict(Enum):
 
 
 class Settled(NamedTuple):
-    """Answer to one Settlement. next_at for SCHEDULED and RETRYING. final_attempt: for OK, the job ended with it."""
+    """Answer to one Settlement. next_at for SCHEDULED and RETRYING."""
 
     verdict: SettleVerdict
     state: State | None
@@ -106,7 +106,7 @@ class Retake:
 
 
 class RetakeResult(NamedTuple):
-    """state after the call. already: the job had gone on from expected_attempt before. Raised per item as a value in `error`."""
+    """state after the call. already: the job had gone on from expected_attempt before."""
 
     found: bool
     state: State | None

@@ -13,7 +13,7 @@ from random import Random
 
 from protojobs_service.domain.errors import QuotaExceeded
 from protojobs_service.domain.job import Handle, JobId, Lease, NewJob, Progress
-from protojobs_service.domain.lifecycle import FINAL_STATES, TRANSITIONS, WAITING_STATES, Code, State
+from protojobs_service.domain.lifecycle import TRANSITIONS, Code, State
 from protojobs_service.domain.outcome import JobError, Outcome, Running, decide
 from protojobs_service.domain.queue import QueueSettings
 from protojobs_service.domain.retry import DEFAULT_POLICY, Policy
@@ -21,10 +21,8 @@ from protojobs_service.port.driver import Fingerprint, Room
 from protojobs_service.port.jobs import Claim
 from protojobs_service.port.sessions import Opening
 
-_MOVES = {(before, after) for (before, _), after in TRANSITIONS.items()} | {
-    (before, State.SCHEDULED) for before in FINAL_STATES | WAITING_STATES - {State.PENDING}
-}
-"""Where a job may go from a state: the transition table, and Retry with a time to come."""
+_MOVES = {(before, after) for (before, _), after in TRANSITIONS.items()}
+"""Where a job may go from a state."""
 
 _HANDLER_FAILED = (Code.RETRIED, Code.FAILED)
 
