@@ -364,14 +364,16 @@ def _watch(pair: Pair) -> list[str]:
     statements: list[str] = []
     hot = pair.here._store
     assert isinstance(hot, PostgresStore)
-    assert hot._engine is not None
+    engines = [hot._engine, hot._vital_engine]
 
-    @event.listens_for(hot._engine.sync_engine, "before_cursor_execute")
-    def _(_c: Any, _cursor: Any, statement: str, *_: Any) -> None:  # pyright: ignore[reportUnusedFunction]
+    def note(_c: Any, _cursor: Any, statement: str, *_: Any) -> None:
         # Reads lock nothing; the watch over the lanes runs beside, and reads.
         if not statement.startswith("SELECT") or "FOR UPDATE" in statement:
             statements.append(statement)
 
+    for engine in engines:
+        assert engine is not None
+        event.listen(engine.sync_engine, "before_cursor_execute", note)
     return statements
 
 
