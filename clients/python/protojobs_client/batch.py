@@ -1,11 +1,10 @@
 """Splits many jobs into messages that a server takes."""
 
 from collections.abc import Iterator, Sequence
-from typing import TypeVar
+from typing import NamedTuple
 
 from google.protobuf.message import Message
-
-MessageT = TypeVar("MessageT", bound=Message)
+from protojobs.v1 import job_pb2
 
 MAX_ITEMS = 1000
 
@@ -19,21 +18,27 @@ def room(max_message_bytes: int) -> int:
     return max_message_bytes - _REQUEST_OVERHEAD
 
 
+class Sized(NamedTuple):
+    """A spec and how many bytes it takes in a message at most."""
+
+    spec: job_pb2.JobSpec
+    size: int
+
+
 def size_of(item: Message) -> int:
     """Return how many bytes an item takes in a message at most."""
     return item.ByteSize() + _ITEM_OVERHEAD
 
 
-def batches(items: Sequence[MessageT], *, max_bytes: int, max_items: int = MAX_ITEMS) -> Iterator[list[MessageT]]:
-    """Yield runs of the items, in order, within both bounds. An item that is larger alone is a run of its own."""
-    batch: list[MessageT] = []
+def batches(items: Sequence[Sized], *, max_bytes: int, max_items: int = MAX_ITEMS) -> Iterator[list[job_pb2.JobSpec]]:
+    """Yield runs of the specs, in order, within both bounds. One that is larger alone is a run of its own."""
+    batch: list[job_pb2.JobSpec] = []
     batch_bytes = 0
-    for item in items:
-        item_bytes = size_of(item)
-        if batch and (len(batch) == max_items or batch_bytes + item_bytes > max_bytes):
+    for spec, size in items:
+        if batch and (len(batch) == max_items or batch_bytes + size > max_bytes):
             yield batch
             batch, batch_bytes = [], 0
-        batch.append(item)
-        batch_bytes += item_bytes
+        batch.append(spec)
+        batch_bytes += size
     if batch:
         yield batch

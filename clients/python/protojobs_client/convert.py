@@ -9,7 +9,7 @@ from protojobs.v1 import job_pb2, queue_service_pb2
 
 from protojobs_client.models import Jitter, JobState, Retention, RetryPolicy
 from protojobs_client.payload import JSON, Codec, Payload, encode_data
-from protojobs_client.request import JobRequest
+from protojobs_client.request import UNSET_RETRY, JobRequest
 
 _JITTERS = {Jitter.FULL: job_pb2.JITTER_FULL, Jitter.NONE: job_pb2.JITTER_NONE}
 
@@ -21,26 +21,36 @@ def to_spec(request: JobRequest, *, job_id: str, headers: Mapping[str, str], cod
     """
     options = request.options
     payload = codec.encode(_payload(request))
-    return job_pb2.JobSpec(
-        id=job_id,
-        queue=options.queue or "",
-        kind=request.kind,
-        payload=payload.data,
-        content_type=payload.content_type,
-        headers=headers,
-        priority=options.priority or 0,
-        delay=to_duration(options.delay),
-        run_time=to_timestamp(options.run_at),
-        labels=options.labels,
-        run_timeout=to_duration(options.run_timeout),
-        retry=to_retry_policy(options.retry),
-        expire_time=to_timestamp(options.expire_at),
-    )
+    # Field by field: a third of the price of keyword arguments, most of which are not set.
+    spec = job_pb2.JobSpec()
+    spec.id = job_id
+    spec.kind = request.kind
+    spec.payload = payload.data
+    spec.content_type = payload.content_type
+    if options.queue:
+        spec.queue = options.queue
+    if options.priority:
+        spec.priority = options.priority
+    if headers:
+        spec.headers.update(headers)
+    if options.labels:
+        spec.labels.update(options.labels)
+    if options.delay is not None:
+        spec.delay.FromTimedelta(options.delay)
+    if options.run_at is not None:
+        spec.run_time.CopyFrom(_timestamp(options.run_at))
+    if options.run_timeout is not None:
+        spec.run_timeout.FromTimedelta(options.run_timeout)
+    if (retry := to_retry_policy(options.retry)) is not None:
+        spec.retry.CopyFrom(retry)
+    if options.expire_at is not None:
+        spec.expire_time.CopyFrom(_timestamp(options.expire_at))
+    return spec
 
 
 def to_retry_policy(policy: RetryPolicy) -> job_pb2.RetryPolicy | None:
     """Return None for a policy that says nothing."""
-    if policy == RetryPolicy():
+    if policy is UNSET_RETRY or policy == UNSET_RETRY:
         return None
     return job_pb2.RetryPolicy(
         max_retries=policy.max_retries,
@@ -68,13 +78,7 @@ def to_state(state: JobState) -> "job_pb2.JobState.ValueType":
 
 def to_timestamp(moment: datetime | None) -> Timestamp | None:
     """Return the message, to the microsecond. Raises ValueError for a naive datetime."""
-    if moment is None:
-        return None
-    if moment.tzinfo is None:
-        raise ValueError("times must be aware: give the datetime a tzinfo")
-    timestamp = Timestamp()
-    timestamp.FromDatetime(moment)
-    return timestamp
+    return None if moment is None else _timestamp(moment)
 
 
 def to_duration(span: timedelta | None) -> Duration | None:
@@ -84,6 +88,14 @@ def to_duration(span: timedelta | None) -> Duration | None:
     duration = Duration()
     duration.FromTimedelta(span)
     return duration
+
+
+def _timestamp(moment: datetime) -> Timestamp:
+    if moment.tzinfo is None:
+        raise ValueError("times must be aware: give the datetime a tzinfo")
+    timestamp = Timestamp()
+    timestamp.FromDatetime(moment)
+    return timestamp
 
 
 def _payload(request: JobRequest) -> Payload:

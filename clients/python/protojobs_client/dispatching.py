@@ -1,7 +1,7 @@
 """Dispatching: one job, many jobs, later, at a time."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Unpack
@@ -9,7 +9,7 @@ from typing import Unpack
 import grpc
 from protojobs.v1 import job_pb2, job_service_pb2, schedule_service_pb2
 
-from protojobs_client.batch import MAX_ITEMS, batches, room, size_of
+from protojobs_client.batch import MAX_ITEMS, Sized, batches, room, size_of
 from protojobs_client.calls import Calls
 from protojobs_client.convert import to_spec, to_timestamp
 from protojobs_client.errors import JobIdTimeError, PayloadTooLargeError, ProtoJobsError
@@ -20,7 +20,7 @@ from protojobs_client.outcome import Dispatched, DispatchResult, Refused
 from protojobs_client.parse import dispatch_result, dispatched
 from protojobs_client.pipe import DispatchPipe
 from protojobs_client.request import DispatchOptions, JobRequest, span
-from protojobs_client.trace import with_trace
+from protojobs_client.trace import trace_fields, with_trace
 
 _BATCHES_AT_ONCE = 4
 _CLOSE_GRACE = timedelta(seconds=5)
@@ -71,20 +71,23 @@ class DispatchCalls(Calls):
         one batch (ValueError).
         """
         requests = [to_request(job, None, {}) for job in jobs]
-        specs: list[job_pb2.JobSpec] = []
+        trace = trace_fields(self._connection.options.baggage)
+        items: list[Sized] = []
         for request in requests:
-            if len(specs) % MAX_ITEMS == 0:
+            if len(items) % MAX_ITEMS == 0:
                 await asyncio.sleep(0)  # the loop has other work
-            specs.append(self._spec(request))
+            items.append(self._item(request, trace))
         if atomic:
-            return await self._send_atomic(requests, specs)
-        results = await self._send_batches(specs)
+            return await self._send_atomic(requests, items)
+        results = await self._send_batches(items)
         again = [
             index
             for index, result in enumerate(results)
             if isinstance(result, Refused) and self._learned(requests[index], result.error)
         ]
-        repeated = await self._send_batches([self._spec(requests[index]) for index in again])
+        if not again:
+            return results
+        repeated = await self._send_batches([self._item(requests[index], trace) for index in again])
         for index, result in zip(again, repeated, strict=True):
             results[index] = result
         return results
@@ -131,13 +134,15 @@ class DispatchCalls(Calls):
             ack_timeout=options.dispatch_deadline,
         )
 
-    def _spec(self, request: JobRequest) -> job_pb2.JobSpec:
+    def _item(self, request: JobRequest, trace: Mapping[str, str] | None = None) -> Sized:
         """Build the spec with an id and the trace context. Raises PayloadTooLargeError if no message can hold it."""
         options = self._connection.options
+        if trace is None:
+            trace = trace_fields(options.baggage)
         spec = to_spec(
             request,
             job_id=request.options.job_id or self._ids.new(),
-            headers=with_trace(request.options.headers, options.baggage),
+            headers=with_trace(request.options.headers, trace),
             codec=self._codec,
         )
         size, limit = size_of(spec), room(options.max_message_bytes)
@@ -148,7 +153,7 @@ class DispatchCalls(Calls):
                 reason="PAYLOAD_TOO_LARGE",
                 metadata={"limit": str(limit), "size": str(size)},
             )
-        return spec
+        return Sized(spec, size)
 
     def _learned(self, request: JobRequest, error: ProtoJobsError) -> bool:
         """Take the server's time from a refused id of ours; return whether another id may do better."""
@@ -160,9 +165,9 @@ class DispatchCalls(Calls):
     async def _submit(self, request: JobRequest) -> DispatchResult:
         patience = self._connection.options.call_timeout
         self._connection.check_open()
-        result = await self._pipe.submit(self._spec(request), patience=patience)
+        result = await self._pipe.submit(self._item(request), patience=patience)
         if isinstance(result, Refused) and self._learned(request, result.error):
-            result = await self._pipe.submit(self._spec(request), patience=patience)
+            result = await self._pipe.submit(self._item(request), patience=patience)
         return result
 
     async def _schedule(self, request: JobRequest, when: schedule_service_pb2.ScheduleSpec) -> JobId:
@@ -176,7 +181,7 @@ class DispatchCalls(Calls):
             return await self._schedule_once(request, when)
 
     async def _schedule_once(self, request: JobRequest, when: schedule_service_pb2.ScheduleSpec) -> JobId:
-        schedule = schedule_service_pb2.Schedule(spec=when, job=self._spec(request))
+        schedule = schedule_service_pb2.Schedule(spec=when, job=self._item(request).spec)
         answer = await self._connection.call(
             self._connection.schedules.Schedule,
             schedule_service_pb2.ScheduleRequest(schedule=schedule),
@@ -184,19 +189,19 @@ class DispatchCalls(Calls):
         )
         return JobId(answer.job_id)
 
-    async def _send_atomic(self, requests: Sequence[JobRequest], specs: list[job_pb2.JobSpec]) -> list[DispatchResult]:
-        if not specs:
+    async def _send_atomic(self, requests: Sequence[JobRequest], items: list[Sized]) -> list[DispatchResult]:
+        if not items:
             return []
-        if len(specs) > MAX_ITEMS or sum(map(size_of, specs)) > room(self._connection.options.max_message_bytes):
+        if len(items) > MAX_ITEMS or sum(item.size for item in items) > room(self._connection.options.max_message_bytes):
             raise ValueError(f"an atomic batch must fit into one message of at most {MAX_ITEMS} jobs")
         try:
-            return await self._send_batch(specs, atomic=True)
+            return await self._send_batch([item.spec for item in items], atomic=True)
         except JobIdTimeError as error:
             if not any(self._learned(request, error) for request in requests):
                 raise
-            return await self._send_batch([self._spec(request) for request in requests], atomic=True)
+            return await self._send_batch([self._item(request).spec for request in requests], atomic=True)
 
-    async def _send_batches(self, specs: list[job_pb2.JobSpec]) -> list[DispatchResult]:
+    async def _send_batches(self, items: list[Sized]) -> list[DispatchResult]:
         """Send specs in batches, a few at once. The error of a whole batch becomes that of each of its items."""
         free = asyncio.Semaphore(_BATCHES_AT_ONCE)
 
@@ -210,17 +215,18 @@ class DispatchCalls(Calls):
         async with asyncio.TaskGroup() as group:
             sent = [
                 group.create_task(send(batch))
-                for batch in batches(specs, max_bytes=room(self._connection.options.max_message_bytes))
+                for batch in batches(items, max_bytes=room(self._connection.options.max_message_bytes))
             ]
         return [result for batch in sent for result in batch.result()]
 
     async def _send_batch(self, specs: list[job_pb2.JobSpec], *, atomic: bool = False) -> list[DispatchResult]:
+        sent = [JobId(spec.id) for spec in specs]
         answer = await self._connection.call(
             self._connection.jobs.DispatchBatch,
             job_service_pb2.DispatchBatchRequest(specs=specs, atomic=atomic),
             deadline=self._connection.options.dispatch_deadline,
         )
-        return [dispatch_result(result, JobId(spec.id)) for spec, result in zip(specs, answer.results, strict=True)]
+        return [dispatch_result(result, job_id) for result, job_id in zip(answer.results, sent, strict=True)]
 
     async def _send(self, specs: list[job_pb2.JobSpec]) -> list[DispatchResult]:
         """Send specs without a stream."""

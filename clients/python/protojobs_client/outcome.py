@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from protojobs_client.errors import ProtoJobsError
 from protojobs_client.ids import JobId
@@ -16,8 +16,7 @@ class DispatchOutcome(Enum):
     REPLACED = "replaced"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dispatched:
+class Dispatched(NamedTuple):
     """The job is stored."""
 
     job_id: JobId

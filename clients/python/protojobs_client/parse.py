@@ -62,9 +62,12 @@ def dispatched(answer: job_service_pb2.DispatchResponse) -> Dispatched:
 
 def dispatch_result(answer: job_service_pb2.DispatchResult, job_id: JobId) -> DispatchResult:
     """Read the answer to one item of a batch or stream, sent with this id."""
+    outcome = answer.outcome
+    if outcome == job_service_pb2.DISPATCH_OUTCOME_CREATED:  # under the id that was sent
+        return Dispatched(job_id)
     if answer.HasField("error"):
         return Refused(job_id=job_id, error=from_status(answer.error))
-    return Dispatched(job_id=JobId(answer.job_id or job_id), outcome=_outcome(answer.outcome))
+    return Dispatched(JobId(answer.job_id or job_id), _outcome(outcome))
 
 
 def job_info(job: job_pb2.Job, *, full: bool) -> JobInfo:

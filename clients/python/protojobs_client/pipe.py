@@ -16,7 +16,7 @@ from datetime import timedelta
 import grpc
 from protojobs.v1 import job_pb2, job_service_pb2
 
-from protojobs_client.batch import MAX_ITEMS, room, size_of
+from protojobs_client.batch import MAX_ITEMS, Sized, room
 from protojobs_client.errors import (
     ClientClosedError,
     DeadlineExceededError,
@@ -98,7 +98,7 @@ class DispatchPipe:
         self._last_error: ProtoJobsError | None = None
         self._closing = False
 
-    async def submit(self, spec: job_pb2.JobSpec, *, patience: timedelta) -> DispatchResult:
+    async def submit(self, sized: Sized, *, patience: timedelta) -> DispatchResult:
         """Dispatch one spec and return what became of it.
 
         The end of `patience` is a Refused whose outcome is unknown. Cancelling the caller does not take back what was sent.
@@ -106,7 +106,7 @@ class DispatchPipe:
         if self._closing:
             raise ClientClosedError("the client is closed")
         loop = asyncio.get_running_loop()
-        item = _Item(spec, size_of(spec), loop.create_future())
+        item = _Item(*sized, loop.create_future())
         self._queue.append(item)
         self._news.set()
         if self._task is None or self._task.done():
@@ -116,7 +116,7 @@ class DispatchPipe:
             async with asyncio.timeout(patience.total_seconds()):
                 return await item.answer
         except TimeoutError:
-            return Refused(job_id=JobId(spec.id), error=self._last_error or _late())
+            return Refused(job_id=JobId(sized.spec.id), error=self._last_error or _late())
 
     async def close(self, *, grace: timedelta) -> None:
         """Finish what was submitted, for at most `grace`; the rest is refused."""

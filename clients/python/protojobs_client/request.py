@@ -3,9 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
-from typing import Any, TypedDict, Unpack
+from typing import Any, Final, TypedDict, Unpack
 
 from protojobs_client.models import RetryPolicy, Seconds
+
+UNSET_RETRY: Final = RetryPolicy()
+"""The policy that says nothing, one for all requests: most are told apart from others by identity."""
 
 
 class DispatchOptions(TypedDict, total=False):
@@ -36,7 +39,7 @@ class JobOptions:
     job_id: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
-    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    retry: RetryPolicy = UNSET_RETRY
     run_timeout: timedelta | None = None
     expire_at: datetime | None = None
     content_type: str | None = None
@@ -132,6 +135,8 @@ class JobRequest:
 
 def merged_retry(policy: RetryPolicy, base: RetryPolicy) -> RetryPolicy:
     """Return `policy`, with the fields of `base` where it says nothing."""
+    if policy is UNSET_RETRY:
+        return base
     mine = {part.name: value for part in fields(policy) if (value := getattr(policy, part.name)) is not None}
     return replace(base, **mine)
 

@@ -7,17 +7,20 @@ from opentelemetry import propagate
 _BAGGAGE = "baggage"
 
 
-def with_trace(headers: Mapping[str, str], baggage: tuple[str, ...] = ()) -> dict[str, str]:
-    """Return the headers with the global propagator's fields, as they are if they have a `traceparent`.
+def trace_fields(baggage: tuple[str, ...] = ()) -> dict[str, str]:
+    """Return what the global propagator says of the current context.
 
     Baggage travels only with the keys named: it may hold what no store should.
     """
-    if "traceparent" in headers:
-        return dict(headers)
     carrier: dict[str, str] = {}
     propagate.inject(carrier)
     if _BAGGAGE in carrier:
         entries = [entry for entry in carrier.pop(_BAGGAGE).split(",") if entry.partition("=")[0].strip() in baggage]
         if entries:
             carrier[_BAGGAGE] = ",".join(entries)
-    return {**carrier, **headers}
+    return carrier
+
+
+def with_trace(headers: Mapping[str, str], fields: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the headers with these fields, as they are if they have a `traceparent`."""
+    return headers if not fields or "traceparent" in headers else {**fields, **headers}

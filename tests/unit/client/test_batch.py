@@ -6,14 +6,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from protojobs.v1.job_pb2 import JobSpec
 from protojobs.v1.job_service_pb2 import DispatchBatchRequest, DispatchStreamRequest
-from protojobs_client.batch import batches, room, size_of
+from protojobs_client.batch import Sized, batches, room, size_of
 
 SPECS = st.lists(st.integers(0, 3000).map(lambda size: JobSpec(kind="k", payload=bytes(size))), max_size=60)
 
 
+def sized(specs: list[JobSpec]) -> list[Sized]:
+    return [Sized(spec, size_of(spec)) for spec in specs]
+
+
 @given(SPECS, st.integers(1, 10), st.integers(2048, 20_000))
 def test_batches_keep_order_and_stay_within_both_bounds(specs: list[JobSpec], items: int, size: int) -> None:
-    made = list(batches(specs, max_bytes=room(size), max_items=items))
+    made = list(batches(sized(specs), max_bytes=room(size), max_items=items))
 
     assert [spec for batch in made for spec in batch] == specs
     for batch in made:
@@ -25,7 +29,7 @@ def test_batches_keep_order_and_stay_within_both_bounds(specs: list[JobSpec], it
 
 @given(SPECS, st.integers(1, 10), st.integers(2048, 20_000))
 def test_no_batch_could_take_the_item_that_follows_it(specs: list[JobSpec], items: int, size: int) -> None:
-    made = list(batches(specs, max_bytes=room(size), max_items=items))
+    made = list(batches(sized(specs), max_bytes=room(size), max_items=items))
 
     for batch, following in pairwise(made):
         assert len(batch) == items or sum(map(size_of, batch)) + size_of(following[0]) > room(size)

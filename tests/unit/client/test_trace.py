@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from opentelemetry import baggage, context, trace
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
-from protojobs_client.trace import with_trace
+from protojobs_client.trace import trace_fields, with_trace
 
 TRACEPARENT = "00-0000000000000000000000000000000a-000000000000000b-01"
 
@@ -23,14 +23,14 @@ def span() -> Iterator[None]:
 
 
 def test_the_current_span_is_added() -> None:
-    assert with_trace({"mine": "1"}) == {"mine": "1", "traceparent": TRACEPARENT}
+    assert with_trace({"mine": "1"}, trace_fields()) == {"mine": "1", "traceparent": TRACEPARENT}
 
 
 def test_a_context_of_the_caller_is_left_alone() -> None:
     headers = {"traceparent": "00-mine"}
 
-    assert with_trace(headers) == headers
+    assert with_trace(headers, trace_fields()) == headers
 
 
 def test_only_named_baggage_travels() -> None:
-    assert with_trace({}, ("tenant", "other")) == {"traceparent": TRACEPARENT, "baggage": "tenant=7"}
+    assert trace_fields(("tenant", "other")) == {"traceparent": TRACEPARENT, "baggage": "tenant=7"}
