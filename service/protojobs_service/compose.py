@@ -19,8 +19,8 @@ from protojobs_service.drivers.traced import TracedDriver
 from protojobs_service.port import Driver
 from protojobs_service.settings import DriverName, InvalidSettings, Settings
 from protojobs_service.telemetry import Telemetry, service_version
-from protojobs_service.transport.convert import fingerprint
 from protojobs_service.transport.server import GrpcServer
+from protojobs_service.transport.specs import fingerprint
 
 _log = logging.getLogger(__name__)
 

@@ -26,8 +26,8 @@ from protojobs_service.drivers.memory import MemoryDriver
 from protojobs_service.port import Driver
 from protojobs_service.settings import Settings
 from protojobs_service.telemetry import Telemetry
-from protojobs_service.transport.convert import fingerprint
 from protojobs_service.transport.server import GrpcServer
+from protojobs_service.transport.specs import fingerprint
 from uuid_utils import uuid7
 
 _PATIENCE = 15.0

@@ -27,7 +27,7 @@ from protojobs_service.compose import RunningServer, start_server
 from protojobs_service.drivers.memory import MemoryDriver
 from protojobs_service.port import Driver
 from protojobs_service.settings import Settings, load
-from protojobs_service.transport.convert import fingerprint
+from protojobs_service.transport.specs import fingerprint
 from uuid_utils import uuid7
 
 DISPATCH = "/protojobs.v1.JobService/Dispatch"

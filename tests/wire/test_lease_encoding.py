@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from protojobs.v1 import job_pb2, job_service_pb2, worker_service_pb2
 from protojobs_service.domain.job import Handle, JobId, Lease
 from protojobs_service.domain.retry import Policy
-from protojobs_service.transport import wire
-from protojobs_service.transport.convert import format_id
+from protojobs_service.transport import ids, wire
+from protojobs_service.transport.ids import format_id
 from uuid_utils import uuid7
 
 _texts = st.binary(min_size=16, max_size=16).map(lambda data: _uuid7(data))  # noqa: PLW0108 # defined below
@@ -77,8 +77,8 @@ def test_the_twin_of_a_call_reads_the_same_entries() -> None:
 
 @given(st.lists(_texts, max_size=20))
 def test_ids_are_read_all_at_once_as_one_by_one(texts: list[str]) -> None:
-    assert wire.ids_of(texts) == [UUID(text).bytes for text in texts]
-    assert [text.decode() for text in wire.id_texts([UUID(text).bytes for text in texts])] == texts
+    assert ids.ids_of(texts) == [UUID(text).bytes for text in texts]
+    assert [text.decode() for text in ids.id_texts([UUID(text).bytes for text in texts])] == texts
 
 
 @pytest.mark.parametrize(
@@ -100,14 +100,14 @@ def test_one_id_that_is_not_canonical_spoils_the_fast_road(spoil: "object") -> N
     good = "01890000-aaaa-7bcd-8ef0-abcdefabcdef"
     assert callable(spoil)
 
-    assert wire.ids_of([good]) is not None
-    assert wire.ids_of([good, spoil(good)]) is None
+    assert ids.ids_of([good]) is not None
+    assert ids.ids_of([good, spoil(good)]) is None
 
 
 def test_two_ids_that_only_together_have_the_right_length_are_refused() -> None:
     good = "01890000-aaaa-7bcd-8ef0-abcdefabcdef"
 
-    assert wire.ids_of([good[:-1], "f" + good]) is None
+    assert ids.ids_of([good[:-1], "f" + good]) is None
 
 
 def test_specs_are_read_as_the_bytes_they_came_as() -> None:

@@ -34,21 +34,29 @@ class Dispatch:
         An id outside the time window is refused, unless its job exists. Raises StoreUnavailable: the outcome is unknown then,
         and a call with the same drafts is safe.
         """
-        low, high = self._store_time.id_window()
         jobs: list[NewJob] = []
-        strange: list[int] = []
         policies = self._queues.policies
         for job, changes in drafts:
-            if not low <= job.id <= high:
-                strange.append(len(jobs))
             if changes is None and not policies:
                 jobs.append(job)
             else:
                 policy = self._queues.policy(job.queue, changes)
                 jobs.append(job if policy is None else job._replace(policy=policy))
-        if strange:
-            return await self._with_strange(jobs, strange, atomic=atomic)
-        return await self._store(jobs, atomic=atomic)
+        return await self._in_time(jobs, atomic=atomic)
+
+    async def common(self, jobs: Sequence[NewJob], *, atomic: bool = False) -> Sequence[Answer]:
+        """Store jobs that set nothing of their policy; as `many`."""
+        if self._queues.policies:
+            return await self.many([Draft(job, None) for job in jobs], atomic=atomic)
+        return await self._in_time(jobs, atomic=atomic)
+
+    async def _in_time(self, jobs: Sequence[NewJob], *, atomic: bool) -> Sequence[Answer]:
+        low, high = self._store_time.id_window()
+        ids = [job.id for job in jobs]
+        if low <= min(ids) and max(ids) <= high:
+            return await self._store(jobs, atomic=atomic)
+        strange = [place for place, job_id in enumerate(ids) if not low <= job_id <= high]
+        return await self._with_strange(jobs, strange, atomic=atomic)
 
     async def _store(self, jobs: Sequence[NewJob], *, atomic: bool) -> Sequence[Answer]:
         try:
@@ -59,7 +67,7 @@ class Dispatch:
             self._leasing.doubt.set()
             raise
 
-    async def _with_strange(self, jobs: list[NewJob], strange: list[int], *, atomic: bool) -> Sequence[Answer]:
+    async def _with_strange(self, jobs: Sequence[NewJob], strange: Sequence[int], *, atomic: bool) -> Sequence[Answer]:
         known = await self._driver.jobs.get([jobs[place].id for place in strange])
         now = self._store_time.now()
         refused: dict[int, JobsError] = {
@@ -74,9 +82,7 @@ class Dispatch:
 
 
 def _answers(dispatched: Sequence[Dispatched]) -> Sequence[Answer]:
-    for answer in dispatched:
-        if answer.verdict in _REFUSALS:
-            break
-    else:
+    created = DispatchVerdict.CREATED
+    if [answer[0] for answer in dispatched].count(created) == len(dispatched):
         return dispatched
     return [_REFUSALS[answer.verdict]() if answer.verdict in _REFUSALS else answer for answer in dispatched]

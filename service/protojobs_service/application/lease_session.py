@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from protojobs_service.application.stride import Stride
 from protojobs_service.application.timings import Timings
@@ -21,6 +21,8 @@ from protojobs_service.domain.retry import DEFAULT_POLICY
 _NOTHING_BEGUN = -(1 << 62)
 _DEFAULT_TIMEOUT = DEFAULT_POLICY.run_timeout.total_seconds()
 _BEGIN_STEP = 0.5
+
+_new: Any = vars(tuple)["__new__"]
 
 
 class StopCause(Enum):
@@ -113,18 +115,14 @@ class Hello:
     unary: bool = False
 
 
-class Flight:
+class Flight(NamedTuple):
     """A job that was handed to the stream and has no final answer. Ordinals count the stream's jobs; resumed ones are negative."""
 
-    __slots__ = ("attempt", "begun_at", "kind", "ordinal", "size", "timeout")
-
-    def __init__(self, attempt: int, kind: str, size: int, timeout: float | None, ordinal: int) -> None:
-        self.attempt = attempt
-        self.kind = kind
-        self.size = size
-        self.timeout = timeout
-        self.ordinal = ordinal
-        self.begun_at: float | None = None
+    attempt: int
+    kind: str
+    size: int
+    timeout: float | None
+    ordinal: int
 
 
 class _Parcel(NamedTuple):
@@ -152,6 +150,7 @@ class LeaseSession:
         self.stride = Stride(hello.weights, strict=hello.strict)
         self.barred: frozenset[str] = frozenset()
         self.flights: dict[JobId, Flight] = {}
+        self._begun_times: dict[JobId, float] = {}
         self.cancels: dict[JobId, float] = {}
         self.unlearnt: list[JobId] = []
         self.bytes = self.reserved = self.reserved_bytes = 0
@@ -181,10 +180,9 @@ class LeaseSession:
     def resume(self, kept: Sequence[HeldLease], now: float) -> None:
         """Take over leases of the session's earlier stream, in the order in which they were delivered."""
         for place, held in enumerate(kept, -len(kept)):
-            flight = Flight(held.attempt, "", 0, None, place)
+            self.flights[held.id] = Flight(held.attempt, "", 0, None, place)
             if held.started:
-                flight.begun_at = now - held.elapsed.total_seconds()
-            self.flights[held.id] = flight
+                self._begun_times[held.id] = now - held.elapsed.total_seconds()
             self.unlearnt.append(held.id)
 
     def learn(self, records: Iterable[JobRecord]) -> None:
@@ -192,9 +190,9 @@ class LeaseSession:
         for record in records:
             flight = self.flights.get(record.id)
             if flight is not None and flight.attempt == record.attempt and flight.timeout is None:
-                flight.kind, flight.size = record.kind, len(record.envelope)
-                flight.timeout = record.policy.run_timeout.total_seconds()
-                self.bytes += flight.size
+                size, timeout = len(record.envelope), record.policy.run_timeout.total_seconds()
+                self.flights[record.id] = flight._replace(kind=record.kind, size=size, timeout=timeout)
+                self.bytes += size
         self.check_at = float("-inf")
 
     @property
@@ -244,15 +242,16 @@ class LeaseSession:
     def take(self, leases: Sequence[Lease], now: float) -> None:
         """Remember jobs that are handed to the sink."""
         flights, ordinal, size, check_after = self.flights, self._delivered, 0, _DEFAULT_TIMEOUT
-        for lease in leases:
+        for _, job_id, attempt, _, kind, envelope, _, policy, _ in leases:
             timeout = _DEFAULT_TIMEOUT
-            if lease.policy is not None:
-                timeout = lease.policy.run_timeout.total_seconds()
+            if policy is not None:
+                timeout = policy.run_timeout.total_seconds()
                 check_after = min(check_after, timeout)
-            length = len(lease.envelope)
-            if lease.id in flights:
-                size -= flights.pop(lease.id).size
-            flights[lease.id] = Flight(lease.attempt, lease.kind, length, timeout, ordinal)
+            length = len(envelope)
+            if job_id in flights:
+                size -= flights.pop(job_id).size
+                self._begun_times.pop(job_id, None)
+            flights[job_id] = _new(Flight, (attempt, kind, length, timeout, ordinal))
             ordinal += 1
             size += length
         self._delivered = ordinal
@@ -308,7 +307,8 @@ class LeaseSession:
 
     def unbegun(self) -> list[JobId]:
         """Return the jobs of which the worker has not said that they have begun."""
-        return [job_id for job_id, flight in self.flights.items() if flight.begun_at is None and flight.ordinal >= self._begun]
+        begun = self._begun_times
+        return [job_id for job_id, flight in self.flights.items() if job_id not in begun and flight.ordinal >= self._begun]
 
     def started(self) -> list[JobId]:
         """Return the jobs whose handler counts as begun: those the worker named, and the first `slots` it has received."""
@@ -318,7 +318,7 @@ class LeaseSession:
             if slots > 0 and flight.ordinal < self._received:
                 slots -= 1
                 found.append(job_id)
-            elif flight.begun_at is not None or flight.ordinal < self._begun:
+            elif job_id in self._begun_times or flight.ordinal < self._begun:
                 found.append(job_id)
         return found
 
@@ -332,14 +332,17 @@ class LeaseSession:
         check_at = float("inf")
         slots = self.slots
         for job_id, flight in self.flights.items():
-            if flight.begun_at is None:
-                flight.begun_at = self._begun_at(flight.ordinal)
-                if flight.begun_at is None and slots > 0 and flight.ordinal < self._received:
-                    flight.begun_at = now  # it counts as begun, whatever the worker says
+            begun_at = self._begun_times.get(job_id)
+            if begun_at is None:
+                begun_at = self._begun_at(flight.ordinal)
+                if begun_at is None and slots > 0 and flight.ordinal < self._received:
+                    begun_at = now  # it counts as begun, whatever the worker says
+                if begun_at is not None:
+                    self._begun_times[job_id] = begun_at
             slots -= 1
             if flight.timeout is None:
                 continue
-            due = (now if flight.begun_at is None else flight.begun_at) + flight.timeout + grace
+            due = (now if begun_at is None else begun_at) + flight.timeout + grace
             if due <= now:
                 late.append(job_id)
             else:
@@ -363,8 +366,20 @@ class LeaseSession:
         flight = self.flights.get(job_id)
         if flight is None or flight.attempt != attempt:
             return None
-        del self.flights[job_id]
-        self.bytes -= flight.size
-        if self.cancels:
-            self.cancels.pop(job_id, None)
+        self.drop_all([(job_id, attempt)])
         return flight
+
+    def drop_all(self, ended: Iterable[tuple[Any, ...]]) -> None:
+        """Forget jobs whose attempts have ended: by tuples that begin with id and attempt."""
+        flights, size = self.flights, 0
+        others = [each for each in (self.cancels, self._begun_times) if each]
+        for item in ended:
+            job_id, attempt = item[0], item[1]
+            flight = flights.get(job_id)
+            if flight is None or flight[0] != attempt:
+                continue
+            del flights[job_id]
+            size += flight[2]
+            for other in others:
+                other.pop(job_id, None)
+        self.bytes -= size

@@ -16,6 +16,17 @@ from protojobs_service.port import Driver, News, Settled, Settlement, SettleVerd
 _RETRY_LATER = Settled(SettleVerdict.RETRY_LATER, None)
 
 
+def _unknown_kinds(session: LeaseSession, ended: Sequence[Settlement]) -> set[str]:
+    """Return the kinds that the worker has given back because it cannot run them."""
+    kinds: set[str] = set()
+    for job_id, _, _, outcome, _ in ended:
+        if outcome is not COMPLETE and isinstance(outcome, Release) and outcome.cause is ReleaseCause.UNKNOWN_KIND:
+            flight = session.flights.get(job_id)
+            if flight is not None and flight.kind:
+                kinds.add(flight.kind)
+    return kinds
+
+
 class Settle:
     """Takes outcomes and news."""
 
@@ -35,19 +46,14 @@ class Settle:
             return [_RETRY_LATER] * len(items)
         finally:
             session.settling -= 1
-        barred: set[str] = set()
-        ended: list[JobId] | None = [] if self._wait.any else None
-        drop, again = session.drop, SettleVerdict.RETRY_LATER
-        for item, answer in zip(items, answers, strict=True):
-            if answer[0] is not again:
-                flight = drop(item[0], item[1])
-                outcome = item[3]
-                if outcome is not COMPLETE and isinstance(outcome, Release) and outcome.cause is ReleaseCause.UNKNOWN_KIND:
-                    barred.update((flight.kind,) if flight is not None and flight.kind else ())
-                if ended is not None:
-                    ended.append(item[0])
-        if ended is not None:
-            self._wait.ended(ended)
+        again = SettleVerdict.RETRY_LATER
+        ended = items
+        if any(verdict is again for verdict, *_ in answers):
+            ended = [item for item, answer in zip(items, answers, strict=True) if answer.verdict is not again]
+        barred = _unknown_kinds(session, ended)
+        session.drop_all(ended)
+        if self._wait.any:
+            self._wait.ended(item.id for item in ended)
         self._leasing.settled(session, barred)
         return answers
 

@@ -13,9 +13,10 @@ from protojobs_service.domain import bounds
 from protojobs_service.domain.errors import Draining, InvalidField, JobsError
 from protojobs_service.domain.job import Draft
 from protojobs_service.transport import wire
-from protojobs_service.transport.convert import Specs, format_id
+from protojobs_service.transport.ids import format_id
 from protojobs_service.transport.interceptors import Context, Drain
 from protojobs_service.transport.results import place_errors, read_specs, to_result
+from protojobs_service.transport.specs import Specs
 from protojobs_service.transport.status import MalformedMessage
 
 _MAX_BYTES = 64 * 1024 * 1024

@@ -12,11 +12,13 @@ from protojobs_service.application import Answer, Application, Dispatched, ListQ
 from protojobs_service.domain import bounds
 from protojobs_service.domain.errors import BatchAborted, InvalidField, JobIdTime, JobsError
 from protojobs_service.domain.job import Draft, JobId
-from protojobs_service.transport import convert, wire
-from protojobs_service.transport.convert import Pages, Specs, format_id
+from protojobs_service.transport import convert, ids, wire
+from protojobs_service.transport.convert import Pages
 from protojobs_service.transport.dispatch_stream import DispatchStream
+from protojobs_service.transport.ids import format_id
 from protojobs_service.transport.interceptors import Context, Drain, long_poll, parse, raw
-from protojobs_service.transport.results import OUTCOMES, place_errors, read_specs, to_result, under
+from protojobs_service.transport.results import OUTCOMES, is_all_created, place_errors, read_specs, to_result, under
+from protojobs_service.transport.specs import BATCH, Common, Specs
 from protojobs_service.transport.views import state_of, to_attempt, to_job
 
 _MAX_ATTEMPT = 2**31 - 1
@@ -49,12 +51,14 @@ class JobServicer:
         return job_service_pb2.DispatchResponse(job_id=format_id(draft.job.id), outcome=outcome, state=state_of(answer.state))
 
     @raw
-    async def DispatchBatch(self, data: bytes, _context: Context) -> job_service_pb2.DispatchBatchResponse:
+    async def DispatchBatch(self, data: bytes, _context: Context) -> job_service_pb2.DispatchBatchResponse | bytes:
         """Store jobs, each for itself or all or none."""
         request = parse(wire.DispatchBatchRequest, data)
-        envelopes = request.specs
+        envelopes = list(request.specs)
         if not 1 <= len(envelopes) <= bounds.MAX_BATCH_ITEMS:
             raise InvalidField("specs", f"must be 1 to {bounds.MAX_BATCH_ITEMS} items")
+        if not request.validate_only and (common := self._specs.common(data, BATCH, envelopes)) is not None:
+            return await self._dispatch_common(common, atomic=request.atomic)
         items = read_specs(self._specs, envelopes)
         if request.atomic:
             _raise_first(items)
@@ -66,6 +70,15 @@ class JobServicer:
             _raise_first(stored)
         return _results(items, place_errors(items, stored))
 
+    async def _dispatch_common(self, common: Common, *, atomic: bool) -> job_service_pb2.DispatchBatchResponse | bytes:
+        answers = await self._application.dispatch.common(common.jobs, atomic=atomic)
+        if is_all_created(answers):
+            return wire.all_created(common.texts)
+        if atomic:
+            _raise_first(answers)
+        results = [to_result(*each, f"specs[{i}]") for i, each in enumerate(zip(common.texts, answers, strict=True))]
+        return job_service_pb2.DispatchBatchResponse(results=results)
+
     @raw
     async def DispatchStream(self, frames: AsyncIterator[bytes], context: Context) -> None:
         """Store jobs from a stream of frames."""
@@ -74,7 +87,7 @@ class JobServicer:
     async def GetJob(self, request: job_service_pb2.GetJobRequest, _context: Context) -> job_service_pb2.GetJobResponse:
         """Return one job."""
         full = _is_full(request.view)
-        record = await self._application.inspect.get(convert.parse_id(request.job_id, "job_id"))
+        record = await self._application.inspect.get(ids.parse_id(request.job_id, "job_id"))
         return job_service_pb2.GetJobResponse(job=to_job(record, full=full))
 
     async def ListJobs(self, request: job_service_pb2.ListJobsRequest, _context: Context) -> job_service_pb2.ListJobsResponse:
@@ -93,7 +106,7 @@ class JobServicer:
         _context: Context,
     ) -> job_service_pb2.ListAttemptsResponse:
         """Return a page of a job's attempts."""
-        job_id = convert.parse_id(request.job_id, "job_id")
+        job_id = ids.parse_id(request.job_id, "job_id")
         size = convert.parse_page_size(request.page_size)
         pages = Pages(request)
         after = int.from_bytes(pages.place(request.page_token) or b"\0")
@@ -104,26 +117,26 @@ class JobServicer:
 
     async def DeleteJob(self, request: job_service_pb2.DeleteJobRequest, _context: Context) -> job_service_pb2.DeleteJobResponse:
         """Remove a job."""
-        await self._application.inspect.delete(convert.parse_id(request.job_id, "job_id"))
+        await self._application.inspect.delete(ids.parse_id(request.job_id, "job_id"))
         return job_service_pb2.DeleteJobResponse()
 
     async def Cancel(self, request: job_service_pb2.CancelRequest, _context: Context) -> job_service_pb2.CancelResponse:
         """Cancel a job."""
-        job_id = convert.parse_id(request.job_id, "job_id")
+        job_id = ids.parse_id(request.job_id, "job_id")
         default, high = bounds.DEFAULT_CANCEL_DEADLINE, bounds.MAX_CANCEL_DEADLINE
         deadline = convert.parse_optional_span(request, "deadline", default, high)
         return job_service_pb2.CancelResponse(state=state_of(await self._application.cancel.one(job_id, deadline)))
 
     async def Retry(self, request: job_service_pb2.RetryRequest, _context: Context) -> job_service_pb2.RetryResponse:
         """Take a job up again."""
-        retake = _retake(request, convert.parse_id(request.job_id, "job_id"))
+        retake = _retake(request, ids.parse_id(request.job_id, "job_id"))
         retried = await self._application.retry.one(retake, self._edit(request))
         return job_service_pb2.RetryResponse(state=state_of(retried.state), already=retried.already)
 
     @long_poll(bounds.MAX_WAIT.total_seconds())
     async def WaitJob(self, request: job_service_pb2.WaitJobRequest, _context: Context) -> job_service_pb2.WaitJobResponse:
         """Return a job once it is final, or as it is after a while."""
-        job_id = convert.parse_id(request.job_id, "job_id")
+        job_id = ids.parse_id(request.job_id, "job_id")
         wait = convert.parse_optional_span(request, "wait", bounds.DEFAULT_WAIT, bounds.MAX_WAIT)
         record = await self._application.wait.final(job_id, wait)
         return job_service_pb2.WaitJobResponse(job=to_job(record, full=True), done=record.state.is_final)

@@ -5,9 +5,10 @@ from datetime import timedelta
 
 from protojobs.v1 import worker_service_pb2
 
-from protojobs_service.application import DrainCause, HeldLease, News, Settled, SettleVerdict, Stop, StopCause
+from protojobs_service.application import DrainCause, HeldLease, News, Settled, Settlement, SettleVerdict, Stop, StopCause
 from protojobs_service.domain.lifecycle import State
-from protojobs_service.transport.convert import format_id, to_duration, to_timestamp
+from protojobs_service.transport.convert import to_duration, to_timestamp
+from protojobs_service.transport.ids import format_id
 from protojobs_service.transport.lease_convert import Outcomes, Refusal
 from protojobs_service.transport.views import state_of
 
@@ -45,10 +46,13 @@ class SettledBuilder:
     def add(self, outcomes: Outcomes, answers: Sequence[Settled]) -> None:
         """Add the answers to a frame's outcomes."""
         self.is_empty = False
-        groups, dropped = self._groups, outcomes.dropped
+        groups, dropped, items = self._groups, outcomes.dropped, outcomes.items
+        if answers and not dropped and answers[0].next_at is None and _is_one_run(items, answers):
+            groups.setdefault((answers[0].verdict, answers[0].state, items[0].attempt), []).extend(outcomes.texts)
+            answers = ()
         group: list[str] = []
         last: _GroupKey | None = None
-        for text, item, answer in zip(outcomes.texts, outcomes.items, answers, strict=True):
+        for text, item, answer in zip(outcomes.texts, items, answers, strict=bool(answers)):
             verdict, state, next_at = answer
             if next_at is not None or (dropped and (item[0], item[1]) in dropped):
                 self._add_item(text, item[1], answer, result_dropped=(item[0], item[1]) in dropped)
@@ -92,6 +96,11 @@ class SettledBuilder:
         if answer.next_at is not None:
             item.next_time.CopyFrom(to_timestamp(answer.next_at))
         self._items.append(item)
+
+
+def _is_one_run(items: Sequence[Settlement], answers: Sequence[Settled]) -> bool:
+    """Tell whether all these answers can stand in one group."""
+    return answers.count(answers[0]) == len(answers) and len({item[1] for item in items}) == 1
 
 
 def _refusal(refused: Refusal) -> worker_service_pb2.SettledItem:

@@ -21,19 +21,11 @@ from protojobs_service.domain.outcome import (
     ReleaseCause,
     Snooze,
 )
-from protojobs_service.transport.convert import (
-    EPOCH,
-    Specs,
-    check_name,
-    check_text,
-    format_id,
-    parse_id,
-    parse_optional_span,
-    parse_span,
-    parse_spec,
-)
+from protojobs_service.transport.convert import EPOCH, check_name, check_text, parse_optional_span, parse_span, parse_spec
+from protojobs_service.transport.ids import format_id, ids_of, parse_id
 from protojobs_service.transport.results import under
-from protojobs_service.transport.wire import RawComplete, RawSettle, RawSettleItem, ids_of
+from protojobs_service.transport.specs import Specs
+from protojobs_service.transport.wire import RawComplete, RawSettle, RawSettleItem
 
 _SECRET_BYTES = 16
 _ID_PREFIX = b"\x0a\x24"

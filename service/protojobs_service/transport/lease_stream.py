@@ -359,11 +359,11 @@ class LeaseStream:
         while self._leases and len(entries) < _ENTRIES_AT_ONCE:
             some = [self._leases.popleft() for _ in range(min(_ENTRIES_AT_ONCE, len(self._leases)))]
             entries.extend(wire.leased_jobs(some))
-        size, frame = 0, list[bytes]()
-        while entries and (not frame or size + len(entries[0]) < self._max_frame_bytes):
-            entry = entries.popleft()
-            size += len(entry)
-            frame.append(entry)
+        size, frame = sum(map(len, entries)), list(entries)
+        entries.clear()
+        while len(frame) > 1 and size >= self._max_frame_bytes:
+            entries.appendleft(frame.pop())
+            size -= len(entries[0])
         self._seq += 1
         session.sent(self._seq, len(frame), size, self._application.clock.monotonic())
         await self._put(context, wire.deliver_frame(self._seq, self._read_seq, frame))

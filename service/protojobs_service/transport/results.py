@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from protojobs.v1 import job_service_pb2
 
-from protojobs_service.application import Answer, DispatchVerdict
+from protojobs_service.application import Answer, Dispatched, DispatchVerdict
 from protojobs_service.domain.errors import InvalidField, JobsError, Unsupported
 from protojobs_service.domain.job import Draft
-from protojobs_service.transport.convert import Specs
+from protojobs_service.transport.specs import Specs
 from protojobs_service.transport.status import to_status
 
 OUTCOMES = {
@@ -26,6 +26,11 @@ def read_specs(specs: Specs, envelopes: Sequence[bytes]) -> list[Draft | JobsErr
         except JobsError as error:
             items.append(error)
     return items
+
+
+def is_all_created(answers: Sequence[Answer]) -> bool:
+    """Tell whether every job was stored by this call."""
+    return all(isinstance(answer, Dispatched) and answer[0] is DispatchVerdict.CREATED for answer in answers)
 
 
 def place_errors(items: Sequence[Draft | JobsError], answers: Sequence[Answer]) -> Sequence[Answer]:

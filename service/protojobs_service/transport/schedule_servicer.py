@@ -6,9 +6,11 @@ from protojobs.v1 import job_pb2, schedule_service_pb2
 
 from protojobs_service.application import Dispatch
 from protojobs_service.domain.errors import InvalidField, JobsError, Unsupported
-from protojobs_service.transport.convert import LATER, Specs, format_id
+from protojobs_service.transport.convert import LATER
+from protojobs_service.transport.ids import format_id
 from protojobs_service.transport.interceptors import Context
 from protojobs_service.transport.results import under
+from protojobs_service.transport.specs import Specs
 
 _LATER_FIELDS = ("name", "catchup", "overlap", "paused", "etag")
 _LATER_SPEC_FIELDS = ("every", "cron", "daily", "weekly", "time_zone", "start_time", "end_time", "jitter")

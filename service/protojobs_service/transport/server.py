@@ -16,7 +16,6 @@ from protojobs.v1 import job_service_pb2, queue_service_pb2, schedule_service_pb
 from protojobs_service.application import Application, SystemClock
 from protojobs_service.settings import GrpcSettings, Settings, is_loopback
 from protojobs_service.telemetry import Telemetry, service_version
-from protojobs_service.transport.convert import Specs
 from protojobs_service.transport.health import Health
 from protojobs_service.transport.interceptors import (
     Admission,
@@ -32,6 +31,7 @@ from protojobs_service.transport.job_servicer import JobServicer
 from protojobs_service.transport.queue_servicer import QueueServicer
 from protojobs_service.transport.schedule_servicer import ScheduleServicer
 from protojobs_service.transport.server_servicer import ServerServicer
+from protojobs_service.transport.specs import Specs
 from protojobs_service.transport.worker_servicer import WorkerServicer
 
 _METADATA_SOFT, _METADATA_HARD = 8 * 1024, 16 * 1024

@@ -10,7 +10,8 @@ from protojobs_service.domain.lifecycle import RETAKEN, Code, State
 from protojobs_service.domain.outcome import JobError
 from protojobs_service.domain.queue import QueueSettings
 from protojobs_service.domain.retry import Policy, PolicyChanges
-from protojobs_service.transport.convert import format_id, parse_spec, to_duration, to_timestamp
+from protojobs_service.transport.convert import parse_spec, to_duration, to_timestamp
+from protojobs_service.transport.ids import format_id
 
 OUTCOMES: Mapping[Code, job_pb2.AttemptOutcome.ValueType] = {
     Code.COMPLETED: job_pb2.ATTEMPT_OUTCOME_COMPLETED,

@@ -13,9 +13,10 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message_factory import GetMessageClass
 from protojobs.v1 import job_service_pb2, worker_service_pb2
 
-from protojobs_service.domain.job import JobId, Lease
+from protojobs_service.domain.job import Lease
 from protojobs_service.domain.retry import DEFAULT_POLICY, Policy
 from protojobs_service.transport.convert import to_duration
+from protojobs_service.transport.ids import id_texts
 
 _SPEC = ".protojobs.v1.JobSpec"
 
@@ -159,9 +160,6 @@ _DELIVER, _ITEM, _SPEC_TAG, _ATTEMPT, _TIMEOUT, _CHECKPOINT, _FAILURES, _ID, _RE
     b"\x32\x24",
     b"\x38",
 )
-_ID_BYTES = 36
-_DASHES = frozenset({8, 13, 18, 23})
-_DIGIT_PLACES = [place for place in range(_ID_BYTES) if place not in _DASHES]
 
 
 def _varint(number: int) -> bytes:
@@ -187,36 +185,44 @@ def _bounds(policy: Policy) -> bytes:
 
 
 _DEFAULT_BOUNDS = _bounds(DEFAULT_POLICY)
+_FIRST_ATTEMPT = _ATTEMPT + varint(1) + _DEFAULT_BOUNDS + _ID
 
-
-def id_texts(ids: Sequence[bytes]) -> list[bytes]:
-    """Return the canonical texts of ids, all digits of one place at a time."""
-    digits = b"".join(ids).hex().encode()
-    texts = bytearray(b"-") * (_ID_BYTES * len(ids))
-    for digit, place in enumerate(_DIGIT_PLACES):
-        texts[place::_ID_BYTES] = digits[digit::32]
-    whole = bytes(texts)
-    return [whole[start : start + _ID_BYTES] for start in range(0, len(whole), _ID_BYTES)]
+# DispatchBatchResponse.results with DispatchResult.job_id, and DispatchResult.outcome: what stands before and behind each id.
+_RESULT, _RESULT_END = "\x0a\x28\x0a\x24", "\x10" + chr(job_service_pb2.DISPATCH_OUTCOME_CREATED)
 
 
 def leased_jobs(leases: Sequence[Lease]) -> list[bytes]:
     """Return each lease as an entry of Deliver.items."""
     entries: list[bytes] = []
-    small, table, default = 1 << 14, _VARINTS, _DEFAULT_BOUNDS
-    for lease, text in zip(leases, id_texts([lease.id for lease in leases]), strict=True):
+    heads: dict[int, bytes] = {}
+    for lease, text in zip(leases, id_texts([lease[1] for lease in leases]), strict=True):
         _, _, attempt, _, _, envelope, failures, policy, checkpoint = lease
-        size = len(envelope)
-        length = table[size] if size < small else _varint(size)
-        bounds = default if policy is None else _bounds(policy)
-        number = table[attempt] if attempt < small else _varint(attempt)
-        body = b"".join((_SPEC_TAG, length, envelope, _ATTEMPT, number, bounds, _ID, text))
-        if failures:
-            body += _FAILURES + varint(failures)
-        if checkpoint is not None:
-            body += _CHECKPOINT + varint(len(checkpoint)) + checkpoint
-        size = len(body)
-        entries.append(_ITEM + (table[size] if size < small else _varint(size)) + body)
+        if attempt == 1 and policy is None and not failures and checkpoint is None:
+            size = len(envelope)
+            head = heads.get(size)
+            if head is None:
+                whole = len(_SPEC_TAG) + len(varint(size)) + size + len(_FIRST_ATTEMPT) + len(text)
+                head = heads[size] = _ITEM + varint(whole) + _SPEC_TAG + varint(size)
+            entries.append(b"".join((head, envelope, _FIRST_ATTEMPT, text)))
+        else:
+            entries.append(_leased_job(lease, text))
     return entries
+
+
+def _leased_job(lease: Lease, text: bytes) -> bytes:
+    bounds = _DEFAULT_BOUNDS if lease.policy is None else _bounds(lease.policy)
+    parts = [_SPEC_TAG, varint(len(lease.envelope)), lease.envelope, _ATTEMPT, varint(lease.attempt), bounds, _ID, text]
+    if lease.failures:
+        parts += [_FAILURES, varint(lease.failures)]
+    if lease.checkpoint is not None:
+        parts += [_CHECKPOINT, varint(len(lease.checkpoint)), lease.checkpoint]
+    body = b"".join(parts)
+    return _ITEM + varint(len(body)) + body
+
+
+def all_created(texts: Sequence[str]) -> bytes:
+    """Return the DispatchBatchResponse of a batch whose jobs, of these ids, were all created: 0.1 us a job against 1.5."""
+    return f"{_RESULT}{(_RESULT_END + _RESULT).join(texts)}{_RESULT_END}".encode()
 
 
 def deliver_frame(seq: int, received_seq: int, entries: Sequence[bytes]) -> bytes:
@@ -224,24 +230,3 @@ def deliver_frame(seq: int, received_seq: int, entries: Sequence[bytes]) -> byte
     body = b"".join(entries)
     head = b"\x08" + varint(seq) + (b"\x10" + varint(received_seq) if received_seq else b"")
     return head + _DELIVER + varint(len(body)) + body
-
-
-def ids_of(texts: Sequence[str]) -> list[JobId] | None:
-    """Return the ids of canonical texts, all at once; None where any of them is not one."""
-    whole, count = "".join(texts), len(texts)
-    dashes = "-" * count
-    if (
-        set(map(len, texts)) - {_ID_BYTES}
-        or any(whole[place::_ID_BYTES] != dashes for place in _DASHES)
-        or whole[14::_ID_BYTES] != "7" * count
-        or set(whole[19::_ID_BYTES]) - set("89ab")
-        or whole != whole.lower()
-    ):
-        return None
-    try:
-        data = bytes.fromhex(whole.replace("-", ""))
-    except ValueError:
-        return None
-    if len(data) != 16 * count:  # fromhex skips white space
-        return None
-    return [JobId(data[start : start + 16]) for start in range(0, len(data), 16)]

@@ -10,18 +10,12 @@ from protojobs_service.application import Application, SessionRecord
 from protojobs_service.domain import bounds
 from protojobs_service.domain.errors import InvalidField
 from protojobs_service.transport import wire
-from protojobs_service.transport.convert import (
-    Pages,
-    Specs,
-    check_name,
-    format_id,
-    parse_optional_span,
-    parse_page_size,
-    to_timestamp,
-)
+from protojobs_service.transport.convert import Pages, check_name, parse_optional_span, parse_page_size, to_timestamp
+from protojobs_service.transport.ids import format_id
 from protojobs_service.transport.interceptors import Context, long_poll, parse, raw
 from protojobs_service.transport.lease_convert import SettleReader
 from protojobs_service.transport.lease_stream import LeaseStream
+from protojobs_service.transport.specs import Specs
 from protojobs_service.transport.unary_leases import UnaryLeases
 
 _MOST_RUNNING = 100

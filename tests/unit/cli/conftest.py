@@ -15,7 +15,7 @@ from protojobs_service.cli import app
 from protojobs_service.compose import start_server
 from protojobs_service.drivers.memory import MemoryDriver
 from protojobs_service.settings import load
-from protojobs_service.transport.convert import fingerprint
+from protojobs_service.transport.specs import fingerprint
 from typer.testing import CliRunner, Result
 
 

@@ -15,7 +15,9 @@ from protojobs_service.domain.errors import InvalidField, JobsError, PayloadTooL
 from protojobs_service.domain.job import Draft, NewJob
 from protojobs_service.domain.retry import Jitter, PolicyChanges
 from protojobs_service.transport import convert
-from protojobs_service.transport.convert import Pages, Specs, fingerprint, format_id, parse_id, with_payload
+from protojobs_service.transport.convert import Pages, with_payload
+from protojobs_service.transport.ids import format_id, parse_id
+from protojobs_service.transport.specs import Specs, fingerprint
 from protojobs_service.transport.status import MalformedMessage
 from uuid_utils import uuid7
 

@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import chain
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from protojobs_service.domain.errors import JobsError
 from protojobs_service.domain.job import Handle, JobId, Lease
@@ -27,6 +27,8 @@ _RELOAD_S = 0.01
 _OPEN_S = 1.0
 
 ClaimCall = Sequence[Claim]
+
+_new: Any = vars(tuple)["__new__"]
 
 
 class _Group(NamedTuple):
@@ -135,7 +137,15 @@ class Claiming:
         saved = await self._saved(marked)
         # Without its checkpoint a job would begin anew: it is left out, and the comparison of leases gives it back.
         kept_back = set[bytes]() if saved is not None else set(marked)
-        names = {lane: self._lanes.name(lane) for lane in {row.lane for row in rows}}
+        names = {lane: self._lanes.name(lane) for lane in {row[3] for row in rows}}
+        if not overdue and not marked:
+            # By place and without the constructor: a third of the price of what follows, which every claimed job would pay.
+            return [
+                _new(
+                    Lease, (h, job_id, attempt, *names[lane], envelope, failures, None if policy is None else _policy(policy), None)
+                )
+                for h, job_id, attempt, lane, _, _, failures, _, policy, envelope in rows
+            ], 0
         leases = [
             Lease(
                 Handle(row.handle),

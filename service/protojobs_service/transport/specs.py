@@ -1,0 +1,265 @@
+"""JobSpecs in, drafts out: every bound of the contract is checked here, once, with the path of the field.
+
+The road of a common job (id, queue, kind, payload, content type, headers, priority) never leaves `Specs`, and a batch of them is
+read all at once; everything rarer is read by `_Rare`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
+from operator import attrgetter, methodcaller
+from typing import Any, NamedTuple
+
+from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
+from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf.message import DecodeError
+from google.protobuf.message_factory import GetMessageClass
+from protojobs.v1 import job_pb2
+from uuid_utils import uuid7
+
+from protojobs_service.domain import bounds
+from protojobs_service.domain.errors import InvalidField, PayloadTooLarge, Unsupported
+from protojobs_service.domain.job import Draft, JobId, NewJob
+from protojobs_service.transport.convert import (
+    LATER,
+    NO_CHANGES,
+    check_name,
+    check_text,
+    parse_expire_time,
+    parse_labels,
+    parse_policy,
+    parse_run_time,
+    parse_span,
+    parse_spec,
+)
+from protojobs_service.transport.ids import ids_of, parse_id
+from protojobs_service.transport.status import MalformedMessage
+
+BATCH, FRAME = 1, 2
+"""Numbers of the field `specs` in DispatchBatchRequest and in DispatchStreamRequest."""
+
+_CACHED_NAMES = 4096
+# Tag and length of JobSpec.id: appended to an envelope it replaces the id, because the last value of a field wins.
+_ID_PREFIX = b"\x0a\x24"
+# 65 headers with different keys need more bytes than this.
+_TOO_SMALL_FOR_MANY_HEADERS = 320
+_LATER_FIELDS = ("unique", "fairness_key", "concurrency_key", "result_retention", "on_complete", "on_failed")
+
+_NOTHING_RARE = (None,) * 6
+_FIELDS = attrgetter("id", "queue", "kind", "priority", "content_type")
+_RARE = methodcaller("WhichOneof", "rare")
+
+_new: Any = vars(tuple)["__new__"]
+
+
+def _head_class() -> tuple[Any, dict[int, Any]]:
+    """Return JobSpec as the common job needs it, and requests that hold many of them, by the number of that field.
+
+    Everything rare is one oneof of unparsed bytes, so one question finds it.
+
+    Strings and headers keep their types: their UTF-8 must be checked before an envelope is ever sent to a worker.
+    """
+    file = FileDescriptorProto(name="protojobs/head.proto", package="protojobs.head", syntax="proto3")
+    head = file.message_type.add(name="Head")
+    rare = head.oneof_decl.add(name="rare")
+    assert rare.name
+    string, raw, number = FieldDescriptorProto.TYPE_STRING, FieldDescriptorProto.TYPE_BYTES, FieldDescriptorProto.TYPE_UINT32
+    one, many = FieldDescriptorProto.LABEL_OPTIONAL, FieldDescriptorProto.LABEL_REPEATED
+    for field in job_pb2.JobSpec.DESCRIPTOR.fields:
+        match field.name:
+            case "id" | "queue" | "kind" | "content_type":
+                head.field.add(name=field.name, number=field.number, type=string, label=one)
+            case "payload":
+                head.field.add(name=field.name, number=field.number, type=raw, label=one)
+            case "priority":
+                head.field.add(name=field.name, number=field.number, type=number, label=one)
+            case "headers":
+                entry = head.nested_type.add(name="HeadersEntry")
+                entry.options.map_entry = True
+                entry.field.add(name="key", number=1, type=string, label=one)
+                entry.field.add(name="value", number=2, type=string, label=one)
+                kind = ".protojobs.head.Head.HeadersEntry"
+                message = FieldDescriptorProto.TYPE_MESSAGE
+                head.field.add(name=field.name, number=field.number, type=message, label=many, type_name=kind)
+            case _:
+                head.field.add(name=field.name, number=field.number, type=raw, label=one, oneof_index=0)
+    for field_number in (BATCH, FRAME):
+        request = file.message_type.add(name=f"Heads{field_number}")
+        kind = ".protojobs.head.Head"
+        request.field.add(name="specs", number=field_number, type=FieldDescriptorProto.TYPE_MESSAGE, label=many, type_name=kind)
+    pool = DescriptorPool()
+    pool.Add(file)
+    heads = {each: GetMessageClass(pool.FindMessageTypeByName(f"protojobs.head.Heads{each}")) for each in (BATCH, FRAME)}
+    return GetMessageClass(pool.FindMessageTypeByName("protojobs.head.Head")), heads
+
+
+_Head, _Heads = _head_class()
+
+
+class Common(NamedTuple):
+    """Jobs of which none sets anything rare, and the texts of their ids."""
+
+    jobs: list[NewJob]
+    texts: Sequence[str]
+
+
+class Specs:
+    """Reads JobSpecs into drafts. Names that were checked before are remembered, up to a bound."""
+
+    def __init__(self, limits: bounds.Limits, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._max_payload = limits.max_payload_bytes
+        # An envelope that is no larger than a bound cannot hold a field that breaks it.
+        self._small = min(limits.max_payload_bytes, bounds.MAX_HEADER_BYTES)
+        self._clock = clock
+        self._queues: dict[str, str] = {"": bounds.DEFAULT_QUEUE}
+        self._kinds: dict[str, str] = {}
+        self._types: set[str] = {"", bounds.DEFAULT_CONTENT_TYPE}
+
+    def draft(self, envelope: bytes) -> Draft:
+        """Return the job that a JobSpec's bytes ask for, with an id if it had none.
+
+        Raises MalformedMessage, PayloadTooLarge, Unsupported, and InvalidField with a path inside the spec.
+        """
+        try:
+            head = _Head.FromString(envelope)
+        except DecodeError:
+            raise MalformedMessage("the bytes are not a JobSpec") from None
+        queue = self._queues.get(head.queue) or self._check_queue(head.queue)
+        kind = self._kinds.get(head.kind) or self._check_kind(head.kind)
+        priority = head.priority
+        if not priority:
+            priority = bounds.DEFAULT_PRIORITY
+        elif priority > bounds.MAX_PRIORITY:
+            raise InvalidField("priority", f"must be {bounds.MIN_PRIORITY} to {bounds.MAX_PRIORITY}, or 0 for the default")
+        size = len(envelope)
+        if size > _TOO_SMALL_FOR_MANY_HEADERS and (size > self._small or len(head.headers) > bounds.MAX_HEADERS):
+            self._check_sizes(head)
+        if head.content_type not in self._types:
+            self._check_type(head.content_type)
+        text = head.id
+        if text:
+            job_id = parse_id(text)
+        else:
+            made = uuid7()
+            job_id = JobId(made.bytes)
+            envelope += _ID_PREFIX + str(made).encode()
+        if head.WhichOneof("rare") is None:
+            # Half the price of NewJob(...), which every dispatched job would pay.
+            job = _new(NewJob, (job_id, queue, kind, priority, envelope, *_NOTHING_RARE))
+            draft: Draft = _new(Draft, (job, None))
+            return draft
+        return _Rare(parse_spec(envelope), self._clock()).draft(NewJob(job_id, queue, kind, priority, envelope))
+
+    def common(self, data: bytes, field: int, envelopes: Sequence[bytes]) -> Common | None:
+        """Return the jobs of a request at a third of the price of `draft`, if all of them are common and of names seen before.
+
+        None: some need a closer look. data: the request, whose `field` (BATCH or FRAME) holds these envelopes.
+        """
+        try:
+            heads = list(_Heads[field].FromString(data).specs)
+        except DecodeError:
+            return None
+        largest = max(map(len, envelopes))
+        if largest > self._small:
+            return None
+        if largest > _TOO_SMALL_FOR_MANY_HEADERS and any(len(head.headers) > bounds.MAX_HEADERS for head in heads):
+            return None
+        texts, asked_queues, asked_kinds, asked_priorities, types = zip(*map(_FIELDS, heads), strict=True)
+        ids = ids_of(texts)
+        queues = list(map(self._queues.get, asked_queues))
+        kinds = list(map(self._kinds.get, asked_kinds))
+        priorities = [priority or bounds.DEFAULT_PRIORITY for priority in asked_priorities]
+        if (
+            ids is None
+            or None in queues
+            or None in kinds
+            or max(priorities) > bounds.MAX_PRIORITY
+            or not self._types.issuperset(types)
+            or any(map(_RARE, heads))
+        ):
+            return None
+        columns = zip(ids, queues, kinds, priorities, envelopes, strict=True)
+        return Common([_new(NewJob, column + _NOTHING_RARE) for column in columns], texts)
+
+    def check_payload(self, size: int) -> None:
+        """Raise PayloadTooLarge for a payload of that many bytes."""
+        if size > self._max_payload:
+            raise PayloadTooLarge(size, self._max_payload)
+
+    def _check_queue(self, name: str) -> str:
+        if not name:
+            return bounds.DEFAULT_QUEUE
+        return _remember(self._queues, check_name("queue", name))
+
+    def _check_kind(self, name: str) -> str:
+        return _remember(self._kinds, check_name("kind", name))
+
+    def _check_type(self, text: str) -> None:
+        check_text("content_type", text, bounds.MAX_CONTENT_TYPE_BYTES)
+        if len(self._types) < _CACHED_NAMES:
+            self._types.add(text)
+
+    def _check_sizes(self, head: Any) -> None:
+        self.check_payload(len(head.payload))
+        headers: Mapping[str, str] = head.headers
+        if len(headers) > bounds.MAX_HEADERS:
+            raise InvalidField("headers", f"at most {bounds.MAX_HEADERS} entries")
+        if sum(len(key.encode()) + len(value.encode()) for key, value in headers.items()) > bounds.MAX_HEADER_BYTES:
+            raise InvalidField("headers", f"at most {bounds.MAX_HEADER_BYTES} bytes in all")
+
+
+class _Rare:
+    """Reads what few jobs set, from the whole spec. Its messages are those of the contract's comments."""
+
+    def __init__(self, spec: job_pb2.JobSpec, now: datetime) -> None:
+        self._spec = spec
+        self._now = now
+
+    def draft(self, job: NewJob) -> Draft:
+        """Return `job` with everything that the spec sets besides. Raises InvalidField, Unsupported."""
+        self._refuse_later_fields()
+        delay, run_at = self._start()
+        expire_at = self._expiry(run_at)
+        job = job._replace(delay=delay, run_at=run_at, expire_at=expire_at, labels=parse_labels(self._spec.labels) or None)
+        changes = parse_policy(self._spec, "retry", "run_timeout")
+        return Draft(job, None if changes == NO_CHANGES else changes)
+
+    def _refuse_later_fields(self) -> None:
+        for field, _ in self._spec.ListFields():
+            if field.name in _LATER_FIELDS:
+                raise Unsupported(field.name, LATER)
+
+    def _start(self) -> tuple[timedelta | None, datetime | None]:
+        match self._spec.WhichOneof("start"):
+            case "delay":
+                return parse_span("delay", self._spec.delay, timedelta(), bounds.MAX_DELAY) or None, None
+            case "run_time":
+                return None, parse_run_time("run_time", self._spec.run_time, self._now)
+            case _:
+                return None, None
+
+    def _expiry(self, run_at: datetime | None) -> datetime | None:
+        if not self._spec.HasField("expire_time"):
+            return None
+        expire_at = parse_expire_time("expire_time", self._spec.expire_time, self._now)
+        if run_at is not None and expire_at <= run_at:
+            raise InvalidField("expire_time", "must be after run_time")
+        return expire_at
+
+
+def fingerprint(queue: str, kind: str, envelope: bytes) -> bytes:
+    """Return 16 bytes over queue, kind, content type and payload of an envelope, defaults applied, lengths prefixed."""
+    head = _Head.FromString(envelope)
+    parts = (queue.encode(), kind.encode(), (head.content_type or bounds.DEFAULT_CONTENT_TYPE).encode(), head.payload)
+    digest = blake2b(digest_size=16)
+    digest.update(b"".join(len(part).to_bytes(8, "big") for part in parts))
+    for part in parts:
+        digest.update(part)
+    return digest.digest()
+
+
+def _remember(names: dict[str, str], name: str) -> str:
+    if len(names) >= _CACHED_NAMES:
+        names.clear()
+    names[name] = name
+    return name
