@@ -24,6 +24,8 @@ from sqlalchemy import insert, text
 
 LANE, BAND = 1, 5
 ENVELOPE = os.urandom(250)
+# Positions grow from one size to the next: what one leaves behind must not stand before the low-water mark of another.
+_BASES = count(1, 1000)
 
 
 def new_id() -> bytes:
@@ -38,7 +40,6 @@ class Bench:
         """Use `store`, `size` jobs a flush."""
         self._store = store
         self._size = size
-        self._base = count(1, size)
         self._leased: asyncio.Queue[Completions] = asyncio.Queue()
         self._low = 0
 
@@ -46,7 +47,7 @@ class Bench:
         """Return one flush of new jobs; `handle` takes them all at insert."""
         n = self._size
         handles = None if handle is None else [handle] * n
-        return Rows([new_id() for _ in range(n)], [LANE] * n, [BAND] * n, [ENVELOPE] * n, None, handles, next(self._base))
+        return Rows([new_id() for _ in range(n)], [LANE] * n, [BAND] * n, [ENVELOPE] * n, None, handles, next(_BASES))
 
     async def dispatch(self) -> None:
         """Store a flush in ready."""
@@ -60,11 +61,11 @@ class Bench:
 
     async def claim(self) -> None:
         """Claim a flush."""
-        group = ClaimGroup([Probe(LANE, BAND, self._low)], [1] * self._size, 1 << 30)
-        found = await self._store.claim([group], 1)
-        if found:
-            self._low = found[-1].position
-            self._leased.put_nowait(Completions([c.id for c in found], [c.attempt for c in found], [c.handle for c in found]))
+        group = ClaimGroup([Probe(LANE, BAND, self._low)], [1] * self._size, 0)
+        while not (found := await self._store.claim([group], 1)):
+            await asyncio.sleep(0.001)  # it has overtaken the dispatches
+        self._low = found[-1].position
+        self._leased.put_nowait(Completions([c.id for c in found], [c.attempt for c in found], [c.handle for c in found]))
 
     async def complete(self) -> None:
         """Complete what a claim has leased."""

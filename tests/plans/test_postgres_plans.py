@@ -33,6 +33,7 @@ async def ground(postgres_dsn: str) -> AsyncIterator[Ground]:
     async with opened(postgres_dsn) as ground:
         handle = await ground.add_handle()
         assert await ground.store.claim([group(handle)], 1) == []
+        assert await ground.store.claim([group(handle)._replace(max_bytes=1)], 1) == []
         assert await ground.store.claim([group(handle), group(handle, lanes=(2,))], 1) == []
         await ground.store.complete(Completions([new_id()], [1], [handle]), 2)
         yield ground
@@ -47,19 +48,21 @@ async def other(postgres_dsn: str) -> AsyncIterator["asyncpg.Connection[Any]"]:
 
 
 async def test_on_an_empty_database(ground: Ground) -> None:
-    for plan in (await explain_claim(ground, 1), await explain_claims(ground), await explain_completion(ground, [])):
-        assert scanned(plan) == set()
+    claims = [await explain_claim(ground, 1), await explain_claim(ground, 1, bounded=True), await explain_claims(ground)]
+
+    assert [scanned(plan) for plan in (*claims, await explain_completion(ground, []))] == [set()] * 4
 
 
 async def test_with_a_hundred_thousand_jobs_waiting(ground: Ground) -> None:
     await fill(ground, 100_000)
 
     claim = await explain_claim(ground, BATCH)
+    bounded = await explain_claim(ground, BATCH, bounded=True)
     claims = await explain_claims(ground)
     leased = await ground.store.claim([group(*[1] * BATCH)], 1)
     completion = await explain_completion(ground, leased)
 
-    assert [scanned(plan) for plan in (claim, claims, completion)] == [set()] * 3
+    assert [scanned(plan) for plan in (claim, bounded, claims, completion)] == [set()] * 4
     assert rows_of(claim) == BATCH
     assert buffers(claim) / BATCH < BUFFERS_A_CLAIM
     assert buffers(completion) / BATCH < BUFFERS_A_COMPLETION
@@ -137,14 +140,17 @@ def links(ground: Ground) -> dict[str, HotLink]:
     return {"dispatch": store._dispatcher, "claim": store._claimer, "complete": store._completer}
 
 
-async def explain_claim(ground: Ground, n: int, low: int = 0) -> Any:
-    """Explain a claim of n places in one lane."""
-    return await explain(ground, "claim", "claim", False, [LANE], [BAND], [low], [1] * n, 1 << 40, 1)
+async def explain_claim(ground: Ground, n: int, low: int = 0, *, bounded: bool = False) -> Any:
+    """Explain a claim of n places in one lane; bounded: with a budget of bytes that is never used up."""
+    budget = [1 << 40] if bounded else []
+    return await explain(ground, "claim", "claim", bounded, [LANE], [BAND], [low], [1] * n, 1, *budget)
 
 
 async def explain_claims(ground: Ground) -> Any:
     """Explain a claim of two groups."""
-    return await explain(ground, "claim", "claim", True, [LANE, 2], [BAND, BAND], [0, 0], [1, 2], [1, 1, 1], [1, 1, 2], [0, 0], 1)
+    return await explain(
+        ground, "claim", "claim_several", None, [LANE, 2], [BAND, BAND], [0, 0], [1, 2], [1, 1, 1], [1, 1, 2], [0, 0], 1
+    )
 
 
 async def explain_completion(ground: Ground, claimed: Sequence[Claimed]) -> Any:

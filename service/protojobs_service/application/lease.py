@@ -366,7 +366,7 @@ class Leasing:
         free = session.room()
         self._free += free - session.free
         session.free = free
-        if free and not session.dry:
+        if free and not session.dry and session.wants_jobs():
             self._wake.set()
 
     def _places(self, queue: str, kind: str, jobs: int) -> Iterator[LeaseSession]:
@@ -501,7 +501,7 @@ class Leasing:
     def _wishes(self) -> list[tuple[LeaseSession, Claim]]:
         wishes: list[tuple[LeaseSession, Claim]] = []
         for session in self._sessions.values():
-            if session.free and not session.dry:
+            if not session.dry and session.wants_jobs():
                 claim = self._wish(session)
                 if claim is not None:
                     wishes.append((session, claim))

@@ -134,13 +134,15 @@ class PostgresStore:
         if not probes or not places:
             return []
         if len(groups) == 1:
-            found = await self._claimer.fetch(self._statements.claim[False], *columns, places, groups[0].max_bytes, slot)
+            most = groups[0].max_bytes
+            budget = [most] if most else []
+            found = await self._claimer.fetch(self._statements.claim[bool(most)], *columns, places, slot, *budget)
         else:
             of_probe = [number for number, group in enumerate(groups, 1) for _ in group.probes]
             of_place = [number for number, group in enumerate(groups, 1) for _ in group.places]
             budgets = [group.max_bytes for group in groups]
             values = (*columns, of_probe, places, of_place, budgets, slot)
-            found = await self._claimer.fetch(self._statements.claim[True], *values)
+            found = await self._claimer.fetch(self._statements.claim_several, *values)
         return _in_order(list(map(Claimed._make, found)), probes)
 
     async def complete(self, items: Completions, slot: int) -> Sequence[int] | None:

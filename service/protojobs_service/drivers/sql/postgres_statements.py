@@ -20,10 +20,11 @@ _PENDING, _RUNNING, _COMPLETED = State.PENDING.value, State.RUNNING.value, State
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statements:
-    """The texts. dispatch: by (with handles, with policies); claim: by whether there are several groups."""
+    """The texts. dispatch: by (with handles, with policies); claim: one group by whether it has a budget of bytes."""
 
     dispatch: dict[tuple[bool, bool], str]
     claim: dict[bool, str]
+    claim_several: str
     complete: str
 
 
@@ -32,7 +33,8 @@ def render(tables: Tables, *, clock: str) -> Statements:
     both = (False, True)
     return Statements(
         dispatch={(handles, policies): _dispatch(tables, clock, handles, policies) for handles in both for policies in both},
-        claim={several: _claim(tables, clock, several) for several in both},
+        claim={budget: _claim(tables, clock, several=False, bounded=budget) for budget in both},
+        claim_several=_claim(tables, clock, several=True, bounded=True),
         complete=_complete(tables, clock),
     )
 
@@ -101,10 +103,10 @@ select {created},null::int[] as unplaced from i"""
 select {created},array_agg((position-$5::bigint)::int) filter (where handle<>0 and not placed) as unplaced from s"""
 
 
-def _claim(t: Tables, clock: str, several: bool) -> str:
+def _claim(t: Tables, clock: str, *, several: bool, bounded: bool) -> str:
     """Take ready rows, probe by probe, for the open handles among the places, and give each row a place.
 
-    One group: $1 lanes, $2 bands, $3 lows (probes in order), $4 places, $5 max_bytes, $6 slot.
+    One group: $1 lanes, $2 bands, $3 lows (probes in order), $4 places, $5 slot, and where it is bounded $6 max_bytes.
     Several: $1-$3 the probes of all groups one after the other, $4 their group numbers (from 1), $5 places, $6 their group
     numbers, $7 max_bytes by group, $8 slot. A lane stands in one group only: a row that this statement has locked is not
     skipped by its second probe.
@@ -113,7 +115,7 @@ def _claim(t: Tables, clock: str, several: bool) -> str:
     Which place of its group a row gets does not matter, only that no two rows get the same.
     """
     returned = "handle,id,attempt,lane,band,position,failures,flags"
-    places, budget, slot = ("$5", "($7::bigint[])[g]", "$8") if several else ("$4", "$5::bigint", "$6")
+    places, budget, slot = ("$5", "($7::bigint[])[g]", "$8") if several else ("$4", "$6::bigint", "$5")
     keep = f"k=1 or coalesce(nullif({budget},0),{(1 << 63) - 1})>=total"
     alive = f"""
 with h as materialized (select id from {quoted(t.handle)} where id=any({places}::int[]) and closed_at is null
@@ -134,20 +136,22 @@ with h as materialized (select id from {quoted(t.handle)} where id=any({places}:
  q as (select t,g,sum(size) over w as total,row_number() over w as k from p
    window w as (partition by g order by o,position,t rows unbounded preceding)),"""
         group = "($4::int[])[array_position($1::int[],lane)]"
-        rank = "row_number() over (partition by g order by band,position)"
+        rank = "row_number() over (partition by g)"
         handle = f"(select handles from hs)[(select first from a where a.g=d.g)+{rank}-1]"
     else:
         picked = f"""
  a as materialized (select array_agg(p) as handles,count(*) as n from unnest($4::int[]) p where (p in (select id from h)) is true),
  p as materialized (select x.t,x.size,x.position,s.o from {probes.format(more="", names="")} cross join lateral (
-      {rows.format(limit="(select n from a)")}) x limit (select n from a)),
+      {rows.format(limit="(select n from a)")}) x limit (select n from a)),"""
+        if bounded:
+            picked += """
  q as (select t,sum(size) over w as total,row_number() over w as k from p
    window w as (order by o,position,t rows unbounded preceding)),"""
         group = "1"
-        handle = "(select handles from a)[row_number() over (order by band,position)]"
+        handle = "(select handles from a)[row_number() over ()]"
     counts = _count(t, _moved(_PENDING, _RUNNING), f"{slot}::smallint")
     return f"""{alive}{picked}
- d as (delete from {quoted(t.ready)} where ctid=any(array(select t from q where {keep}))
+ d as (delete from {quoted(t.ready)} where ctid=any(array(select t from {f"q where {keep}" if bounded else "p"}))
    returning id,attempt+1 as attempt,lane,band,position,failures,crashes,flags,(select {clock}) as now,{group} as g),
  w as materialized (select d.*,({handle}) as handle from d),
  g as (insert into {quoted(t.running)} (id,handle,started_at,position,lane,band,attempt,failures,crashes,flags)
