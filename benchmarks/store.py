@@ -62,8 +62,9 @@ class Bench:
     async def claim(self) -> None:
         """Claim a flush."""
         group = ClaimGroup([Probe(LANE, BAND, self._low)], [1] * self._size, 0)
-        while not (found := await self._store.claim([group], 1)):
-            await asyncio.sleep(0.001)  # it has overtaken the dispatches
+        found = await self._store.claim([group], 1)
+        while not found:  # it has overtaken the dispatches
+            found = await self._store.claim([group], 1)
         self._low = found[-1].position
         self._leased.put_nowait(Completions([c.id for c in found], [c.attempt for c in found], [c.handle for c in found]))
 
