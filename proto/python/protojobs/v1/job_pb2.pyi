@@ -45,7 +45,7 @@ class _JobStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_JobState.Val
     JOB_STATE_CANCELLED: _JobState.ValueType  # 7
     """Final: cancelled."""
     JOB_STATE_EXPIRED: _JobState.ValueType  # 8
-    """Final: expire_time passed before a handler started."""
+    """Final: expire_time passed while the job waited."""
 
 class JobState(_JobState, metaclass=_JobStateEnumTypeWrapper):
     """Where a job stands. The transition table is docs/lifecycle.md."""
@@ -67,7 +67,7 @@ JOB_STATE_FAILED: JobState.ValueType  # 6
 JOB_STATE_CANCELLED: JobState.ValueType  # 7
 """Final: cancelled."""
 JOB_STATE_EXPIRED: JobState.ValueType  # 8
-"""Final: expire_time passed before a handler started."""
+"""Final: expire_time passed while the job waited."""
 Global___JobState: _TypeAlias = JobState  # noqa: Y015
 
 class _Jitter:
@@ -169,7 +169,7 @@ class _AttemptOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Attemp
     ATTEMPT_OUTCOME_CANCELLED: _AttemptOutcome.ValueType  # 3
     """The job was cancelled."""
     ATTEMPT_OUTCOME_EXPIRED: _AttemptOutcome.ValueType  # 4
-    """The job expired before a handler started."""
+    """The job expired while it waited; no worker had this attempt."""
     ATTEMPT_OUTCOME_RETRIED: _AttemptOutcome.ValueType  # 5
     """The handler failed and the job will be retried."""
     ATTEMPT_OUTCOME_SNOOZED: _AttemptOutcome.ValueType  # 6
@@ -193,7 +193,7 @@ ATTEMPT_OUTCOME_FAILED: AttemptOutcome.ValueType  # 2
 ATTEMPT_OUTCOME_CANCELLED: AttemptOutcome.ValueType  # 3
 """The job was cancelled."""
 ATTEMPT_OUTCOME_EXPIRED: AttemptOutcome.ValueType  # 4
-"""The job expired before a handler started."""
+"""The job expired while it waited; no worker had this attempt."""
 ATTEMPT_OUTCOME_RETRIED: AttemptOutcome.ValueType  # 5
 """The handler failed and the job will be retried."""
 ATTEMPT_OUTCOME_SNOOZED: AttemptOutcome.ValueType  # 6
@@ -430,8 +430,9 @@ class JobSpec(_message.Message):
 
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
-        """The job ends as EXPIRED if no handler has started by then. At most 20 years ahead; one in the past expires at once, so that a
-        repeated dispatch stays idempotent.
+        """The job ends as EXPIRED if it waits at this time or comes back later, and no attempt has ended other than by release (since the
+        last Retry). So a running job is left alone, and one that a worker gives back, even on its shutdown, may still expire. At most
+        20 years ahead; one in the past expires at once, so that a repeated dispatch stays idempotent.
         """
 
     @_builtins.property
@@ -575,7 +576,7 @@ class Job(_message.Message):
     state: Global___JobState.ValueType
     """Where the job stands, from one snapshot together with every other field."""
     attempt: _builtins.int
-    """Fencing number: raised at every lease, never lowered."""
+    """Fencing number: raised at every lease, and when a waiting job is cancelled or expires; never lowered."""
     failures: _builtins.int
     """Attempts whose handler said failed, since the last Retry."""
     crashes: _builtins.int
@@ -659,7 +660,7 @@ Global___Job: _TypeAlias = Job  # noqa: Y015
 
 @_typing.final
 class Attempt(_message.Message):
-    """One lease of a job. Output only."""
+    """One lease of a job, or the end of a job that waited. Output only."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -679,7 +680,7 @@ class Attempt(_message.Message):
     outcome: Global___AttemptOutcome.ValueType
     """How it ended."""
     worker: _builtins.str
-    """Label of the worker; empty where no worker had it (cancelled while waiting)."""
+    """Label of the worker; empty where no worker had it (cancelled or expired while waiting)."""
     retried_by_hand: _builtins.bool
     """A later Retry took the job up again after this final outcome."""
     reason: _builtins.str

@@ -176,11 +176,11 @@ class _DrainReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DrainReas
     DRAIN_REASON_AGE: _DrainReason.ValueType  # 2
     """The stream is old."""
     DRAIN_REASON_REBALANCE: _DrainReason.ValueType  # 3
-    """Streams are spread anew."""
+    """Streams are spread anew. Not sent by this version."""
     DRAIN_REASON_WORKER: _DrainReason.ValueType  # 4
     """An operator drains this worker: finish and do not come back."""
     DRAIN_REASON_STORE: _DrainReason.ValueType  # 5
-    """The store does not answer."""
+    """The store does not answer. Not sent by this version."""
 
 class DrainReason(_DrainReason, metaclass=_DrainReasonEnumTypeWrapper):
     """Why a stream ends."""
@@ -192,11 +192,11 @@ DRAIN_REASON_SHUTDOWN: DrainReason.ValueType  # 1
 DRAIN_REASON_AGE: DrainReason.ValueType  # 2
 """The stream is old."""
 DRAIN_REASON_REBALANCE: DrainReason.ValueType  # 3
-"""Streams are spread anew."""
+"""Streams are spread anew. Not sent by this version."""
 DRAIN_REASON_WORKER: DrainReason.ValueType  # 4
 """An operator drains this worker: finish and do not come back."""
 DRAIN_REASON_STORE: DrainReason.ValueType  # 5
-"""The store does not answer."""
+"""The store does not answer. Not sent by this version."""
 Global___DrainReason: _TypeAlias = DrainReason  # noqa: Y015
 
 class _ThrottleReason:
@@ -247,8 +247,8 @@ class LeaseRequest(_message.Message):
     received_seq: _builtins.int
     """Highest LeaseResponse.seq that was read. Covers Deliver frames: a receipt."""
     started_seq: _builtins.int
-    """Handlers begin in delivery order: how many of the jobs delivered on this stream have begun (or were dropped unstarted).
-    The frame that covers a job leaves before its handler begins.
+    """A count of jobs, not a frame number: how many of the jobs delivered on this stream have begun (or were dropped unstarted).
+    Handlers begin in delivery order. The frame that covers a job leaves before its handler begins.
     """
     @_builtins.property
     def hello(self) -> Global___Hello:
