@@ -25,9 +25,13 @@ def lifecycle() -> str:
 |---|---|---|
 {rows}
 
+A job whose handler runs never expires. RUNNING -> EXPIRED happens in the SQL drivers only, within a claim: the statement has leased
+an overdue job, and it ends before any worker gets it.
+
+What an outcome does to a job is decided in `domain/outcome.py`, from the counters, the retry policy and whether a cancel was asked
+for: `decide` returns the next state and the code under which the attempt is remembered. The lines above say which pairs there are.
+
 Deleting (`DeleteJob`, `ClearQueue`) removes a job that is not RUNNING from every list; its id stays taken.
-Which event an outcome means is decided in `domain/outcome.py`, by the counters,
-the retry policy and whether a cancel was asked for.
 """
 
 

@@ -1,6 +1,8 @@
 """The life of a job: states, events, and the one table of transitions between them.
 
-Generates the picture in docs/lifecycle.md, guards every change, and is what tests explore.
+docs/lifecycle.md is drawn from it. The memory driver asserts each move against its pairs of states, and a test holds
+`domain.outcome.decide` to it. The SQL drivers never look at it: what holds them to the same moves is the random walk in
+`tests/contract`. `advance` has no other caller than tests.
 """
 
 from enum import Enum, IntEnum
@@ -43,7 +45,7 @@ class Event(Enum):
     CRASH_AND_WAIT = "session dies again"
     POISON = "session dies, max_crashes"
     CANCEL = "cancel"
-    EXPIRE = "expire_time passes"
+    EXPIRE = "expire_time passed while it waited"
     RETRY = "Retry"
     RETRY_LATER = "Retry with run_time"
 
@@ -98,8 +100,11 @@ def advance(state: State, event: Event) -> State:
 class Code(IntEnum):
     """Outcome codes of attempts as drivers store them (`done.outcome`).
 
-    1-5 are final and stand at most once per job; 9-13 end an attempt; 21-24 are final outcomes that Retry has taken back
-    (final code + 20). DELETED is a tombstone: NOT_FOUND for readers, EXISTING for Dispatch.
+    Numbers of that column only: `State` and the contract's AttemptOutcome give the same names other ones.
+
+    1-5 are final and stand at most once per job; 9-12 end an attempt and not its job; 21-24 are final outcomes that Retry has taken
+    back (final code + 20). RETRIED: the attempt failed and policy retries the job. COMPLETED_RETRIED and the like: the job had
+    ended and was taken up again by hand. DELETED is a tombstone: NOT_FOUND for readers, EXISTING for Dispatch.
     """
 
     COMPLETED = 1
