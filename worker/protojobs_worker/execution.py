@@ -1,12 +1,14 @@
 """The life of an attempt: start, resolve, perform, classify, report. One value passes through: `Attempt`.
 
-    start      a lease whose frame has left becomes an attempt       -> Attempt, or a release (unknown kind)
-    resolve    the payload becomes what the handler takes            (on first use, inside perform)
+    start      a lease becomes an attempt, once the frame whose
+               `started_seq` counts it has left (`conversation.py`)  -> Attempt, or a release (unknown kind)
+    resolve    the payload becomes what the handler takes            (on first use, inside perform: `registry.py`)
     perform    the handler runs: on the loop, a thread or a process  -> value or exception
     classify   value or exception becomes exactly one Outcome
-    report     the outcome goes to the session, which settles it
+    report     the outcome goes through a mailbox to `Holding.collect`, and into the ledger until it is settled
 
-`lanes.py` (loop) and `pools.py` (threads, processes) decide only *where* `perform` happens.
+`lanes.py` (loop) and `pools.py` (threads, processes) decide only *where* `perform` happens; they report. `ledger.py` is the rest of
+a lease's life, before and after.
 """
 
 import asyncio

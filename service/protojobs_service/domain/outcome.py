@@ -32,7 +32,7 @@ class Complete:
 
 
 COMPLETE = Complete()
-"""The common case; drivers test for identity to take the short road."""
+"""The common case, one object for all: whoever sorts outcomes tests for identity first, and only then looks inside."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +86,11 @@ Outcome = Complete | Fail | Snooze | Release | Cancelled | Crash
 
 
 class Running(NamedTuple):
-    """What decides about a running job besides its outcome."""
+    """What decides about a running job besides its outcome.
+
+    returns: how often in a row it came back with nothing done (released, never received, its session died before the handler had
+    begun); a completion, failure, snooze or crash sets it to 0. From the third on the job waits before it is offered again.
+    """
 
     failures: int
     crashes: int

@@ -16,7 +16,7 @@ class Jitter(Enum):
 
 
 MAX_CRASHES = 3
-"""Crashes of one job that end it as FAILED / POISON (contract.md 2)."""
+"""Crashes of one job that end it as FAILED / POISON (docs/concepts.md, counters)."""
 
 MIN_BACKOFF = timedelta(seconds=1)
 CRASH_BACKOFF = timedelta(seconds=10)

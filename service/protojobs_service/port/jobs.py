@@ -46,8 +46,9 @@ class Claim(NamedTuple):
 
 
 class Settlement(NamedTuple):
-    """The outcome of one attempt, under the compare-and-set on (id, attempt, session of handle).
+    """The outcome of one attempt, under the compare-and-set on (id, attempt, handle).
 
+    Where that fails, the session of the handle decides what is answered: ALREADY, RETRY_LATER or SUPERSEDED.
     by_server: not the session's own word, so a later one of the session for this attempt is SUPERSEDED, never ALREADY.
     """
 
@@ -199,7 +200,7 @@ class Jobs(Protocol):
         ...
 
     async def expire(self, limit: int) -> int:
-        """End waiting jobs whose expire_at has passed and whose handler never started as EXPIRED, at most `limit`."""
+        """End at most `limit` jobs as EXPIRED that wait past their expire_at and of which no attempt has ended but by release."""
         ...
 
     async def prune(self, limit: int) -> int:

@@ -1,4 +1,10 @@
-"""WorkerService: leases by stream or by call, and what operators ask of workers."""
+"""WorkerService: leases by stream or by call, and what operators ask of workers.
+
+`interceptors` calls the methods. A plain one gets a message and returns one. `@raw`: it gets the bytes as they came (a stream: an
+iterator of them) and reads them with the twins of `wire`, so that a job's spec stays the producer's own bytes. `@long_poll`: it may
+wait so many seconds, and is ended when the server goes. An answer may be bytes too, written by hand as `wire.leased_jobs` does; a
+stream writes to its context and returns None.
+"""
 
 # ruff: noqa: N802 # methods have the names of the RPCs
 

@@ -55,9 +55,10 @@ class Ended:
 
 @dataclass(slots=True)
 class StoredJob:
-    """A job. state None: deleted, only its id and fingerprint are kept. expire_at: None once a handler has started.
+    """A job. state None: deleted, only its id and fingerprint are kept.
 
-    position: its place among the pending ones. returns: how often in a row it came back without an outcome.
+    expire_at: None once an attempt has ended other than by release. position: its place among the pending ones. returns: how often
+    in a row it came back without an outcome.
     """
 
     spec: NewJob

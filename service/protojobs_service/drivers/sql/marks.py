@@ -1,7 +1,7 @@
 """Where a claim looks: which (lane, band) may have jobs, and from which position on.
 
-A claim that starts at the low-water mark skips the dead index entries of everything that was claimed before (hotpath.md 4 in the
-design: 9 instead of 41 us a job under a held snapshot). Marks are a guess that must only ever be too low for what arrives; what
+A claim that starts at the low-water mark skips the dead index entries of everything that was claimed before (measured while another
+transaction held an old snapshot: 9 instead of 41 us a job). Marks are a guess that must only ever be too low for what arrives; what
 other replicas put below one is found by the scans from the beginning.
 """
 

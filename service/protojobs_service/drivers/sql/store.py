@@ -18,8 +18,8 @@ T = TypeVar("T")
 class Rows(NamedTuple):
     """Jobs to insert, as columns of equal length; ids are unique within a flush.
 
-    handle: 0, or the place that Room reserved. base: position of the first row; row i has base + i. policies: None when no row
-    has one.
+    handles: for each row 0, or the place that Room reserved; None when no row has one. base: position of the first row; row i has
+    base + i. policies: None when no row has one.
     Only jobs that are claimable at once: delayed, labelled and expiring ones are stored by a cold operation.
     """
 
@@ -80,7 +80,7 @@ class Completions(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """How a store is set up. clock_offset_us: tests only, added to the store's clock (a mutable one-element list)."""
+    """How a store is set up. test_clock: tests only, microseconds added to the store's clock (a mutable one-element list)."""
 
     url: str
     schema: str | None = None

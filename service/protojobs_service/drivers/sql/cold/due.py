@@ -35,7 +35,7 @@ def promote(c: Connection, cold: Cold, limit: int, base: int) -> tuple[int, set[
 
 
 def expire(c: Connection, cold: Cold, limit: int) -> int:
-    """End overdue jobs that wait and whose handler never started; expire times of jobs that have gone on are dropped.
+    """End what waits past its expire time, as long as no attempt has ended but by release; what has gone on loses its expire time.
 
     A job that somebody moves meanwhile keeps its expire time: the next sweep finds it where it stands then.
     """
