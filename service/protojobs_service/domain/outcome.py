@@ -88,8 +88,8 @@ Outcome = Complete | Fail | Snooze | Release | Cancelled | Crash
 class Running(NamedTuple):
     """What decides about a running job besides its outcome.
 
-    returns: how often in a row it came back with nothing done (released, never received, its session died before the handler had
-    begun); a completion, failure, snooze or crash sets it to 0. From the third on the job waits before it is offered again.
+    returns: how often in a row it was given back (released, never received, or its session died before the handler had begun); a
+    completion, failure, snooze or crash sets it to 0. From the third on the job waits before it is offered again.
     """
 
     failures: int
