@@ -4,17 +4,20 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.postgres import Cluster, PostgresUnavailable, running_cluster
+from tests.mariadb import MariaServer, running_server
+from tests.postgres import Cluster, running_cluster
+from tests.private_server import ServerUnavailable
 
 # `tests/run` collects skips that begin so: the machine, not the design, kept them from running.
 NOT_ON_THIS_MACHINE = "not on this machine: "
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test that asks for PostgreSQL, so that `make check` can leave it out."""
+    """Mark each test that asks for a database server, so that `make check` can leave it out."""
     for item in items:
-        if "postgres_cluster" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.postgres)
+        for fixture, marker in (("postgres_cluster", pytest.mark.postgres), ("mariadb_server", pytest.mark.mariadb)):
+            if fixture in getattr(item, "fixturenames", ()):
+                item.add_marker(marker)
 
 
 @pytest.fixture(scope="session")
@@ -23,7 +26,7 @@ def postgres_cluster() -> Iterator[Cluster]:
     try:
         with running_cluster() as cluster:
             yield cluster
-    except PostgresUnavailable as error:
+    except ServerUnavailable as error:
         pytest.skip(f"{NOT_ON_THIS_MACHINE}PostgreSQL: {error}")
 
 
@@ -35,3 +38,23 @@ def postgres_dsn(postgres_cluster: Cluster) -> Iterator[str]:
         yield postgres_cluster.dsn(name)
     finally:
         postgres_cluster.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def mariadb_server() -> Iterator[MariaServer]:
+    """Run a MariaDB for the session; under xdist, one for each process."""
+    try:
+        with running_server() as server:
+            yield server
+    except ServerUnavailable as error:
+        pytest.skip(f"{NOT_ON_THIS_MACHINE}MariaDB: {error}")
+
+
+@pytest.fixture
+def mariadb_dsn(mariadb_server: MariaServer) -> Iterator[str]:
+    """Give the test a fresh, empty database and drop it afterwards."""
+    name = mariadb_server.create_database()
+    try:
+        yield mariadb_server.dsn(name)
+    finally:
+        mariadb_server.drop_database(name)

