@@ -1,4 +1,4 @@
-"""Fresh databases of both dialects, and a way to look into them."""
+"""Fresh databases of every dialect, and a way to look into them."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
@@ -23,13 +23,20 @@ class Database(NamedTuple):
         """Tell the dialect."""
         return self.url.startswith("postgresql")
 
+    @property
+    def is_mariadb(self) -> bool:
+        """Tell the dialect."""
+        return self.url.startswith("mysql")
 
-@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+
+@pytest.fixture(
+    params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres), pytest.param("mariadb", marks=pytest.mark.mariadb)]
+)
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Return the URL of an empty database."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'jobs.db'}"
-    return str(request.getfixturevalue("postgres_dsn"))
+    return str(request.getfixturevalue(f"{request.param}_dsn"))
 
 
 @pytest_asyncio.fixture

@@ -49,24 +49,21 @@ def _default(text_of: str | None, schema: str | None, prefix: str) -> str | None
 
 
 async def test_migrated_schema_is_the_one_of_the_tables(database: Database) -> None:
+    ours = build(clustered=database.is_mariadb).metadata
     await upgrade(database.url)
 
     migrated = await database.run(_look)
-    differences = await database.run(lambda c: compare_metadata(MigrationContext.configure(c), _without_partitions(c)))
+    differences = await database.run(lambda c: compare_metadata(MigrationContext.configure(c), ours))
 
     def rebuild(connection: Connection) -> None:
         everything = MetaData()
         everything.reflect(connection)
         everything.drop_all(connection)
-        build().metadata.create_all(connection)
+        ours.create_all(connection)
 
     await database.run(rebuild)
     assert migrated == await database.run(_look)
     assert [d for d in differences if not _is_version_table(d)] == []  # type: ignore[attr-defined]
-
-
-def _without_partitions(_: Connection) -> MetaData:
-    return build().metadata
 
 
 def _is_version_table(difference: Any) -> bool:
@@ -165,3 +162,45 @@ async def test_job_and_done_are_partitioned_and_hot_tables_are_tuned(postgres_ds
     assert "fillfactor=50" in found["pj_counter"][1]
     for name in ("pj_ready", "pj_running", "pj_due", "pj_counter"):
         assert "autovacuum_vacuum_scale_factor=0" in found[name][1]
+
+
+@pytest.mark.mariadb
+async def test_run_that_was_cut_short_on_mariadb_is_finished_by_the_next(mariadb_dsn: str) -> None:
+    """MariaDB commits each statement by itself, so that the first half of a revision may stand."""
+    await upgrade(mariadb_dsn)
+    engine = create_async_engine(mariadb_dsn)
+    async with engine.begin() as connection:
+        whole = await connection.run_sync(_look)
+        for statement in (
+            "DELETE FROM protojobs_version",
+            "DROP TABLE fleet",
+            "DROP TABLE counter",
+            "DROP INDEX handle_session ON handle",
+        ):
+            await connection.execute(text(statement))
+
+    await upgrade(mariadb_dsn)
+
+    async with engine.begin() as connection:
+        assert await connection.run_sync(_look) == whole
+    await engine.dispose()
+    assert await check(mariadb_dsn) is Schema.CURRENT
+
+
+@pytest.mark.mariadb
+async def test_tables_on_mariadb_compare_byte_by_byte_whatever_the_database_does(mariadb_dsn: str) -> None:
+    engine = create_async_engine(mariadb_dsn)
+    async with engine.begin() as connection:
+        await connection.execute(text("ALTER DATABASE CHARACTER SET latin1 COLLATE latin1_swedish_ci"))
+
+    await upgrade(mariadb_dsn)
+
+    async with engine.connect() as connection:
+        where = "WHERE table_schema = database() AND table_name <> 'protojobs_version'"
+        tables = await connection.execute(
+            text(f"SELECT table_name, engine, row_format, table_collation FROM information_schema.tables {where}")
+        )
+        assert {tuple(row[1:]) for row in tables} == {("InnoDB", "Dynamic", "utf8mb4_bin")}
+        columns = await connection.execute(text(f"SELECT collation_name FROM information_schema.columns {where}"))
+        assert {name for (name,) in columns} == {None, "utf8mb4_bin", "utf8mb4_nopad_bin"}
+    await engine.dispose()

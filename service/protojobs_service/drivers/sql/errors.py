@@ -1,4 +1,4 @@
-"""Foreign errors become domain errors here: SQLAlchemy, sqlite3, asyncpg and the sockets below them, and nobody else's."""
+"""Foreign errors become domain errors here: SQLAlchemy, sqlite3, asyncpg, asyncmy and the sockets below them, nobody else's."""
 
 import sqlite3
 from collections.abc import Generator
@@ -14,6 +14,12 @@ _BUSY_STATES = frozenset({"53300", "55P03"})
 _AWAY_CLASSES = ("08", "25", "53", "54", "55", "57", "58", "F0", "XX")
 """Connection, read-only, resources, limits, lock, shutdown, system, configuration and corruption: the store, not the statement."""
 
+_MYSQL_DEADLOCKS = frozenset({1020, 1213, 1305})
+"""Record has changed since it was read, deadlock, and the savepoint that went with the transaction of one."""
+_MYSQL_LOCK_TIMEOUT = 1205
+_MYSQL_FULL = frozenset({1040, 1203, 1226})
+_MYSQL_DATA = frozenset({1264, 1265, 1366, 1406})
+
 
 def translate(error: BaseException) -> JobsError:
     """Return the domain error that stands for `error`; raise it `from` the original. Domain errors are returned as they are."""
@@ -23,6 +29,8 @@ def translate(error: BaseException) -> JobsError:
         return StoreUnavailable()
     if isinstance(error, exc.DBAPIError) and error.orig is not None:
         return translate(error.orig)
+    if _module(error) == "asyncmy":
+        return _by_mysql(error)
     if (state := sqlstate(error)) is not None:
         return _by_state(state)
     if isinstance(error, sqlite3.Error):
@@ -38,7 +46,16 @@ def is_transient(error: BaseException) -> bool:
     """Tell whether the store rolled the transaction back for another one's sake: a deadlock, a serialisation failure, a lock."""
     if isinstance(error, exc.DBAPIError) and error.orig is not None:
         return is_transient(error.orig)
+    if _module(error) == "asyncmy":
+        return _number(error) in _MYSQL_DEADLOCKS
     return sqlstate(error) in _RETRY_STATES or (isinstance(error, sqlite3.OperationalError) and _is_busy(error))
+
+
+def is_lock_timeout(error: BaseException) -> bool:
+    """Tell whether a lock was not to be had in time on MariaDB."""
+    if isinstance(error, exc.DBAPIError) and error.orig is not None:
+        return is_lock_timeout(error.orig)
+    return _module(error) == "asyncmy" and _number(error) == _MYSQL_LOCK_TIMEOUT
 
 
 def sqlstate(error: BaseException | None) -> str | None:
@@ -61,14 +78,16 @@ def translated() -> Generator[None]:
     except (exc.SQLAlchemyError, sqlite3.Error, OSError, TimeoutError) as error:
         raise translate(error) from error
     except Exception as error:
-        # asyncpg is an optional dependency: its errors are known by where they come from.
-        if not _is_asyncpg(error):
+        # These are optional dependencies: their errors are known by where they come from.
+        if _module(error) not in {"asyncpg", "asyncmy"}:
             raise
         raise translate(error) from error
 
 
-def _is_asyncpg(error: BaseException) -> bool:
-    return any(base.__module__.partition(".")[0] == "asyncpg" for base in type(error).__mro__)
+def _module(error: BaseException) -> str:
+    """Return the optional library that an error comes from, or nothing."""
+    modules = {base.__module__.partition(".")[0] for base in type(error).__mro__}
+    return next((name for name in ("asyncpg", "asyncmy") if name in modules), "")
 
 
 def _by_state(state: str) -> JobsError:
@@ -83,6 +102,24 @@ def _by_state(state: str) -> JobsError:
     if state.startswith("23"):
         return Conflict()
     return JobsError("the store refused a statement")
+
+
+def _by_mysql(error: BaseException) -> JobsError:
+    number, kind = _number(error), type(error).__name__
+    if number in _MYSQL_FULL or number == _MYSQL_LOCK_TIMEOUT:
+        return Overloaded("the store has no place or lock left for this")
+    if number in _MYSQL_DATA or kind == "DataError":
+        return InvalidField("", "the store cannot keep this value")
+    if kind == "IntegrityError":
+        return Conflict()
+    if kind in {"ProgrammingError", "NotSupportedError"} or (sqlstate(error) or "").startswith("42"):
+        return JobsError("the store refused a statement")
+    return StoreUnavailable()
+
+
+def _number(error: BaseException) -> int:
+    """Return the number of a MariaDB error (mariadb.com/kb/en/mariadb-error-codes); 0 where it has none."""
+    return error.args[0] if error.args and isinstance(error.args[0], int) else 0
 
 
 def _by_sqlite(error: sqlite3.Error) -> JobsError:

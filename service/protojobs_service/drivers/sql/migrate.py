@@ -24,6 +24,7 @@ T = TypeVar("T")
 
 _REVISIONS = Path(__file__).parent / "migrations"
 _BUSY_SECONDS = 10.0
+_TURN_SECONDS = 60
 
 
 class Schema(Enum):
@@ -38,7 +39,8 @@ class Schema(Enum):
 async def upgrade(url: str, *, schema: str | None = None, prefix: str = "") -> str:
     """Bring the database to the schema of this build in one transaction, and return its revision.
 
-    Safe to repeat and to run on several machines at once: they take turns. Raises StoreUnavailable for a newer schema.
+    MariaDB commits each statement by itself: there an interrupted run is finished by the next one. Safe to repeat and to run on
+    several machines at once: they take turns. Raises StoreUnavailable for a newer schema.
     """
 
     def run(connection: Connection) -> str:
@@ -112,6 +114,11 @@ def _revision(connection: Connection, schema: str | None, prefix: str) -> str | 
 def _take_turns(connection: Connection, schema: str | None, prefix: str) -> None:
     if connection.dialect.name == "postgresql":
         connection.execute(select(func.pg_advisory_xact_lock(func.hashtext(f"protojobs migrate {schema}.{prefix}"))))
+    if connection.dialect.name == "mysql":
+        # Held until the connection is closed: every statement that changes a table commits.
+        name = func.md5(func.concat("protojobs migrate ", func.database(), ".", prefix))
+        if connection.execute(select(func.get_lock(name, _TURN_SECONDS))).scalar() != 1:
+            raise StoreUnavailable("another migration of this database does not end")
 
 
 async def _run(url: str, operation: Callable[[Connection], T]) -> T:

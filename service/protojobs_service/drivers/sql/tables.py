@@ -17,10 +17,12 @@ from sqlalchemy import (
     MetaData,
     PrimaryKeyConstraint,
     SmallInteger,
+    String,
     Table,
     Text,
     UniqueConstraint,
 )
+from sqlalchemy.dialects import mysql
 from sqlalchemy.types import TypeDecorator, UserDefinedType
 
 
@@ -34,17 +36,42 @@ class _PgUuid(UserDefinedType[bytes]):
 
 
 class Id(TypeDecorator[bytes]):
-    """A job id: `uuid` on PostgreSQL, BLOB elsewhere; bytes in Python."""
+    """A job id: `uuid` on PostgreSQL, `binary(16)` on MariaDB, BLOB on SQLite; bytes in Python."""
 
     impl = LargeBinary(16)
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Any) -> Any:
-        return dialect.type_descriptor(_PgUuid() if dialect.name == "postgresql" else LargeBinary(16))
+        if dialect.name == "postgresql":
+            return dialect.type_descriptor(_PgUuid())
+        return dialect.type_descriptor(mysql.BINARY(16) if dialect.name == "mysql" else LargeBinary(16))
 
 
 SERIAL = Integer()
 """Keys that the store makes; INTEGER so that SQLite treats them as the rowid."""
+
+# MariaDB keeps 64 KiB in a BLOB or TEXT, single precision in a FLOAT, and no key over text without a length.
+BYTES = LargeBinary().with_variant(mysql.MEDIUMBLOB(), "mysql")
+TEXT = Text().with_variant(mysql.MEDIUMTEXT(), "mysql")
+REAL = Float().with_variant(mysql.DOUBLE(), "mysql")
+NAME = Text().with_variant(String(128), "mysql")
+LABEL_KEY = Text().with_variant(String(64), "mysql")
+LABEL_VALUE = Text().with_variant(mysql.VARCHAR(256, collation="utf8mb4_nopad_bin"), "mysql")
+"""utf8mb4_bin would take `x` and `x ` for the same value."""
+
+
+def digest(size: int) -> Any:
+    """Return the type of a hash of `size` bytes."""
+    return LargeBinary(size).with_variant(mysql.BINARY(size), "mysql")
+
+
+IN_MYSQL = {
+    "mysql_engine": "InnoDB",
+    "mysql_row_format": "DYNAMIC",
+    "mysql_default_charset": "utf8mb4",
+    "mysql_collate": "utf8mb4_bin",
+}
+"""Table options of MariaDB: the database may have another character set, and a collation that takes `A` for `a`."""
 
 # Bits of `flags` on ready, running and due: which other tables hold something for the job, so that others are not asked.
 HAS_DEADLINE = 1
@@ -104,12 +131,15 @@ def _hot_columns() -> list[Column[Any]]:
     ]
 
 
-def build(*, schema: str | None = None, prefix: str = "") -> Tables:
-    """Return the tables in `schema` (PostgreSQL) with `prefix` before every name (`pj_job`)."""
+def build(*, schema: str | None = None, prefix: str = "", clustered: bool = False) -> Tables:
+    """Return the tables in `schema` (PostgreSQL) with `prefix` before every name (`pj_job`).
+
+    clustered: for MariaDB, whose tables lie in the order of their key (so `ready` has one), and which has no partial indexes.
+    """
     m = MetaData(schema=schema)
 
     def table(name: str, *parts: Any, **options: Any) -> Table:
-        return Table(prefix + name, m, *parts, **options)
+        return Table(prefix + name, m, *parts, **options, **IN_MYSQL)
 
     def index(name: str, *columns: Any, **options: Any) -> Index:
         return Index(f"{prefix}{name}", *columns, **options)
@@ -122,9 +152,9 @@ def build(*, schema: str | None = None, prefix: str = "") -> Tables:
         Column("position", BigInteger, nullable=False),  # where it waits in ready; every move updates it
         Column("created_at", BigInteger, nullable=False),
         Column("retaken_at", BigInteger),  # last Retry: max_retry_duration counts from here
-        Column("policy", Text),  # null: every default
-        Column("spec_hash", LargeBinary(16)),  # null until the envelope is changed or emptied
-        Column("envelope", LargeBinary, nullable=False),
+        Column("policy", TEXT),  # null: every default
+        Column("spec_hash", digest(16)),  # null until the envelope is changed or emptied
+        Column("envelope", BYTES, nullable=False),
         **BY_DAY,
     )
     ready = table(
@@ -132,10 +162,12 @@ def build(*, schema: str | None = None, prefix: str = "") -> Tables:
         Column("position", BigInteger, nullable=False),
         Column("id", Id, nullable=False),
         *_hot_columns(),
+        *([PrimaryKeyConstraint("lane", "band", "position", "id")] if clustered else []),
         postgresql_with=HOT_STORAGE,
     )
     ready.append_column(Column("size", Integer, nullable=False))
-    index("ready_order", ready.c.lane, ready.c.band, ready.c.position)  # no index on id: job has (lane, band, position)
+    if not clustered:
+        index("ready_order", ready.c.lane, ready.c.band, ready.c.position)  # no index on id: job has (lane, band, position)
     running = table(
         "running",
         Column("id", Id, primary_key=True),
@@ -169,19 +201,20 @@ def build(*, schema: str | None = None, prefix: str = "") -> Tables:
         **BY_DAY,
     )
     not_completed = done.c.outcome != 1
-    index("done_not_completed", done.c.lane, done.c.id, postgresql_where=not_completed, sqlite_where=not_completed)
+    rare = (done.c.outcome, done.c.lane, done.c.id) if clustered else (done.c.lane, done.c.id)
+    index("done_not_completed", *rare, postgresql_where=not_completed, sqlite_where=not_completed)
     attempt_detail = table(
         "attempt_detail",
         Column("id", Id, nullable=False),
         Column("attempt", Integer, nullable=False),
-        Column("reason", Text),
-        Column("error_type", Text),
-        Column("error_message", Text),
-        Column("error_stack", Text),
-        Column("result", LargeBinary),
-        Column("checkpoint", LargeBinary),
-        Column("progress_ratio", Float),
-        Column("progress_message", Text),
+        Column("reason", TEXT),
+        Column("error_type", TEXT),
+        Column("error_message", TEXT),
+        Column("error_stack", TEXT),
+        Column("result", BYTES),
+        Column("checkpoint", BYTES),
+        Column("progress_ratio", REAL),
+        Column("progress_message", TEXT),
         Column("progress_at", BigInteger),
         PrimaryKeyConstraint("id", "attempt"),
     )
@@ -195,8 +228,8 @@ def build(*, schema: str | None = None, prefix: str = "") -> Tables:
     )
     label = table(
         "label",
-        Column("key", Text, nullable=False),
-        Column("value", Text, nullable=False),
+        Column("key", LABEL_KEY, nullable=False),
+        Column("value", LABEL_VALUE, nullable=False),
         Column("id", Id, nullable=False),
         PrimaryKeyConstraint("key", "value", "id"),
     )
@@ -206,27 +239,27 @@ def build(*, schema: str | None = None, prefix: str = "") -> Tables:
     lane = table(
         "lane",
         Column("id", SERIAL, primary_key=True, autoincrement=True),
-        Column("queue", Text, nullable=False),
-        Column("kind", Text, nullable=False),
+        Column("queue", NAME, nullable=False),
+        Column("kind", NAME, nullable=False),
         UniqueConstraint("queue", "kind"),
     )
     queue = table(
         "queue",
-        Column("name", Text, primary_key=True),
+        Column("name", NAME, primary_key=True),
         Column("paused", SmallInteger, nullable=False, server_default="0"),
-        Column("settings", Text, nullable=False, server_default="{}"),  # JSON; absent keys mean the default
+        Column("settings", TEXT, nullable=False, server_default="{}"),  # JSON; absent keys mean the default
         Column("created_at", BigInteger, nullable=False),
         Column("updated_at", BigInteger),
     )
     session = table(
         "session",
         Column("id", SERIAL, primary_key=True, autoincrement=True),
-        Column("secret_hash", LargeBinary(32), nullable=False, unique=True),
-        Column("worker", Text, nullable=False),
-        Column("sdk", Text, nullable=False),
-        Column("sdk_version", Text, nullable=False),
-        Column("queues", Text, nullable=False),  # JSON arrays
-        Column("kinds", Text, nullable=False),
+        Column("secret_hash", digest(32), nullable=False, unique=True),
+        Column("worker", TEXT, nullable=False),
+        Column("sdk", TEXT, nullable=False),
+        Column("sdk_version", TEXT, nullable=False),
+        Column("queues", TEXT, nullable=False),  # JSON arrays
+        Column("kinds", TEXT, nullable=False),
         Column("slots", Integer, nullable=False),
         Column("ttl", BigInteger, nullable=False),
         Column("stream_no", BigInteger, nullable=False),
@@ -247,7 +280,8 @@ def build(*, schema: str | None = None, prefix: str = "") -> Tables:
     index("handle_session", handle.c.session)
     index("handle_closed", handle.c.closed_at)  # rescue looks at those that were closed lately
     open_unary = (handle.c.unary == 1) & handle.c.closed_at.is_(None)
-    index("handle_unary", handle.c.id, postgresql_where=open_unary, sqlite_where=open_unary)
+    unary = (handle.c.unary, handle.c.closed_at, handle.c.id) if clustered else (handle.c.id,)
+    index("handle_unary", *unary, postgresql_where=open_unary, sqlite_where=open_unary)
     counter = table(
         "counter",
         Column("lane", Integer, nullable=False),
@@ -273,7 +307,7 @@ def build(*, schema: str | None = None, prefix: str = "") -> Tables:
         Column(
             "slot", SmallInteger, primary_key=True, autoincrement=False
         ),  # 0..; a replica writes counters under slot*4 + pipeline
-        Column("replica", Text, nullable=False),
+        Column("replica", TEXT, nullable=False),
         Column("beat_at", BigInteger, nullable=False),
         Column("settings_version", BigInteger, nullable=False, server_default="0"),
     )
@@ -282,7 +316,7 @@ def build(*, schema: str | None = None, prefix: str = "") -> Tables:
         Column("id", SmallInteger, primary_key=True, autoincrement=False),  # one row, 1
         Column("settings_version", BigInteger, nullable=False),
         Column("beat_at", BigInteger, nullable=False),  # last beat of any replica
-        Column("incarnation", Text, nullable=False),
+        Column("incarnation", TEXT, nullable=False),
     )
     return Tables(
         metadata=m,

@@ -4,7 +4,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from alembic import context, op
-from protojobs_service.drivers.sql.tables import Id
+from protojobs_service.drivers.sql.tables import BYTES, IN_MYSQL, LABEL_KEY, LABEL_VALUE, NAME, REAL, TEXT, Id, digest
 
 revision = "0001"
 down_revision = None
@@ -18,15 +18,18 @@ _HOT_STORAGE = (
 
 
 def upgrade() -> None:
-    """Make every table."""
+    """Make every table. MariaDB commits each statement by itself, so there what an interrupted run has made is left alone."""
     schema: str | None = context.config.attributes["schema"]
     prefix: str = context.config.attributes["prefix"]
 
+    clustered = op.get_context().dialect.name == "mysql"
+    again = {"if_not_exists": True} if clustered else {}
+
     def table(name: str, *parts: Any, **options: Any) -> None:
-        op.create_table(prefix + name, *parts, schema=schema, **options)
+        op.create_table(prefix + name, *parts, schema=schema, **options, **IN_MYSQL, **again)
 
     def index(name: str, on: str, columns: list[str], **options: Any) -> None:
-        op.create_index(prefix + name, prefix + on, columns, schema=schema, **options)
+        op.create_index(prefix + name, prefix + on, columns, schema=schema, **options, **again)
 
     table(
         "job",
@@ -36,9 +39,9 @@ def upgrade() -> None:
         sa.Column("position", sa.BigInteger, nullable=False),
         sa.Column("created_at", sa.BigInteger, nullable=False),
         sa.Column("retaken_at", sa.BigInteger),
-        sa.Column("policy", sa.Text),
-        sa.Column("spec_hash", sa.LargeBinary(16)),
-        sa.Column("envelope", sa.LargeBinary, nullable=False),
+        sa.Column("policy", TEXT),
+        sa.Column("spec_hash", digest(16)),
+        sa.Column("envelope", BYTES, nullable=False),
         postgresql_partition_by="RANGE (id)",
     )
     table(
@@ -47,8 +50,10 @@ def upgrade() -> None:
         sa.Column("id", Id, nullable=False),
         *_hot_columns(),
         sa.Column("size", sa.Integer, nullable=False),
+        *([sa.PrimaryKeyConstraint("lane", "band", "position", "id")] if clustered else []),
     )
-    index("ready_order", "ready", ["lane", "band", "position"])
+    if not clustered:
+        index("ready_order", "ready", ["lane", "band", "position"])
     table(
         "running",
         sa.Column("id", Id, primary_key=True),
@@ -80,19 +85,20 @@ def upgrade() -> None:
         postgresql_partition_by="RANGE (id)",
     )
     not_completed = sa.text("outcome != 1")
-    index("done_not_completed", "done", ["lane", "id"], postgresql_where=not_completed, sqlite_where=not_completed)
+    rare = ["outcome", "lane", "id"] if clustered else ["lane", "id"]
+    index("done_not_completed", "done", rare, postgresql_where=not_completed, sqlite_where=not_completed)
     table(
         "attempt_detail",
         sa.Column("id", Id, nullable=False),
         sa.Column("attempt", sa.Integer, nullable=False),
-        sa.Column("reason", sa.Text),
-        sa.Column("error_type", sa.Text),
-        sa.Column("error_message", sa.Text),
-        sa.Column("error_stack", sa.Text),
-        sa.Column("result", sa.LargeBinary),
-        sa.Column("checkpoint", sa.LargeBinary),
-        sa.Column("progress_ratio", sa.Float),
-        sa.Column("progress_message", sa.Text),
+        sa.Column("reason", TEXT),
+        sa.Column("error_type", TEXT),
+        sa.Column("error_message", TEXT),
+        sa.Column("error_stack", TEXT),
+        sa.Column("result", BYTES),
+        sa.Column("checkpoint", BYTES),
+        sa.Column("progress_ratio", REAL),
+        sa.Column("progress_message", TEXT),
         sa.Column("progress_at", sa.BigInteger),
         sa.PrimaryKeyConstraint("id", "attempt"),
     )
@@ -106,8 +112,8 @@ def upgrade() -> None:
     )
     table(
         "label",
-        sa.Column("key", sa.Text, nullable=False),
-        sa.Column("value", sa.Text, nullable=False),
+        sa.Column("key", LABEL_KEY, nullable=False),
+        sa.Column("value", LABEL_VALUE, nullable=False),
         sa.Column("id", Id, nullable=False),
         sa.PrimaryKeyConstraint("key", "value", "id"),
     )
@@ -117,27 +123,27 @@ def upgrade() -> None:
     table(
         "lane",
         sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
-        sa.Column("queue", sa.Text, nullable=False),
-        sa.Column("kind", sa.Text, nullable=False),
+        sa.Column("queue", NAME, nullable=False),
+        sa.Column("kind", NAME, nullable=False),
         sa.UniqueConstraint("queue", "kind"),
     )
     table(
         "queue",
-        sa.Column("name", sa.Text, primary_key=True),
+        sa.Column("name", NAME, primary_key=True),
         sa.Column("paused", sa.SmallInteger, nullable=False, server_default="0"),
-        sa.Column("settings", sa.Text, nullable=False, server_default="{}"),
+        sa.Column("settings", TEXT, nullable=False, server_default="{}"),
         sa.Column("created_at", sa.BigInteger, nullable=False),
         sa.Column("updated_at", sa.BigInteger),
     )
     table(
         "session",
         sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
-        sa.Column("secret_hash", sa.LargeBinary(32), nullable=False, unique=True),
-        sa.Column("worker", sa.Text, nullable=False),
-        sa.Column("sdk", sa.Text, nullable=False),
-        sa.Column("sdk_version", sa.Text, nullable=False),
-        sa.Column("queues", sa.Text, nullable=False),
-        sa.Column("kinds", sa.Text, nullable=False),
+        sa.Column("secret_hash", digest(32), nullable=False, unique=True),
+        sa.Column("worker", TEXT, nullable=False),
+        sa.Column("sdk", TEXT, nullable=False),
+        sa.Column("sdk_version", TEXT, nullable=False),
+        sa.Column("queues", TEXT, nullable=False),
+        sa.Column("kinds", TEXT, nullable=False),
         sa.Column("slots", sa.Integer, nullable=False),
         sa.Column("ttl", sa.BigInteger, nullable=False),
         sa.Column("stream_no", sa.BigInteger, nullable=False),
@@ -158,7 +164,8 @@ def upgrade() -> None:
     index("handle_session", "handle", ["session"])
     index("handle_closed", "handle", ["closed_at"])
     open_unary = sa.text("unary = 1 AND closed_at IS NULL")
-    index("handle_unary", "handle", ["id"], postgresql_where=open_unary, sqlite_where=open_unary)
+    unary = ["unary", "closed_at", "id"] if clustered else ["id"]
+    index("handle_unary", "handle", unary, postgresql_where=open_unary, sqlite_where=open_unary)
     table(
         "counter",
         sa.Column("lane", sa.Integer, nullable=False),
@@ -181,7 +188,7 @@ def upgrade() -> None:
     table(
         "replica",
         sa.Column("slot", sa.SmallInteger, primary_key=True, autoincrement=False),
-        sa.Column("replica", sa.Text, nullable=False),
+        sa.Column("replica", TEXT, nullable=False),
         sa.Column("beat_at", sa.BigInteger, nullable=False),
         sa.Column("settings_version", sa.BigInteger, nullable=False, server_default="0"),
     )
@@ -190,7 +197,7 @@ def upgrade() -> None:
         sa.Column("id", sa.SmallInteger, primary_key=True, autoincrement=False),
         sa.Column("settings_version", sa.BigInteger, nullable=False),
         sa.Column("beat_at", sa.BigInteger, nullable=False),
-        sa.Column("incarnation", sa.Text, nullable=False),
+        sa.Column("incarnation", TEXT, nullable=False),
     )
     if op.get_context().dialect.name == "postgresql":
         quote = op.get_context().dialect.identifier_preparer
