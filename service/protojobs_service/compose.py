@@ -52,6 +52,13 @@ def make_driver(settings: Settings) -> Driver:
                     f"driver: postgres needs the extra: pip install proto-jobs-service[postgres] ({error})"
                 ) from error
             return _sql_driver(PostgresStore(options), settings)
+        case DriverName.MYSQL:
+            options = _options(settings)
+            try:
+                from protojobs_service.drivers.sql.mysql import MysqlStore
+            except ImportError as error:
+                raise InvalidSettings(f"driver: mysql needs the extra: pip install proto-jobs-service[mysql] ({error})") from error
+            return _sql_driver(MysqlStore(options), settings)
 
 
 async def upgrade_schema(settings: Settings) -> str:
@@ -148,6 +155,12 @@ def _options(settings: Settings) -> Options:
                 raise InvalidSettings("postgres.dsn: is required with driver postgres (PROTOJOBS_POSTGRES__DSN)")
             _, _, rest = dsn.get_secret_value().partition("://")
             return Options(url=f"postgresql+asyncpg://{rest}", schema=settings.postgres.schema_name, prefix=prefix)
+        case DriverName.MYSQL:
+            dsn = settings.mysql.dsn
+            if dsn is None:
+                raise InvalidSettings("mysql.dsn: is required with driver mysql (PROTOJOBS_MYSQL__DSN)")
+            _, _, rest = dsn.get_secret_value().partition("://")
+            return Options(url=f"mysql+asyncmy://{rest}", prefix=prefix)
 
 
 def _timings(settings: Settings) -> Timings:

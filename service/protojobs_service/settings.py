@@ -38,6 +38,7 @@ class DriverName(StrEnum):
     MEMORY = "memory"
     SQLITE = "sqlite"
     POSTGRES = "postgres"
+    MYSQL = "mysql"
 
 
 class InvalidSettings(Exception):
@@ -69,6 +70,15 @@ class PostgresSettings(_Section):
     dsn: SecretStr | None = Field(default=None, description="postgresql://user:password@host:port/database.")
     # Named so that it does not hide BaseModel.schema.
     schema_name: Identifier = Field(default="protojobs", description="Schema that holds every table.")
+
+
+class MysqlSettings(_Section):
+    """The MariaDB store."""
+
+    dsn: SecretStr | None = Field(
+        default=None,
+        description="mysql://user:password@host:port/database; with ?ssl_ca=FILE over TLS, certificate and host name verified.",
+    )
 
 
 class StoreSettings(_Section):
@@ -154,7 +164,7 @@ class Settings(BaseSettings):
         frozen=True,
     )
 
-    driver: DriverName = Field(default=DriverName.SQLITE, description="Store: sqlite, postgres or memory.")
+    driver: DriverName = Field(default=DriverName.SQLITE, description="Store: sqlite, postgres, mysql (MariaDB) or memory.")
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: int = Field(default=DEFAULT_PORT, ge=0, le=65_535, description="Port of gRPC; 0 picks a free one.")
     admin_host: str | None = Field(default=None, description="Address of probes and metrics; unset: the same as host.")
@@ -167,6 +177,7 @@ class Settings(BaseSettings):
     insecure: bool = Field(default=False, description="Listen beyond loopback although nothing is encrypted or authenticated.")
     sqlite: SqliteSettings = SqliteSettings()
     postgres: PostgresSettings = PostgresSettings()
+    mysql: MysqlSettings = MysqlSettings()
     store: StoreSettings = StoreSettings()
     limits: LimitSettings = LimitSettings()
     session: SessionSettings = SessionSettings()

@@ -15,11 +15,13 @@ from protojobs_service.domain.job import Handle, Lease
 from protojobs_service.drivers.memory import MemoryDriver
 from protojobs_service.drivers.sql.driver import SqlDriver
 from protojobs_service.drivers.sql.migrate import upgrade
+from protojobs_service.drivers.sql.mysql import MysqlStore
 from protojobs_service.drivers.sql.postgres import PostgresStore
 from protojobs_service.drivers.sql.sqlite import SqliteStore
 from protojobs_service.drivers.sql.store import Options, Store
 from protojobs_service.port import Driver, Room
 
+from tests.mariadb import MariaServer
 from tests.postgres import Cluster
 
 
@@ -161,7 +163,7 @@ async def _sqlite(request: pytest.FixtureRequest) -> AsyncGenerator[Bench]:
 
 
 _databases: dict[int, str] = {}
-"""By port of the cluster, the database that tests empty and use again: making one takes longer than most tests."""
+"""By port of the server, the database that tests empty and use again: making one takes longer than most tests."""
 
 
 @asynccontextmanager
@@ -178,6 +180,20 @@ async def _postgres(request: pytest.FixtureRequest) -> AsyncGenerator[Bench]:
         yield bench
 
 
+@asynccontextmanager
+async def _mariadb(request: pytest.FixtureRequest) -> AsyncGenerator[Bench]:
+    server: MariaServer = request.getfixturevalue("mariadb_server")
+    if server.port not in _databases:
+        url = server.dsn(server.create_database())
+        await upgrade(url)
+        _databases[server.port] = url
+    clock = _SqlClock()
+    store = MysqlStore(Options(url=_databases[server.port], test_clock=clock.offset_us))
+    await _empty(store)
+    async with _opened(store, clock) as bench:
+        yield bench
+
+
 async def _empty(store: Store) -> None:
     await store.open()
     await store.run(lambda c: [c.execute(table.delete()) for table in store.tables.metadata.tables.values()])
@@ -188,4 +204,5 @@ BACKENDS: Mapping[str, Backend] = {
     "memory": Backend(open=_memory),
     "sqlite": Backend(open=_sqlite),
     "postgres": Backend(open=_postgres, marks=[pytest.mark.postgres]),
+    "mysql": Backend(open=_mariadb, marks=[pytest.mark.mariadb]),
 }

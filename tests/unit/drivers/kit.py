@@ -3,14 +3,15 @@
 import os
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from protojobs_service.drivers.sql.mysql import MysqlStore
 from protojobs_service.drivers.sql.postgres import PostgresStore
 from protojobs_service.drivers.sql.sqlite import SqliteStore
 from protojobs_service.drivers.sql.store import Claimed, ClaimGroup, Completions, Options, Probe, Rows, Store
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, func, insert, make_url, select, update
 
 LANE, BAND = 1, 5
 PENDING, RUNNING, COMPLETED = 2, 3, 5
@@ -101,7 +102,8 @@ async def opened(url: str, *, prefix: str = "", schema: str | None = None) -> As
     """Open a store with fresh tables."""
     clock = [0]
     options = Options(url=url, prefix=prefix, schema=schema, test_clock=clock)
-    store: Store = PostgresStore(options) if url.startswith("postgresql") else SqliteStore(options)
+    stores: dict[str, Callable[[Options], Store]] = {"postgresql": PostgresStore, "mysql": MysqlStore, "sqlite": SqliteStore}
+    store = stores[make_url(url).get_backend_name()](options)
     await store.open()
     try:
         await store.run(store.tables.metadata.create_all)

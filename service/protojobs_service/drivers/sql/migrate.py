@@ -25,6 +25,7 @@ T = TypeVar("T")
 _REVISIONS = Path(__file__).parent / "migrations"
 _BUSY_SECONDS = 10.0
 _TURN_SECONDS = 60
+_DDL_SECONDS = 3600
 
 
 class Schema(Enum):
@@ -125,12 +126,20 @@ async def _run(url: str, operation: Callable[[Connection], T]) -> T:
     with translated():
         if make_url(url).get_backend_name() == "sqlite":
             return _run_on_sqlite(url, operation)
-        engine = create_async_engine(url, poolclass=NullPool)
+        engine = create_async_engine(url, poolclass=NullPool, connect_args=_session(url))
         try:
             async with engine.begin() as connection:
                 return await connection.run_sync(operation)
         finally:
             await engine.dispose()
+
+
+def _session(url: str) -> dict[str, Any]:
+    if make_url(url).get_backend_name() != "mysql":
+        return {}
+    from protojobs_service.drivers.sql.mysql_link import session_arguments
+
+    return session_arguments(_DDL_SECONDS)
 
 
 def _run_on_sqlite(url: str, operation: Callable[[Connection], T]) -> T:

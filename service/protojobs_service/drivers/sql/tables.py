@@ -65,7 +65,7 @@ def digest(size: int) -> Any:
     return LargeBinary(size).with_variant(mysql.BINARY(size), "mysql")
 
 
-IN_MYSQL = {
+IN_MYSQL: dict[str, Any] = {
     "mysql_engine": "InnoDB",
     "mysql_row_format": "DYNAMIC",
     "mysql_default_charset": "utf8mb4",
@@ -139,7 +139,7 @@ def build(*, schema: str | None = None, prefix: str = "", clustered: bool = Fals
     m = MetaData(schema=schema)
 
     def table(name: str, *parts: Any, **options: Any) -> Table:
-        return Table(prefix + name, m, *parts, **options, **IN_MYSQL)
+        return Table(prefix + name, m, *parts, **(options | IN_MYSQL))
 
     def index(name: str, *columns: Any, **options: Any) -> Index:
         return Index(f"{prefix}{name}", *columns, **options)

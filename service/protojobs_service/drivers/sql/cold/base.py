@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
-from sqlalchemy import Column, ColumnElement, Connection, Table, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Column, ColumnElement, Connection, Insert, Table, select
+from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 from protojobs_service.domain.lifecycle import State
 from protojobs_service.drivers.sql.tables import Tables
@@ -104,7 +104,7 @@ def insert_new(c: Connection, table: Table, rows: Sequence[dict[str, Any]], *, r
     """Insert rows and leave those alone whose key exists; returns the column of the inserted ones where asked."""
     if not rows:
         return []
-    statement = _insert(c, table).on_conflict_do_nothing()
+    statement = _insert_unless_known(c, table)
     if returning is None:
         c.execute(statement, rows)
         return []
@@ -114,17 +114,13 @@ def insert_new(c: Connection, table: Table, rows: Sequence[dict[str, Any]], *, r
 def upsert(c: Connection, table: Table, rows: Sequence[dict[str, Any]], *, replaces: Iterable[str]) -> None:
     """Insert rows; where the primary key exists, replace the named columns."""
     if rows:
-        statement = _insert(c, table)
-        values = {name: statement.excluded[name] for name in replaces}
-        c.execute(statement.on_conflict_do_update(index_elements=list(table.primary_key.columns), set_=values), rows)
+        c.execute(_insert_or_change(c, table, lambda given: {name: given[name] for name in replaces}), rows)
 
 
 def add(c: Connection, table: Table, rows: Sequence[dict[str, Any]], *, columns: Iterable[str]) -> None:
     """Insert rows; where the primary key exists, add the named columns to what is there."""
     if rows:
-        statement = _insert(c, table)
-        sums = {name: table.c[name] + statement.excluded[name] for name in columns}
-        c.execute(statement.on_conflict_do_update(index_elements=list(table.primary_key.columns), set_=sums), rows)
+        c.execute(_insert_or_change(c, table, lambda given: {name: table.c[name] + given[name] for name in columns}), rows)
 
 
 def tally(c: Connection, cold: Cold, changes: Counter[tuple[int, State]]) -> None:
@@ -137,5 +133,21 @@ def tally(c: Connection, cold: Cold, changes: Counter[tuple[int, State]]) -> Non
     add(c, cold.tables.counter, rows, columns=["n"])
 
 
-def _insert(c: Connection, table: Table) -> "postgresql.Insert | sqlite.Insert":
-    return postgresql.insert(table) if c.dialect.name == "postgresql" else sqlite.insert(table)
+def _insert_unless_known(c: Connection, table: Table) -> Insert:
+    match c.dialect.name:
+        case "postgresql":
+            return postgresql.insert(table).on_conflict_do_nothing()
+        case "mysql":
+            return table.insert().prefix_with("IGNORE")
+        case _:
+            return sqlite.insert(table).on_conflict_do_nothing()
+
+
+def _insert_or_change(c: Connection, table: Table, changes: Callable[[Any], dict[str, Any]]) -> Insert:
+    """changes: makes the new values of a row that exists out of the columns of the row that was given."""
+    if c.dialect.name == "mysql":
+        changed = mysql.insert(table)
+        return changed.on_duplicate_key_update(changes(changed.inserted))
+    statement = postgresql.insert(table) if c.dialect.name == "postgresql" else sqlite.insert(table)
+    keys = list(table.primary_key.columns)
+    return statement.on_conflict_do_update(index_elements=keys, set_=changes(statement.excluded))

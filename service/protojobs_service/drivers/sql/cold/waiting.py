@@ -39,7 +39,11 @@ def take_ready(c: Connection, cold: Cold, ids: Sequence[bytes]) -> list[Waiting]
     place = tuple_(ready.c.lane, ready.c.band, ready.c.position, ready.c.id)
     taken: list[Waiting] = []
     for some in chunks(ids):
-        places = select(job.c.lane, job.c.band, job.c.position, job.c.id).where(among(job.c.id, some))
+        places: Any = select(job.c.lane, job.c.band, job.c.position, job.c.id).where(among(job.c.id, some))
+        if c.dialect.name == "mysql":  # it would run the subquery for every row of `ready`
+            places = [tuple(row) for row in c.execute(places)]
+            if not places:
+                continue
         rows = c.execute(delete(ready).where(place.in_(places)).returning(*(ready.c[name] for name in Waiting._fields[:-1])))
         taken += [Waiting(*row) for row in rows]
     return taken

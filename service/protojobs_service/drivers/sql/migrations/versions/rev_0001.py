@@ -23,13 +23,13 @@ def upgrade() -> None:
     prefix: str = context.config.attributes["prefix"]
 
     clustered = op.get_context().dialect.name == "mysql"
-    again = {"if_not_exists": True} if clustered else {}
+    again: dict[str, Any] = {"if_not_exists": True} if clustered else {}
 
     def table(name: str, *parts: Any, **options: Any) -> None:
-        op.create_table(prefix + name, *parts, schema=schema, **options, **IN_MYSQL, **again)
+        op.create_table(prefix + name, *parts, schema=schema, **(options | IN_MYSQL | again))
 
     def index(name: str, on: str, columns: list[str], **options: Any) -> None:
-        op.create_index(prefix + name, prefix + on, columns, schema=schema, **options, **again)
+        op.create_index(prefix + name, prefix + on, columns, schema=schema, **(options | again))
 
     table(
         "job",
