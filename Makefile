@@ -44,7 +44,7 @@ generate: $(READY) ## Generate the Python of the contract and the pages made fro
 baseline: $(READY) ## Store the contract that later changes must stay compatible with (at a release)
 	@$(BIN)/python proto/generate --baseline
 
-bench: $(READY) ## Measure: SCENARIO=both|dispatch|drain|idle DRIVER=sqlite|postgres JSON=1
+bench: $(READY) ## Measure: SCENARIO=both|dispatch|drain|idle DRIVER=sqlite|postgres|mariadb JSON=1
 	@$(BIN)/python -m benchmarks --scenario $(SCENARIO) --driver $(DRIVER) $(if $(filter-out 0,$(JSON)),--json)
 
 lock: $(READY) ## Take the newest dependencies that the pyprojects allow

@@ -63,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     default = Load()
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure Proto Jobs.")
     parser.add_argument("--scenario", choices=list(SCENARIOS), default="both")
-    parser.add_argument("--driver", choices=["postgres", "sqlite", "memory"], default="sqlite")
+    parser.add_argument("--driver", choices=["postgres", "mariadb", "sqlite", "memory"], default="sqlite")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--seconds", type=float, help=f"how long to dispatch (default {default.seconds:g})")
     parser.add_argument("--jobs", type=int, help="how many jobs to dispatch instead")

@@ -23,6 +23,7 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from protojobs_client import Client, QueueStats
 
 from benchmarks.waiting import until
+from tests.mariadb import MariaServer, running_server
 from tests.postgres import Cluster, running_cluster
 
 QUEUE: Final = "bench"
@@ -30,7 +31,7 @@ KIND: Final = "noop"
 ROOT: Final = Path(__file__).resolve().parents[1]
 BIN: Final = Path(sys.executable).parent
 
-Driver = Literal["postgres", "sqlite", "memory"]
+Driver = Literal["postgres", "mariadb", "sqlite", "memory"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +73,7 @@ class Stack:
     address: str
     server: "subprocess.Popen[bytes]"
     cluster: Cluster | None = None
+    maria: MariaServer | None = None
     programs: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict[str, "subprocess.Popen[bytes]"])
 
     def launch(self, module: str, name: str, **config: Any) -> "subprocess.Popen[bytes]":
@@ -99,6 +101,8 @@ class Stack:
         used = {"server": Usage.of(self.server.pid)}
         if self.cluster is not None:
             used["store"] = Usage.of(self._postmaster)
+        if self.maria is not None:
+            used["store"] = Usage.of(int((self.maria.home / "mariadb.pid").read_text()))
         return used
 
     def server_rss_mb(self) -> float:
@@ -116,6 +120,9 @@ class Stack:
         if self.cluster is not None:
             names = ("fsync", "synchronous_commit", "full_page_writes", "wal_sync_method")
             return {name: self.cluster.execute(f"show {name}").strip() for name in names}
+        if self.maria is not None:
+            names = ("innodb_flush_log_at_trx_commit", "innodb_doublewrite", "log_bin")
+            return {name: self.maria.execute(f"SELECT @@{name}").strip() for name in names}
         if self.driver == "sqlite":
             with closing(sqlite3.connect(self.directory / "jobs.db")) as connection:
                 return {
@@ -129,6 +136,8 @@ class Stack:
         found = {name: importlib.metadata.version(name) for name in ("proto-jobs-service", "grpcio", "protobuf")}
         if self.cluster is not None:
             found["postgresql"] = self.cluster.execute("show server_version").strip()
+        if self.maria is not None:
+            found["mariadb"] = self.maria.execute("SELECT version()").strip()
         if self.driver == "sqlite":
             found["sqlite"] = sqlite3.sqlite_version
         return {"python": platform.python_version(), **found, "commit": _commit()}
@@ -144,26 +153,34 @@ def running_stack(driver: Driver) -> Generator[Stack, None, None]:
     """Start store and server; end them, and every program that still runs, at the end."""
     with tempfile.TemporaryDirectory(prefix="protojobs-bench-") as name:
         directory = Path(name)
-        if driver != "postgres":
-            with _serving(driver, directory, None) as stack:
+        if driver == "postgres":
+            with running_cluster() as cluster, _serving(driver, directory, cluster=cluster) as stack:
                 yield stack
-            return
-        with running_cluster() as cluster, _serving(driver, directory, cluster) as stack:
-            yield stack
+        elif driver == "mariadb":
+            with running_server() as maria, _serving(driver, directory, maria=maria) as stack:
+                yield stack
+        else:
+            with _serving(driver, directory) as stack:
+                yield stack
 
 
 @contextmanager
-def _serving(driver: Driver, directory: Path, cluster: Cluster | None) -> Generator[Stack, None, None]:
+def _serving(
+    driver: Driver, directory: Path, *, cluster: Cluster | None = None, maria: MariaServer | None = None
+) -> Generator[Stack, None, None]:
     port = _free_port()
-    env = {"PROTOJOBS_DRIVER": driver, "PROTOJOBS_PORT": str(port), "PROTOJOBS_ADMIN_PORT": "0"}
+    env: dict[str, str] = {"PROTOJOBS_DRIVER": driver, "PROTOJOBS_PORT": str(port), "PROTOJOBS_ADMIN_PORT": "0"}
     if driver == "sqlite":
         env["PROTOJOBS_SQLITE__PATH"] = str(directory / "jobs.db")
     if cluster is not None:
         dsn = cluster.dsn(cluster.create_database())
         env["PROTOJOBS_POSTGRES__DSN"] = dsn.replace("postgresql+asyncpg://", "postgresql://")
+    if maria is not None:
+        dsn = maria.dsn(maria.create_database())
+        env |= {"PROTOJOBS_DRIVER": "mysql", "PROTOJOBS_MYSQL__DSN": dsn.replace("mysql+asyncmy://", "mysql://")}
     log = directory / "server.log"
     server = _spawn([BIN / "protojobs", "serve", "--migrate"], log, env)
-    stack = Stack(driver=driver, directory=directory, address=f"127.0.0.1:{port}", server=server, cluster=cluster)
+    stack = Stack(driver=driver, directory=directory, address=f"127.0.0.1:{port}", server=server, cluster=cluster, maria=maria)
     try:
         # By default gRPC tries again ever less often, up to every two minutes.
         with grpc.insecure_channel(stack.address, options=[("grpc.max_reconnect_backoff_ms", 200)]) as channel:

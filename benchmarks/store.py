@@ -2,6 +2,7 @@
 
     python -m benchmarks.store sqlite [DIRECTORY]
     python -m tests.postgres -- python -m benchmarks.store postgres
+    python -m tests.mariadb -- python -m benchmarks.store mariadb
 
 One process drives the store, so that the figures hold its Python too. Each cell: wall time, CPU of this process, CPU of the
 PostgreSQL server (by /proc, in steps of 0.5 us). Short: repeat it for the spread.
@@ -17,6 +18,7 @@ from collections.abc import Awaitable, Callable
 from itertools import count
 from pathlib import Path
 
+from protojobs_service.drivers.sql.mysql import MysqlStore
 from protojobs_service.drivers.sql.postgres import PostgresStore
 from protojobs_service.drivers.sql.sqlite import SqliteStore
 from protojobs_service.drivers.sql.store import ClaimGroup, Completions, Options, Probe, Rows, Store
@@ -130,6 +132,8 @@ async def main(driver: str, directory: Path) -> None:
     store: Store
     if driver == "postgres":
         store = PostgresStore(Options(url=os.environ["PROTOJOBS_TEST_DSN"]))
+    elif driver == "mariadb":
+        store = MysqlStore(Options(url=os.environ["PROTOJOBS_TEST_DSN"]))
     else:
         store = SqliteStore(Options(url=f"sqlite:///{directory}/bench.db"))
     await store.open()

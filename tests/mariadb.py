@@ -100,7 +100,7 @@ def server_command(mariadbd: str | Path, home: Path, port: int, options: Mapping
         "port": str(port),
         "skip-name-resolve": "1",
         "innodb-flush-log-at-trx-commit": "1",
-        "max-connections": "200",
+        "max-connections": "400",
         **options,
     }
     return [str(mariadbd), "--no-defaults", *(f"--{name}={value}" for name, value in settings.items())]

@@ -5,9 +5,11 @@ from collections.abc import Iterator
 
 import asyncpg
 import pytest
+from asyncmy import errors as asyncmy_errors
 from asyncpg import exceptions as asyncpg_errors
 from protojobs_service.domain.errors import Conflict, InvalidField, JobsError, Overloaded, StoreUnavailable
 from protojobs_service.drivers.sql.errors import is_transient, sqlstate, translate, translated
+from protojobs_service.drivers.sql.mysql_link import may_run_again
 from sqlalchemy import exc
 
 
@@ -35,10 +37,12 @@ FOREIGN = sorted(
             asyncpg.PostgresError,
             asyncpg.InterfaceError,
             asyncpg_errors.InternalClientError,
+            asyncmy_errors.MySQLError,
             OSError,
         )
         for kind in _tree(root)
-        if kind.__module__.partition(".")[0] in {"sqlalchemy", "sqlite3", "asyncpg", "builtins"} and not issubclass(kind, Warning)
+        if kind.__module__.partition(".")[0] in {"sqlalchemy", "sqlite3", "asyncmy", "asyncpg", "builtins"}
+        and not issubclass(kind, Warning)
     },
     key=lambda kind: f"{kind.__module__}.{kind.__qualname__}",
 )
@@ -72,6 +76,11 @@ def test_every_foreign_error_becomes_a_domain_error(kind: type[BaseException]) -
         (exc.TimeoutError, Overloaded),
         (sqlite3.IntegrityError, Conflict),
         (sqlite3.OperationalError, StoreUnavailable),
+        (asyncmy_errors.IntegrityError, Conflict),
+        (asyncmy_errors.DataError, InvalidField),
+        (asyncmy_errors.OperationalError, StoreUnavailable),
+        (asyncmy_errors.InterfaceError, StoreUnavailable),
+        (asyncmy_errors.ProgrammingError, JobsError),
         (TimeoutError, StoreUnavailable),
         (ConnectionRefusedError, StoreUnavailable),
     ],
@@ -113,3 +122,15 @@ def test_sqlstate_is_found_in_the_cause() -> None:
 
     assert sqlstate(error) == "40P01"
     assert sqlstate(RuntimeError("bare")) is None
+
+
+@pytest.mark.parametrize(
+    ("number", "becomes", "again"),
+    [(1213, StoreUnavailable, True), (1205, Overloaded, True), (1305, StoreUnavailable, True), (1040, Overloaded, False),
+     (2013, StoreUnavailable, False), (1290, StoreUnavailable, False), (1366, InvalidField, False)],
+)  # fmt: skip
+def test_number_of_a_mariadb_error_says_what_the_caller_may_do(number: int, becomes: type[JobsError], again: bool) -> None:
+    error = asyncmy_errors.OperationalError(number, "detail of the library")
+
+    assert type(translate(error)) is becomes
+    assert may_run_again(error) is again

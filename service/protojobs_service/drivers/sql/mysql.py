@@ -309,15 +309,20 @@ def _refuse_unless_duplicate(error: IntegrityError) -> None:
         raise error
 
 
-def _check(connection: Connection) -> None:
-    """Refuse a server that is not MariaDB, too old, read-only, or too narrow for a job; warn of one that is not durable."""
-    names = ("innodb_flush_log_at_trx_commit", "sync_binlog", "log_bin", "read_only", "max_allowed_packet", "tx_isolation")
-    row = connection.execute(text(f"SELECT version(),{','.join(f'@@{name}' for name in names)}")).one()
-    version, setting = str(row[0]), dict(zip(names, map(str, row[1:]), strict=True))
+def refuse_version(version: str) -> None:
+    """Raise StoreUnavailable for a server that is not MariaDB, or too old."""
     if "mariadb" not in version.lower():
         raise StoreUnavailable(f"MySQL {version} is not supported yet: it lacks RETURNING; MariaDB 10.6 or newer is needed")
     if tuple(int(part) for part in version.split("-", maxsplit=1)[0].split(".")[:2]) < _OLDEST:
         raise StoreUnavailable(f"MariaDB {version} is too old: 10.6 or newer is needed")
+
+
+def _check(connection: Connection) -> None:
+    """Refuse a server of the wrong version, read-only, or too narrow for a job; warn of one that is not durable."""
+    refuse_version(str(connection.execute(text("SELECT version()")).scalar_one()))
+    names = ("innodb_flush_log_at_trx_commit", "sync_binlog", "log_bin", "read_only", "max_allowed_packet")
+    row = connection.execute(text(f"SELECT {','.join(f'@@{name}' for name in names)}")).one()
+    setting = dict(zip(names, map(str, row), strict=True))
     if setting["read_only"] not in {"0", "OFF"}:
         raise StoreUnavailable("this MariaDB is read-only")
     if int(setting["max_allowed_packet"]) < _LEAST_PACKET:
