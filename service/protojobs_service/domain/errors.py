@@ -10,6 +10,7 @@
     |  |- JobNotFound                                                         (JOB_NOT_FOUND)
     |  |- QueueNotFound                                                       (QUEUE_NOT_FOUND)
     |  |- SessionNotFound                                                     (SESSION_NOT_FOUND)
+    |  |- ScheduleNotFound                                                    (SCHEDULE_NOT_FOUND)
     |- AlreadyExists
     |  |- JobIdReused          same id, another body                          (JOB_ID_REUSED)
     |- WrongState
@@ -113,6 +114,15 @@ class SessionNotFound(NotFound):
     reason = "SESSION_NOT_FOUND"
 
     def __init__(self, message: str = "no such worker session") -> None:
+        super().__init__(message)
+
+
+class ScheduleNotFound(NotFound):
+    """No such schedule."""
+
+    reason = "SCHEDULE_NOT_FOUND"
+
+    def __init__(self, message: str = "no such schedule") -> None:
         super().__init__(message)
 
 

@@ -50,6 +50,7 @@ CODES: dict[type[errors.JobsError], grpc.StatusCode] = {
     errors.JobNotFound: grpc.StatusCode.NOT_FOUND,
     errors.QueueNotFound: grpc.StatusCode.NOT_FOUND,
     errors.SessionNotFound: grpc.StatusCode.NOT_FOUND,
+    errors.ScheduleNotFound: grpc.StatusCode.NOT_FOUND,
     errors.AlreadyExists: grpc.StatusCode.ALREADY_EXISTS,
     errors.JobIdReused: grpc.StatusCode.ALREADY_EXISTS,
     errors.WrongState: grpc.StatusCode.FAILED_PRECONDITION,
@@ -78,6 +79,7 @@ RESOURCES: dict[type[errors.JobsError], str] = {
     errors.JobNotFound: "job",
     errors.QueueNotFound: "queue",
     errors.SessionNotFound: "session",
+    errors.ScheduleNotFound: "schedule",
     errors.JobIdReused: "job",
 }
 
