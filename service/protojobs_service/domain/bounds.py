@@ -47,6 +47,14 @@ ID_AHEAD = timedelta(hours=1)
 ID_WINDOW = timedelta(days=7)
 MAX_QUEUES, MAX_LANES = 1000, 10_000
 
+MAX_SCHEDULES = 100_000
+MIN_INTERVAL, MAX_INTERVAL = timedelta(seconds=1), timedelta(days=365)
+MAX_TIMES = 48
+MAX_JITTER = timedelta(hours=1)
+MAX_CATCHUP, DEFAULT_CATCHUP = 1000, 100
+MIN_CATCHUP_WINDOW, MAX_CATCHUP_WINDOW = timedelta(seconds=1), timedelta(days=30)
+MAX_PREVIEW, DEFAULT_PREVIEW = 100, 5
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:

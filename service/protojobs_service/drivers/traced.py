@@ -15,6 +15,7 @@ from opentelemetry.metrics import Meter
 from protojobs_service.domain.errors import JobsError
 from protojobs_service.domain.job import AttemptRecord, JobId, JobRecord, Lease, NewJob
 from protojobs_service.domain.lifecycle import State
+from protojobs_service.domain.schedule import Change, Schedule
 from protojobs_service.port import (
     CancelResult,
     Capability,
@@ -22,6 +23,8 @@ from protojobs_service.port import (
     Dispatched,
     DispatchVerdict,
     Driver,
+    Fired,
+    Firing,
     Jobs,
     ListQuery,
     News,
@@ -29,6 +32,7 @@ from protojobs_service.port import (
     Retake,
     RetakeResult,
     Room,
+    Schedules,
     Sessions,
     Settled,
     Settlement,
@@ -64,6 +68,7 @@ class TracedDriver:
     def __init__(self, driver: Driver, meter: Meter) -> None:
         self._driver = driver
         self._jobs = TracedJobs(driver.jobs, meter)
+        self._schedules = TracedSchedules(driver.schedules, meter)
 
     @property
     def name(self) -> str:
@@ -85,6 +90,11 @@ class TracedDriver:
         """Return its queues as they are."""
         return self._driver.queues
 
+    @property
+    def schedules(self) -> Schedules:
+        """Return its schedules, their ticks counted."""
+        return self._schedules
+
     def capabilities(self) -> Sequence[Capability]:
         """Return its capabilities."""
         return self._driver.capabilities()
@@ -104,6 +114,45 @@ class TracedDriver:
     async def maintain(self) -> None:
         """Maintain it."""
         await self._driver.maintain()
+
+
+class TracedSchedules:
+    """Counts ticks that made a job, were missed or refused, and measures how late they were."""
+
+    def __init__(self, schedules: Schedules, meter: Meter) -> None:
+        self._inner = schedules
+        self._ticks = meter.create_counter("protojobs.scheduler.ticks", description="Ticks of schedules that made a job.")
+        self._misfires = meter.create_counter("protojobs.scheduler.misfires", description="Ticks that never run, by cause.")
+        self._lag = meter.create_histogram("protojobs.scheduler.lag", unit="s", description="How late ticks were.")
+
+    async def change(self, name: str, change: Change) -> Schedule | None:
+        """Change a schedule."""
+        return await self._inner.change(name, change)
+
+    async def get(self, name: str) -> Schedule | None:
+        """Read a schedule."""
+        return await self._inner.get(name)
+
+    async def page(self, after: str, limit: int) -> Sequence[Schedule]:
+        """List schedules."""
+        return await self._inner.page(after, limit)
+
+    async def fire(self, firing: Firing) -> Fired:
+        """Tick."""
+        fired = await self._inner.fire(firing)
+        if fired.late:
+            self._ticks.add(len(fired.late))
+        for late in fired.late:
+            self._lag.record(late.total_seconds())
+        if fired.missed:
+            self._misfires.add(fired.missed, {"cause": "policy"})
+        if fired.refused:
+            self._misfires.add(len(fired.refused), {"cause": "refused"})
+        return fired
+
+    async def forget_ticks(self, older_than: timedelta, limit: int) -> int:
+        """Drop old ticks."""
+        return await self._inner.forget_ticks(older_than, limit)
 
 
 class TracedJobs:

@@ -20,6 +20,7 @@ from protojobs_service.port.jobs import (
     SettleVerdict,
 )
 from protojobs_service.port.queues import Cleared, ClearQuery, QueueNumbers, Queues, SettingsBook
+from protojobs_service.port.schedules import Fired, Firing, MakeJob, Schedules
 from protojobs_service.port.sessions import (
     CancelRequest,
     Found,
@@ -42,10 +43,13 @@ __all__ = [
     "Dispatched",
     "Driver",
     "Fingerprint",
+    "Fired",
+    "Firing",
     "Found",
     "Held",
     "Jobs",
     "ListQuery",
+    "MakeJob",
     "News",
     "Opened",
     "Opening",
@@ -55,6 +59,7 @@ __all__ = [
     "RetakeResult",
     "Room",
     "RunningJob",
+    "Schedules",
     "SessionRecord",
     "Sessions",
     "SettingsBook",

@@ -8,6 +8,7 @@ from typing import Protocol
 from protojobs_service.domain.job import Handle, Lease
 from protojobs_service.port.jobs import Jobs
 from protojobs_service.port.queues import Queues
+from protojobs_service.port.schedules import Schedules
 from protojobs_service.port.sessions import Sessions
 
 Fingerprint = Callable[[str, str, bytes], bytes]
@@ -74,6 +75,9 @@ class Driver(Protocol):
 
     @property
     def queues(self) -> Queues: ...
+
+    @property
+    def schedules(self) -> Schedules: ...
 
     def capabilities(self) -> Sequence[Capability]:
         """Return every capability of the contract, available or with the reason why not."""

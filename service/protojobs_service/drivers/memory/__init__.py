@@ -1,7 +1,8 @@
 """The reference driver: everything in the dictionaries and heaps of one process. Nothing survives the process.
 
-Read it as the specification of every driver: `store` first, then `jobs`, `sessions`, `queues`. No method awaits anything, so each
-is one transaction; conditional writes of other drivers are plain ifs here. It never claims at insert, it only tells Room.arrived.
+Read it as the specification of every driver: `store` first, then `jobs`, `sessions`, `queues`, `schedules`. No method awaits
+anything, so each is one transaction; conditional writes of other drivers are plain ifs here. It never claims at insert, it only
+tells Room.arrived.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,11 +12,13 @@ from random import Random
 from protojobs_service.domain.bounds import ID_WINDOW, MAX_LANES, MAX_QUEUES
 from protojobs_service.drivers.memory.jobs import MemoryJobs
 from protojobs_service.drivers.memory.queues import MemoryQueues
+from protojobs_service.drivers.memory.schedules import MemorySchedules
 from protojobs_service.drivers.memory.sessions import MemorySessions
 from protojobs_service.drivers.memory.store import Store
 from protojobs_service.port.driver import Capability, Fingerprint, Room
 from protojobs_service.port.jobs import Jobs
 from protojobs_service.port.queues import Queues
+from protojobs_service.port.schedules import Schedules
 from protojobs_service.port.sessions import Sessions
 
 __all__ = ["MemoryDriver"]
@@ -35,6 +38,7 @@ class MemoryDriver:
     ) -> None:
         self._store = Store(fingerprint, clock, rng, max_queues, max_lanes)
         self._jobs, self._sessions, self._queues = MemoryJobs(self._store), MemorySessions(self._store), MemoryQueues(self._store)
+        self._schedules = MemorySchedules(self._store, self._jobs)
 
     @property
     def name(self) -> str:
@@ -52,6 +56,10 @@ class MemoryDriver:
     @property
     def queues(self) -> Queues:
         return self._queues
+
+    @property
+    def schedules(self) -> Schedules:
+        return self._schedules
 
     def capabilities(self) -> Sequence[Capability]:
         why = "jobs live in the memory of one process"

@@ -17,6 +17,7 @@ from protojobs_service.domain.lifecycle import TRANSITIONS, Code, State
 from protojobs_service.domain.outcome import JobError, Outcome, Running, decide
 from protojobs_service.domain.queue import QueueSettings
 from protojobs_service.domain.retry import DEFAULT_POLICY, Policy
+from protojobs_service.domain.schedule import Schedule
 from protojobs_service.port.driver import Fingerprint, Room
 from protojobs_service.port.jobs import Claim
 from protojobs_service.port.sessions import Opening
@@ -123,6 +124,8 @@ class Store:
         self.handles: dict[Handle, Session] = {}
         self.queues: dict[str, QueueSettings] = {}
         self.version = 0
+        self.schedules: dict[str, Schedule] = {}
+        self.ticks: dict[tuple[str, datetime], JobId] = {}
         self.counts: Counter[tuple[str, State]] = Counter()
         self.minutes: defaultdict[str, dict[int, Minute]] = defaultdict(dict)
         self.beat_at = clock()
@@ -131,8 +134,12 @@ class Store:
 
     def use(self, jobs: Sequence[NewJob]) -> None:
         """Make the queues and lanes of jobs that are to be stored. Raises QuotaExceeded."""
-        queues = {job.queue for job in jobs} - self.queues.keys()
-        lanes = {(job.queue, job.kind) for job in jobs if job.kind not in self.ready.get(job.queue, ())}
+        self.use_lanes([(job.queue, job.kind) for job in jobs])
+
+    def use_lanes(self, pairs: Sequence[tuple[str, str]]) -> None:
+        """Make the queues and lanes of (queue, kind). Raises QuotaExceeded."""
+        queues = {queue for queue, _ in pairs} - self.queues.keys()
+        lanes = {(queue, kind) for queue, kind in pairs if kind not in self.ready.get(queue, ())}
         if len(self.queues) + len(queues) > self._max_queues:
             raise QuotaExceeded("the store has too many queues")
         if sum(map(len, self.ready.values())) + len(lanes) > self._max_lanes:

@@ -24,12 +24,14 @@ from protojobs_service.drivers.sql.pipelines import Pipeline
 from protojobs_service.drivers.sql.positions import Positions
 from protojobs_service.drivers.sql.queues import SqlQueues
 from protojobs_service.drivers.sql.ready import NoRoom, Ready
+from protojobs_service.drivers.sql.schedules import SqlSchedules
 from protojobs_service.drivers.sql.sessions import SqlSessions
 from protojobs_service.drivers.sql.settling import SettleCall, Settling
 from protojobs_service.drivers.sql.store import Store
 from protojobs_service.port.driver import Capability, Driver, Fingerprint, Room
 from protojobs_service.port.jobs import Dispatched, Jobs, Settled
 from protojobs_service.port.queues import Queues
+from protojobs_service.port.schedules import Schedules
 from protojobs_service.port.sessions import Sessions
 
 _log = logging.getLogger(__name__)
@@ -82,6 +84,7 @@ class SqlDriver(Driver):
         )
         self._sessions = SqlSessions(store, for_rest, self._ready, rng)
         self._queues = SqlQueues(store, for_rest, self._lanes, marks)
+        self._schedules = SqlSchedules(store, for_rest, self._lanes, self._ready)
         self._watchers: list[asyncio.Task[None]] = []
 
     @property
@@ -99,6 +102,10 @@ class SqlDriver(Driver):
     @property
     def queues(self) -> Queues:
         return self._queues
+
+    @property
+    def schedules(self) -> Schedules:
+        return self._schedules
 
     def capabilities(self) -> Sequence[Capability]:
         one = self._store.name == "sqlite"

@@ -118,6 +118,8 @@ class Tables:
     stat_minute: Table
     replica: Table
     fleet: Table
+    schedule: Table
+    tick: Table
 
 
 def _hot_columns() -> list[Column[Any]]:
@@ -318,6 +320,35 @@ def build(*, schema: str | None = None, prefix: str = "", clustered: bool = Fals
         Column("beat_at", BigInteger, nullable=False),  # last beat of any replica
         Column("incarnation", TEXT, nullable=False),
     )
+    schedule = table(
+        "schedule",
+        Column("name", Text, primary_key=True),
+        Column("version", Integer, nullable=False),  # of what people changed; ticks leave it alone
+        Column("queue", Text, nullable=False),
+        Column("kind", Text, nullable=False),
+        Column("spec", Text, nullable=False),  # JSON, domain.schedule.Spec
+        Column("template", LargeBinary, nullable=False),  # envelope of its jobs, without an id
+        Column("catchup_mode", SmallInteger, nullable=False),
+        Column("catchup_most", Integer, nullable=False),
+        Column("catchup_window", BigInteger, nullable=False),
+        Column("overlap", SmallInteger, nullable=False),
+        Column("paused", SmallInteger, nullable=False),
+        Column("created_at", BigInteger, nullable=False),
+        Column("next_at", BigInteger),
+        Column("buffered_at", BigInteger),  # a tick that waits for the end of last_job
+        Column("wake_at", BigInteger),  # when to look at it again; null for never
+        Column("last_at", BigInteger),
+        Column("last_job", Id),
+    )
+    index("schedule_wake", schedule.c.wake_at, schedule.c.name)
+    tick = table(
+        "tick",
+        Column("schedule", Text, nullable=False),
+        Column("tick_at", BigInteger, nullable=False),
+        Column("job", Id, nullable=False),
+        PrimaryKeyConstraint("schedule", "tick_at"),
+    )
+    index("tick_age", tick.c.tick_at)
     return Tables(
         metadata=m,
         job=job,
@@ -338,4 +369,6 @@ def build(*, schema: str | None = None, prefix: str = "", clustered: bool = Fals
         stat_minute=stat_minute,
         replica=replica,
         fleet=fleet,
+        schedule=schedule,
+        tick=tick,
     )
