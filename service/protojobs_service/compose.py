@@ -19,6 +19,7 @@ from protojobs_service.drivers.traced import TracedDriver
 from protojobs_service.port import Driver
 from protojobs_service.settings import DriverName, InvalidSettings, Settings
 from protojobs_service.telemetry import Telemetry, service_version
+from protojobs_service.transport.schedule_convert import Templates
 from protojobs_service.transport.server import GrpcServer
 from protojobs_service.transport.specs import fingerprint
 
@@ -98,6 +99,7 @@ async def start_server(
         TracedDriver(chosen, telemetry.meter),
         limits=settings.bounds,
         timings=timings or _timings(settings),
+        draft=Templates(settings.bounds).draft,
     )
     try:
         with _sole_error():

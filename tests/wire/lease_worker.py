@@ -26,6 +26,7 @@ from protojobs_service.drivers.memory import MemoryDriver
 from protojobs_service.port import Driver
 from protojobs_service.settings import Settings
 from protojobs_service.telemetry import Telemetry
+from protojobs_service.transport.schedule_convert import Templates
 from protojobs_service.transport.server import GrpcServer
 from protojobs_service.transport.specs import fingerprint
 from uuid_utils import uuid7
@@ -92,7 +93,9 @@ async def serving(timings: Timings | None = None, driver: Driver | None = None, 
     """Serve gRPC over loopback, without the admin port; over an empty memory store where no driver is given."""
     chosen = Settings(**{"driver": "memory", "port": 0, "shutdown": {"grace": 1, "delay": 0}, **settings})
     telemetry = Telemetry(driver="memory")
-    application = Application.over(driver or memory_driver(), limits=chosen.bounds, timings=timings)
+    application = Application.over(
+        driver or memory_driver(), limits=chosen.bounds, timings=timings, draft=Templates(chosen.bounds).draft
+    )
     try:
         async with application.running(), GrpcServer(application, chosen, telemetry).running() as port:
             options = [("grpc.max_receive_message_length", 32 * 1024 * 1024), ("grpc.use_local_subchannel_pool", 1)]

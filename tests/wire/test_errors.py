@@ -29,15 +29,6 @@ METHODS = [method for module in MODULES for service in module.DESCRIPTOR.service
 LATER = {
     "JobService": {"UpdateJob", "BulkJobs", "WatchJobs"},
     "QueueService": {"WatchStats"},
-    "ScheduleService": {
-        "GetSchedule",
-        "ListSchedules",
-        "DeleteSchedule",
-        "PauseSchedule",
-        "ResumeSchedule",
-        "TriggerSchedule",
-        "PreviewSchedule",
-    },
 }
 YEAR_9999 = 253_370_764_800
 

@@ -19,6 +19,7 @@ from protojobs_service.application.lease_session import (
 )
 from protojobs_service.application.queues import Queues, QueueStats
 from protojobs_service.application.retry import Retried, Retry
+from protojobs_service.application.schedules import MakeDraft, Schedules
 from protojobs_service.application.service import Application
 from protojobs_service.application.settle import Settle
 from protojobs_service.application.store_time import StoreTime
@@ -66,6 +67,7 @@ __all__ = [
     "LeaseSink",
     "Leasing",
     "ListQuery",
+    "MakeDraft",
     "News",
     "QueueNumbers",
     "QueueStats",
@@ -74,6 +76,7 @@ __all__ = [
     "Retried",
     "Retry",
     "RunningJob",
+    "Schedules",
     "SessionRecord",
     "Settle",
     "SettleVerdict",

@@ -18,6 +18,7 @@ from protojobs_service.application.lease_calls import LeaseCalls
 from protojobs_service.application.lease_watch import LeaseWatch
 from protojobs_service.application.queues import Queues
 from protojobs_service.application.retry import Retry
+from protojobs_service.application.schedules import MakeDraft, Schedules, no_templates
 from protojobs_service.application.settle import Settle
 from protojobs_service.application.store_time import StoreTime
 from protojobs_service.application.timings import Timings
@@ -42,6 +43,7 @@ class Application:
     inspect: Inspect
     wait: Wait
     queues: Queues
+    schedules: Schedules
     workers: Workers
     leasing: Leasing
     settle: Settle
@@ -64,8 +66,9 @@ class Application:
         timings: Timings | None = None,
         clock: Clock | None = None,
         rng: Random | None = None,
+        draft: MakeDraft = no_templates,
     ) -> Self:
-        """Return the use cases over `driver`, which is opened by `running`."""
+        """Return the use cases over `driver`, which is opened by `running`. draft: how the templates of schedules are read."""
         limits, timings = limits or Limits(), timings or Timings()
         clock, rng = clock or SystemClock(), rng or Random()
         store_time = StoreTime(driver, clock)
@@ -74,8 +77,11 @@ class Application:
         leasing = Leasing(driver, known, clock, rng, timings, limits.reconnect_grace)
         watch = LeaseWatch(driver, leasing, clock, timings)
         settle = Settle(driver, known, store_time, leasing, wait)
+        dispatch = Dispatch(driver, known, store_time, leasing)
+        schedules = Schedules(driver, known, store_time, dispatch, draft)
         return cls(
-            dispatch=Dispatch(driver, known, store_time, leasing),
+            dispatch=dispatch,
+            schedules=schedules,
             cancel=Cancel(driver, wait),
             retry=Retry(driver),
             inspect=Inspect(driver, wait),
@@ -90,7 +96,7 @@ class Application:
             timings=timings,
             clock=clock,
             driver=driver,
-            upkeep=Upkeep(driver, known, wait, leasing, watch, store_time, clock, timings),
+            upkeep=Upkeep(driver, known, wait, leasing, watch, store_time, schedules, clock, timings),
             lease_calls=LeaseCalls(driver, leasing, settle, clock),
             lease_watch=watch,
         )

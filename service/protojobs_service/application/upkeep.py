@@ -9,6 +9,7 @@ from protojobs_service.application.clock import Clock
 from protojobs_service.application.known_queues import KnownQueues
 from protojobs_service.application.lease import Leasing
 from protojobs_service.application.lease_watch import LeaseWatch
+from protojobs_service.application.schedules import Schedules
 from protojobs_service.application.store_time import StoreTime
 from protojobs_service.application.timings import Timings
 from protojobs_service.application.wait import Wait
@@ -41,6 +42,7 @@ class Upkeep:
         leasing: Leasing,
         watch: LeaseWatch,
         store_time: StoreTime,
+        schedules: Schedules,
         clock: Clock,
         timings: Timings,
     ) -> None:
@@ -50,6 +52,7 @@ class Upkeep:
         self._leasing = leasing
         self._watch = watch
         self._store_time = store_time
+        self._schedules = schedules
         self._clock = clock
         self._timings = timings
 
@@ -81,6 +84,8 @@ class Upkeep:
             Timer("waiters", every(timings.poll), _silent(self._wait.poll)),
             Timer("beat", every(timings.beat), self._beat),
             Timer("promote", every(timings.promote), self._bounded(self._driver.jobs.promote, timings.promote)),
+            Timer("tick", every(timings.tick), self._schedules.tick_turn),
+            Timer("forget ticks", every(timings.prune), self._bounded(self._schedules.forget_ticks, timings.prune)),
             Timer("expire", every(timings.expire), self._bounded(self._driver.jobs.expire, timings.expire)),
             Timer("prune", every(timings.prune), self._bounded(self._driver.jobs.prune, timings.prune)),
             Timer("rescue", every(timings.rescue), self._rescue),

@@ -22,11 +22,11 @@ BUILT = (
     "child_jobs",
     "unary_leases",
     "schedule_once",
+    "schedules",
 )
 """Every driver has these."""
 
 LATER = {
-    "schedules": "every, cron, daily, weekly and named schedules are not built yet; at and in are",
     "unique": "unique keys are not built yet",
     "concurrency_key": "limits per key are not built yet",
     "queue_limits": "rate_limit, max_in_flight and max_depth are not built yet",

@@ -1,32 +1,50 @@
-"""ScheduleService, as far as it is one delayed job; schedules with a name come with a later version."""
+"""ScheduleService: jobs at one time, and schedules that make them again and again."""
 
 # ruff: noqa: N802 # methods have the names of the RPCs
 
-from protojobs.v1 import job_pb2, schedule_service_pb2
+from datetime import datetime
 
-from protojobs_service.application import Dispatch
-from protojobs_service.domain.errors import InvalidField, JobsError, Unsupported
-from protojobs_service.transport.convert import LATER
+from protojobs.v1 import job_pb2, schedule_service_pb2
+from uuid_utils import uuid7
+
+from protojobs_service.application import Application
+from protojobs_service.domain import bounds
+from protojobs_service.domain.errors import InvalidField, JobIdTime, JobsError
+from protojobs_service.domain.job import JobId
+from protojobs_service.transport import convert, ids
+from protojobs_service.transport.convert import Pages, to_timestamp
 from protojobs_service.transport.ids import format_id
 from protojobs_service.transport.interceptors import Context
 from protojobs_service.transport.results import under
+from protojobs_service.transport.schedule_convert import parse_count, parse_definition, parse_from, parse_spec, to_schedule
 from protojobs_service.transport.specs import Specs
 
-_LATER_FIELDS = ("name", "catchup", "overlap", "paused", "etag")
-_LATER_SPEC_FIELDS = ("every", "cron", "daily", "weekly", "time_zone", "start_time", "end_time", "jitter")
+_OF_REPEATED = ("name", "catchup", "overlap", "paused", "etag")
+_OF_REPEATED_SPECS = ("time_zone", "start_time", "end_time", "jitter")
+# Templates may be a megabyte each, and a client takes 16 MiB.
+_SLICE, _PAGE_BYTES = 20, 4 * 1024 * 1024
 
 
 class ScheduleServicer:
-    """Answers ScheduleService: `at` and `in` store one job, idempotent by its id."""
+    """Answers ScheduleService over the use cases; one method per RPC, named as there."""
 
-    def __init__(self, dispatch: Dispatch, specs: Specs) -> None:
-        self._dispatch = dispatch
+    def __init__(self, application: Application, specs: Specs) -> None:
+        self._dispatch = application.dispatch
+        self._schedules = application.schedules
+        self._store_time = application.store_time
         self._specs = specs
 
     async def Schedule(
         self, request: schedule_service_pb2.ScheduleRequest, _context: Context
     ) -> schedule_service_pb2.ScheduleResponse:
-        """Store a job for one time."""
+        """Make or change a schedule, or store the one job of `at` and `in`."""
+        if request.schedule.spec.WhichOneof("when") in ("at", "in"):
+            return await self._schedule_once(request)
+        wanted, etag = parse_definition(request.schedule, self._specs), request.schedule.etag
+        act = self._schedules.rehearse if request.validate_only else self._schedules.define
+        return schedule_service_pb2.ScheduleResponse(schedule=to_schedule(await act(wanted, etag)))
+
+    async def _schedule_once(self, request: schedule_service_pb2.ScheduleRequest) -> schedule_service_pb2.ScheduleResponse:
         schedule = request.schedule
         job = _once(schedule)
         try:
@@ -45,26 +63,105 @@ class ScheduleServicer:
             stored.last_job_id = stored.job.id
         return schedule_service_pb2.ScheduleResponse(schedule=stored, job_id=stored.job.id)
 
+    async def GetSchedule(
+        self, request: schedule_service_pb2.GetScheduleRequest, _context: Context
+    ) -> schedule_service_pb2.GetScheduleResponse:
+        """Return one schedule."""
+        found = await self._schedules.get(convert.check_name("name", request.name))
+        return schedule_service_pb2.GetScheduleResponse(schedule=to_schedule(found))
+
+    async def ListSchedules(
+        self, request: schedule_service_pb2.ListSchedulesRequest, _context: Context
+    ) -> schedule_service_pb2.ListSchedulesResponse:
+        """Return a page of schedules, shorter than asked for where they are large."""
+        size = convert.parse_page_size(request.page_size)
+        pages = Pages(request)
+        after = (pages.place(request.page_token) or b"").decode()
+        page: list[schedule_service_pb2.Schedule] = []
+        taken = 0
+        while len(page) < size and taken < _PAGE_BYTES:
+            some = await self._schedules.page(after, min(_SLICE, size - len(page)))
+            if not some:
+                return schedule_service_pb2.ListSchedulesResponse(schedules=page)
+            page += [to_schedule(each) for each in some]
+            taken += sum(len(each.template) for each in some)
+            after = some[-1].name
+        more = await self._schedules.page(after, 1)
+        token = pages.token(after.encode()) if more else ""
+        return schedule_service_pb2.ListSchedulesResponse(schedules=page, next_page_token=token)
+
+    async def DeleteSchedule(
+        self, request: schedule_service_pb2.DeleteScheduleRequest, _context: Context
+    ) -> schedule_service_pb2.DeleteScheduleResponse:
+        """Remove a schedule."""
+        await self._schedules.delete(convert.check_name("name", request.name), request.etag)
+        return schedule_service_pb2.DeleteScheduleResponse()
+
+    async def PauseSchedule(
+        self, request: schedule_service_pb2.PauseScheduleRequest, _context: Context
+    ) -> schedule_service_pb2.PauseScheduleResponse:
+        """Stop its ticks."""
+        await self._schedules.pause(convert.check_name("name", request.name))
+        return schedule_service_pb2.PauseScheduleResponse()
+
+    async def ResumeSchedule(
+        self, request: schedule_service_pb2.ResumeScheduleRequest, _context: Context
+    ) -> schedule_service_pb2.ResumeScheduleResponse:
+        """Let it tick again."""
+        await self._schedules.resume(convert.check_name("name", request.name))
+        return schedule_service_pb2.ResumeScheduleResponse()
+
+    async def TriggerSchedule(
+        self, request: schedule_service_pb2.TriggerScheduleRequest, _context: Context
+    ) -> schedule_service_pb2.TriggerScheduleResponse:
+        """Make a job of the schedule now."""
+        name = convert.check_name("name", request.name)
+        job_id = ids.parse_id(request.job_id, "job_id") if request.job_id else JobId(uuid7().bytes)
+        try:
+            await self._schedules.trigger(name, job_id)
+        except JobIdTime:
+            raise JobIdTime.at("job_id", self._store_time.now()) from None
+        return schedule_service_pb2.TriggerScheduleResponse(job_id=format_id(job_id))
+
+    async def PreviewSchedule(
+        self, request: schedule_service_pb2.PreviewScheduleRequest, _context: Context
+    ) -> schedule_service_pb2.PreviewScheduleResponse:
+        """Return the next ticks of a spec, saved or not."""
+        count, start = parse_count(request.count), parse_from(request)
+        if request.WhichOneof("source") == "spec":
+            times = self._preview(request.spec, start, count)
+        else:
+            times = await self._schedules.preview(convert.check_name("name", request.name), start, count)
+        return schedule_service_pb2.PreviewScheduleResponse(times=[to_timestamp(at) for at in times])
+
+    def _preview(self, spec: schedule_service_pb2.ScheduleSpec, start: datetime | None, count: int) -> list[datetime]:
+        now = self._store_time.now()
+        match spec.WhichOneof("when"):
+            case "at":
+                once = convert.parse_run_time("spec.at", spec.at, now)
+            case "in":
+                once = now + convert.parse_span("spec.in", getattr(spec, "in"), now - now, bounds.MAX_DELAY)
+            case _:
+                return self._schedules.preview_spec(parse_spec(spec, "spec"), start, count)
+        return [once] if start is None or once >= start else []
+
 
 def _once(schedule: schedule_service_pb2.Schedule) -> job_pb2.JobSpec:
-    """Return the spec of the one job that a schedule asks for. Raises InvalidField, Unsupported."""
+    """Return the spec of the one job that a schedule asks for. Raises InvalidField."""
     for field, _ in schedule.ListFields():
-        if field.name in _LATER_FIELDS:
-            raise Unsupported(f"schedule.{field.name}", LATER)
+        if field.name in _OF_REPEATED:
+            raise InvalidField(f"schedule.{field.name}", "is for what repeats: at and in make one job, known by its id")
     for field, _ in schedule.spec.ListFields():
-        if field.name in _LATER_SPEC_FIELDS:
-            raise Unsupported(f"schedule.spec.{field.name}", LATER)
+        if field.name in _OF_REPEATED_SPECS:
+            raise InvalidField(f"schedule.spec.{field.name}", "is for what repeats: at and in make one job")
     job = job_pb2.JobSpec()
     job.CopyFrom(schedule.job)
     if (start := job.WhichOneof("start")) is not None:
         raise InvalidField(f"schedule.job.{start}", "must be unset: the schedule says when")
-    match schedule.spec.WhichOneof("when"):
-        case "at":
-            job.run_time.CopyFrom(schedule.spec.at)
-        case "in":
-            job.delay.CopyFrom(getattr(schedule.spec, "in"))
-        case _:
-            raise InvalidField("schedule.spec", "must say when: at or in")
+    if schedule.spec.HasField("at"):
+        job.run_time.CopyFrom(schedule.spec.at)
+    else:
+        job.delay.CopyFrom(getattr(schedule.spec, "in"))
     return job
 
 

@@ -51,7 +51,7 @@ class GrpcServer:
         servicers: dict[Service, object] = {
             _service(job_service_pb2): JobServicer(application, specs, self.drain_signal, window=limits.dispatch_window),
             _service(queue_service_pb2): QueueServicer(application.queues),
-            _service(schedule_service_pb2): ScheduleServicer(application.dispatch, specs),
+            _service(schedule_service_pb2): ScheduleServicer(application, specs),
             _service(worker_service_pb2): WorkerServicer(application, specs, server_id=settings.server_id),
             _service(server_service_pb2): ServerServicer(application, version=service_version(), server_id=settings.server_id),
         }

@@ -83,7 +83,7 @@ class _CatchupModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CatchupMo
     """All run, up to max."""
 
 class CatchupMode(_CatchupMode, metaclass=_CatchupModeEnumTypeWrapper):
-    """What happens to ticks that were missed."""
+    """What happens to ticks that were missed: those up to now of a schedule that is more than a minute late."""
 
 CATCHUP_MODE_UNSPECIFIED: CatchupMode.ValueType  # 0
 """Means LAST."""
@@ -336,7 +336,7 @@ class Schedule(_message.Message):
     overlap: Global___OverlapMode.ValueType
     """Default ALLOW."""
     paused: _builtins.bool
-    """Does not tick."""
+    """Does not tick. In a request, false leaves a paused schedule paused: a program that declares its schedules must not undo a pause."""
     etag: _builtins.str
     """Version; if set in a request it must match."""
     last_job_id: _builtins.str

@@ -83,7 +83,7 @@ class ScheduleServiceServicer(object):
     """
 
     def Schedule(self, request, context):
-        """Makes or changes a schedule by name. `at` and `in` make one job. Idempotent by name, or by job.id for at and in.
+        """Makes or changes a schedule by name. `at` and `in` make one job and take only spec and job. Idempotent by name, or by job.id for at and in.
         Reasons: INVALID_FIELD, CONFLICT (etag), DRIVER_UNSUPPORTED, and those of Dispatch.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -119,7 +119,7 @@ class ScheduleServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ResumeSchedule(self, request, context):
-        """Lets it tick again. Idempotent. Reasons: INVALID_FIELD, SCHEDULE_NOT_FOUND, DRIVER_UNSUPPORTED.
+        """Lets it tick again from now on; nothing of the pause is caught up. Idempotent. Reasons: INVALID_FIELD, SCHEDULE_NOT_FOUND, DRIVER_UNSUPPORTED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

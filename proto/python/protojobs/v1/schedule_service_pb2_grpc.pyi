@@ -35,7 +35,7 @@ class ScheduleServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ScheduleServiceAsyncStub: ...
     Schedule: _grpc.UnaryUnaryMultiCallable[_schedule_service_pb2.ScheduleRequest, _schedule_service_pb2.ScheduleResponse]
-    """Makes or changes a schedule by name. `at` and `in` make one job. Idempotent by name, or by job.id for at and in.
+    """Makes or changes a schedule by name. `at` and `in` make one job and take only spec and job. Idempotent by name, or by job.id for at and in.
     Reasons: INVALID_FIELD, CONFLICT (etag), DRIVER_UNSUPPORTED, and those of Dispatch.
     """
     GetSchedule: _grpc.UnaryUnaryMultiCallable[_schedule_service_pb2.GetScheduleRequest, _schedule_service_pb2.GetScheduleResponse]
@@ -47,7 +47,7 @@ class ScheduleServiceStub:
     PauseSchedule: _grpc.UnaryUnaryMultiCallable[_schedule_service_pb2.PauseScheduleRequest, _schedule_service_pb2.PauseScheduleResponse]
     """Stops ticks. Idempotent. Reasons: INVALID_FIELD, SCHEDULE_NOT_FOUND, DRIVER_UNSUPPORTED."""
     ResumeSchedule: _grpc.UnaryUnaryMultiCallable[_schedule_service_pb2.ResumeScheduleRequest, _schedule_service_pb2.ResumeScheduleResponse]
-    """Lets it tick again. Idempotent. Reasons: INVALID_FIELD, SCHEDULE_NOT_FOUND, DRIVER_UNSUPPORTED."""
+    """Lets it tick again from now on; nothing of the pause is caught up. Idempotent. Reasons: INVALID_FIELD, SCHEDULE_NOT_FOUND, DRIVER_UNSUPPORTED."""
     TriggerSchedule: _grpc.UnaryUnaryMultiCallable[_schedule_service_pb2.TriggerScheduleRequest, _schedule_service_pb2.TriggerScheduleResponse]
     """Makes a job of the schedule now. Idempotent by job_id. Reasons: INVALID_FIELD, SCHEDULE_NOT_FOUND, DRIVER_UNSUPPORTED."""
     PreviewSchedule: _grpc.UnaryUnaryMultiCallable[_schedule_service_pb2.PreviewScheduleRequest, _schedule_service_pb2.PreviewScheduleResponse]
@@ -59,7 +59,7 @@ class ScheduleServiceAsyncStub(ScheduleServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Schedule: _aio.UnaryUnaryMultiCallable[_schedule_service_pb2.ScheduleRequest, _schedule_service_pb2.ScheduleResponse]  # type: ignore[assignment]
-    """Makes or changes a schedule by name. `at` and `in` make one job. Idempotent by name, or by job.id for at and in.
+    """Makes or changes a schedule by name. `at` and `in` make one job and take only spec and job. Idempotent by name, or by job.id for at and in.
     Reasons: INVALID_FIELD, CONFLICT (etag), DRIVER_UNSUPPORTED, and those of Dispatch.
     """
     GetSchedule: _aio.UnaryUnaryMultiCallable[_schedule_service_pb2.GetScheduleRequest, _schedule_service_pb2.GetScheduleResponse]  # type: ignore[assignment]
@@ -71,7 +71,7 @@ class ScheduleServiceAsyncStub(ScheduleServiceStub):
     PauseSchedule: _aio.UnaryUnaryMultiCallable[_schedule_service_pb2.PauseScheduleRequest, _schedule_service_pb2.PauseScheduleResponse]  # type: ignore[assignment]
     """Stops ticks. Idempotent. Reasons: INVALID_FIELD, SCHEDULE_NOT_FOUND, DRIVER_UNSUPPORTED."""
     ResumeSchedule: _aio.UnaryUnaryMultiCallable[_schedule_service_pb2.ResumeScheduleRequest, _schedule_service_pb2.ResumeScheduleResponse]  # type: ignore[assignment]
-    """Lets it tick again. Idempotent. Reasons: INVALID_FIELD, SCHEDULE_NOT_FOUND, DRIVER_UNSUPPORTED."""
+    """Lets it tick again from now on; nothing of the pause is caught up. Idempotent. Reasons: INVALID_FIELD, SCHEDULE_NOT_FOUND, DRIVER_UNSUPPORTED."""
     TriggerSchedule: _aio.UnaryUnaryMultiCallable[_schedule_service_pb2.TriggerScheduleRequest, _schedule_service_pb2.TriggerScheduleResponse]  # type: ignore[assignment]
     """Makes a job of the schedule now. Idempotent by job_id. Reasons: INVALID_FIELD, SCHEDULE_NOT_FOUND, DRIVER_UNSUPPORTED."""
     PreviewSchedule: _aio.UnaryUnaryMultiCallable[_schedule_service_pb2.PreviewScheduleRequest, _schedule_service_pb2.PreviewScheduleResponse]  # type: ignore[assignment]
@@ -86,7 +86,7 @@ class ScheduleServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _schedule_service_pb2.ScheduleRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_schedule_service_pb2.ScheduleResponse, _abc.Awaitable[_schedule_service_pb2.ScheduleResponse]]:
-        """Makes or changes a schedule by name. `at` and `in` make one job. Idempotent by name, or by job.id for at and in.
+        """Makes or changes a schedule by name. `at` and `in` make one job and take only spec and job. Idempotent by name, or by job.id for at and in.
         Reasons: INVALID_FIELD, CONFLICT (etag), DRIVER_UNSUPPORTED, and those of Dispatch.
         """
 
@@ -128,7 +128,7 @@ class ScheduleServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _schedule_service_pb2.ResumeScheduleRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_schedule_service_pb2.ResumeScheduleResponse, _abc.Awaitable[_schedule_service_pb2.ResumeScheduleResponse]]:
-        """Lets it tick again. Idempotent. Reasons: INVALID_FIELD, SCHEDULE_NOT_FOUND, DRIVER_UNSUPPORTED."""
+        """Lets it tick again from now on; nothing of the pause is caught up. Idempotent. Reasons: INVALID_FIELD, SCHEDULE_NOT_FOUND, DRIVER_UNSUPPORTED."""
 
     @_abc_1.abstractmethod
     def TriggerSchedule(
