@@ -82,17 +82,17 @@ def job_info(job: job_pb2.Job, *, full: bool) -> JobInfo:
         attempt=job.attempt,
         failures=job.failures,
         crashes=job.crashes,
-        created_at=_at(job, "create_time"),
-        next_at=_at(job, "next_time"),
-        started_at=_at(job, "start_time"),
-        finished_at=_at(job, "finish_time"),
-        expire_at=_at(spec, "expire_time"),
+        created_at=time_of(job, "create_time"),
+        next_at=time_of(job, "next_time"),
+        started_at=time_of(job, "start_time"),
+        finished_at=time_of(job, "finish_time"),
+        expire_at=time_of(spec, "expire_time"),
         worker=job.worker,
         reason=job.reason,
         labels=dict(spec.labels),
         content_type=spec.content_type,
         retry=retry_policy(job.retry),
-        run_timeout=_span(job, "run_timeout"),
+        run_timeout=span_of(job, "run_timeout"),
         cancel_requested=job.cancel_requested,
         parent_job_id=JobId(job.parent_job_id) if job.parent_job_id else None,
         progress=_progress(job.progress) if job.HasField("progress") else None,
@@ -111,8 +111,8 @@ def attempt_info(attempt: job_pb2.Attempt) -> AttemptInfo:
         outcome=_ATTEMPT_OUTCOMES.get(attempt.outcome, AttemptOutcome.UNKNOWN),
         worker=attempt.worker,
         reason=attempt.reason,
-        started_at=_at(attempt, "start_time"),
-        finished_at=_at(attempt, "finish_time"),
+        started_at=time_of(attempt, "start_time"),
+        finished_at=time_of(attempt, "finish_time"),
         error=_error(attempt.error) if attempt.HasField("error") else None,
         retried_by_hand=attempt.retried_by_hand,
     )
@@ -122,11 +122,11 @@ def retry_policy(policy: job_pb2.RetryPolicy) -> RetryPolicy:
     """Read a retry policy."""
     return RetryPolicy(
         max_retries=policy.max_retries if policy.HasField("max_retries") else None,
-        initial_backoff=_span(policy, "initial_backoff"),
+        initial_backoff=span_of(policy, "initial_backoff"),
         multiplier=policy.multiplier if policy.HasField("multiplier") else None,
-        max_backoff=_span(policy, "max_backoff"),
+        max_backoff=span_of(policy, "max_backoff"),
         jitter=_JITTERS.get(policy.jitter),
-        max_retry_duration=_span(policy, "max_retry_duration"),
+        max_retry_duration=span_of(policy, "max_retry_duration"),
     )
 
 
@@ -136,15 +136,15 @@ def queue_info(queue: queue_service_pb2.Queue) -> QueueInfo:
         name=queue.name,
         paused=queue.paused,
         retry=retry_policy(queue.retry),
-        run_timeout=_span(queue, "run_timeout"),
+        run_timeout=span_of(queue, "run_timeout"),
         retention=Retention(
-            completed=_span(queue.retention, "completed"),
-            failed=_span(queue.retention, "failed"),
-            cancelled=_span(queue.retention, "cancelled"),
+            completed=span_of(queue.retention, "completed"),
+            failed=span_of(queue.retention, "failed"),
+            cancelled=span_of(queue.retention, "cancelled"),
         ),
         strict_leases=queue.strict_leases,
-        created_at=_at(queue, "create_time"),
-        updated_at=_at(queue, "update_time"),
+        created_at=time_of(queue, "create_time"),
+        updated_at=time_of(queue, "update_time"),
     )
 
 
@@ -161,13 +161,13 @@ def queue_stats(stats: queue_service_pb2.QueueStats) -> QueueStats:
         failed=counts.failed,
         cancelled=counts.cancelled,
         expired=counts.expired,
-        oldest_pending_age=_span(stats, "oldest_pending_age"),
+        oldest_pending_age=span_of(stats, "oldest_pending_age"),
         completed_per_second_1m=stats.completed_per_second_1m,
         completed_per_second_5m=stats.completed_per_second_5m,
         failed_per_second_1m=stats.failed_per_second_1m,
         failed_per_second_5m=stats.failed_per_second_5m,
-        average_run_time=_span(stats, "average_run_time"),
-        p95_run_time=_span(stats, "p95_run_time"),
+        average_run_time=span_of(stats, "average_run_time"),
+        p95_run_time=span_of(stats, "p95_run_time"),
         workers=stats.workers,
         open_window=stats.open_window,
         limited_by=LimitedBy(
@@ -175,7 +175,7 @@ def queue_stats(stats: queue_service_pb2.QueueStats) -> QueueStats:
             rate=limits.rate,
             concurrency=limits.concurrency,
             no_worker_kinds=tuple(
-                NoWorkerKind(kind=kind.kind, pending=kind.pending, oldest_at=_at(kind, "oldest_time"))
+                NoWorkerKind(kind=kind.kind, pending=kind.pending, oldest_at=time_of(kind, "oldest_time"))
                 for kind in limits.no_worker_kinds
             ),
         ),
@@ -195,15 +195,15 @@ def worker_info(worker: worker_service_pb2.Worker) -> WorkerInfo:
         kinds=tuple(worker.kinds),
         slots_total=worker.slots_total,
         slots_used=worker.slots_used,
-        heartbeat_at=_at(worker, "heartbeat_time"),
-        started_at=_at(worker, "start_time"),
+        heartbeat_at=time_of(worker, "heartbeat_time"),
+        started_at=time_of(worker, "start_time"),
         running=tuple(
             RunningJobInfo(
                 job_id=JobId(job.job_id),
                 kind=job.kind,
                 queue=job.queue,
                 attempt=job.attempt,
-                started_at=_at(job, "start_time"),
+                started_at=time_of(job, "start_time"),
             )
             for job in worker.running
         ),
@@ -232,17 +232,17 @@ def server_info(answer: server_service_pb2.GetServerInfoResponse) -> ServerInfo:
             max_result_bytes=limits.max_result_bytes,
             max_page_size=limits.max_page_size,
             max_in_flight=limits.max_in_flight,
-            id_ahead=_span(limits, "id_ahead"),
-            id_window=_span(limits, "id_window"),
-            session_ttl=_span(limits, "session_ttl"),
+            id_ahead=span_of(limits, "id_ahead"),
+            id_window=span_of(limits, "id_window"),
+            session_ttl=span_of(limits, "session_ttl"),
         ),
-        server_time=_at(answer, "server_time"),
+        server_time=time_of(answer, "server_time"),
     )
 
 
 def snapshot_at(answer: queue_service_pb2.StatsResponse) -> datetime | None:
     """Read when the numbers were taken."""
-    return _at(answer, "snapshot_time")
+    return time_of(answer, "snapshot_time")
 
 
 def _outcome(number: int) -> DispatchOutcome:
@@ -250,18 +250,18 @@ def _outcome(number: int) -> DispatchOutcome:
 
 
 def _progress(progress: job_pb2.Progress) -> ProgressInfo:
-    return ProgressInfo(ratio=progress.ratio, message=progress.message, updated_at=_at(progress, "update_time"))
+    return ProgressInfo(ratio=progress.ratio, message=progress.message, updated_at=time_of(progress, "update_time"))
 
 
 def _error(error: job_pb2.JobError) -> JobErrorInfo:
     return JobErrorInfo(type=error.type, message=error.message, stack=error.stack)
 
 
-def _at(message: Message, field: str) -> datetime | None:
+def time_of(message: Message, field: str) -> datetime | None:
     """Read a Timestamp field; None where it is unset."""
     return getattr(message, field).ToDatetime(tzinfo=UTC) if message.HasField(field) else None
 
 
-def _span(message: Message, field: str) -> timedelta | None:
+def span_of(message: Message, field: str) -> timedelta | None:
     """Read a Duration field; None where it is unset."""
     return getattr(message, field).ToTimedelta() if message.HasField(field) else None

@@ -13,6 +13,7 @@ from protojobs_service.cli.health import health
 from protojobs_service.cli.jobs import jobs
 from protojobs_service.cli.migrate import migrate
 from protojobs_service.cli.queues import queues
+from protojobs_service.cli.schedules import schedules
 from protojobs_service.cli.serve import dev, serve
 from protojobs_service.cli.stats import stats
 from protojobs_service.cli.workers import workers
@@ -34,6 +35,7 @@ app.add_typer(migrate, name="migrate")
 app.command()(dispatch)
 app.add_typer(jobs, name="jobs")
 app.add_typer(queues, name="queues")
+app.add_typer(schedules, name="schedules")
 app.command()(stats)
 app.add_typer(workers, name="workers")
 app.command()(health)
