@@ -44,10 +44,10 @@ def read_schedules(file: Path) -> list[ScheduleRequest]:
         raise typer.BadParameter(f"{file}: {error.strerror}", param_hint="--file") from None
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise typer.BadParameter(f"{file} is not YAML: {error}", param_hint="--file") from None
-    if not isinstance(found, dict) or not isinstance(found.get("schedules"), list):
+    entries = cast(dict[str, Any], found).get("schedules") if isinstance(found, dict) else None
+    if not isinstance(entries, list):
         raise typer.BadParameter("must be a mapping with a list `schedules`", param_hint="--file")
-    entries = cast(list[Any], found["schedules"])
-    return [_read(f"schedules[{place}]", entry) for place, entry in enumerate(entries)]
+    return [_read(f"schedules[{place}]", entry) for place, entry in enumerate(cast(list[Any], entries))]
 
 
 def one_when(entry: Mapping[str, Any]) -> When:
