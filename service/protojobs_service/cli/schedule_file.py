@@ -44,10 +44,10 @@ def read_schedules(file: Path) -> list[ScheduleRequest]:
         raise typer.BadParameter(f"{file}: {error.strerror}", param_hint="--file") from None
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise typer.BadParameter(f"{file} is not YAML: {error}", param_hint="--file") from None
-    entries = cast(dict[str, Any], found).get("schedules") if isinstance(found, dict) else None
-    if not isinstance(entries, list):
+    listed = cast(dict[str, object], found).get("schedules") if isinstance(found, dict) else None
+    if not isinstance(listed, list):
         raise typer.BadParameter("must be a mapping with a list `schedules`", param_hint="--file")
-    return [_read(f"schedules[{place}]", entry) for place, entry in enumerate(cast(list[Any], entries))]
+    return [_read(f"schedules[{place}]", entry) for place, entry in enumerate(cast(list[object], listed))]
 
 
 def one_when(entry: Mapping[str, Any]) -> When:
@@ -85,7 +85,7 @@ def show_when(when: When | None) -> str:
             return f"{' '.join(day.name.lower() for day in days)} {' '.join(times)}"
 
 
-def _read(where: str, entry: Any) -> ScheduleRequest:
+def _read(where: str, entry: object) -> ScheduleRequest:
     try:
         return _request(_mapping(entry))
     except typer.BadParameter as error:
@@ -94,7 +94,7 @@ def _read(where: str, entry: Any) -> ScheduleRequest:
         raise typer.BadParameter(f"{where}: {error}", param_hint="--file") from None
 
 
-def _mapping(entry: Any) -> dict[str, Any]:
+def _mapping(entry: object) -> dict[str, Any]:
     if not isinstance(entry, dict):
         raise typer.BadParameter("must be a mapping")
     return cast(dict[str, Any], entry)
