@@ -71,8 +71,8 @@ def test_common_jobs_are_read_all_at_once_as_one_by_one(fields: list[dict[str, A
 def test_one_job_that_is_odd_sends_all_of_them_the_long_way(data: st.DataObject, name: str, place: int) -> None:
     messages = [job_pb2.JobSpec(**each) for each in data.draw(st.lists(st.fixed_dictionaries(COMMON), min_size=6, max_size=6))]
     odd = job_pb2.JobSpec(**{name: data.draw(ODD[name])})
-    messages[place].ClearField(name)
-    messages[place].MergeFrom(odd)
+    kept = [field.name for field, _ in messages[place].ListFields() if field.name != name]
+    messages[place] = job_pb2.JobSpec(**{name: getattr(odd, name)} | {each: getattr(messages[place], each) for each in kept})
 
     jobs = read(specs(), messages)
 

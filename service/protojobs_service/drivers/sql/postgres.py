@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Collection, Sequence
+from operator import attrgetter
 from typing import Any, TypeVar
 
 from sqlalchemy import BigInteger, ColumnElement, Connection, event, func, literal_column, select
@@ -28,6 +29,8 @@ from protojobs_service.drivers.sql.tables import build
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
+
+_POSITION = attrgetter("position")
 
 _OLDEST = 140_000
 _VITAL_POOL_SIZE = 4
@@ -209,7 +212,8 @@ class PostgresStore:
 
 
 def _in_order(claimed: list[Claimed], probes: Sequence[Probe]) -> list[Claimed]:
-    """Sort by probe; the statement gives (band, position), which is the order within each."""
+    """Sort by probe, and within each by position: the statement gives them as it found them."""
+    claimed.sort(key=_POSITION)
     if len(probes) == 1 or len(claimed) < 2:
         return claimed
     found: dict[tuple[int, int], list[Claimed]] = {}

@@ -322,12 +322,12 @@ def build(*, schema: str | None = None, prefix: str = "", clustered: bool = Fals
     )
     schedule = table(
         "schedule",
-        Column("name", Text, primary_key=True),
+        Column("name", NAME, primary_key=True),
         Column("version", Integer, nullable=False),  # of what people changed; ticks leave it alone
-        Column("queue", Text, nullable=False),
-        Column("kind", Text, nullable=False),
-        Column("spec", Text, nullable=False),  # JSON, domain.schedule.Spec
-        Column("template", LargeBinary, nullable=False),  # envelope of its jobs, without an id
+        Column("queue", NAME, nullable=False),
+        Column("kind", NAME, nullable=False),
+        Column("spec", TEXT, nullable=False),  # JSON, domain.schedule.Spec
+        Column("template", BYTES, nullable=False),  # envelope of its jobs, without an id
         Column("catchup_mode", SmallInteger, nullable=False),
         Column("catchup_most", Integer, nullable=False),
         Column("catchup_window", BigInteger, nullable=False),
@@ -343,7 +343,7 @@ def build(*, schema: str | None = None, prefix: str = "", clustered: bool = Fals
     index("schedule_wake", schedule.c.wake_at, schedule.c.name)
     tick = table(
         "tick",
-        Column("schedule", Text, nullable=False),
+        Column("schedule", NAME, nullable=False),
         Column("tick_at", BigInteger, nullable=False),
         Column("job", Id, nullable=False),
         PrimaryKeyConstraint("schedule", "tick_at"),
