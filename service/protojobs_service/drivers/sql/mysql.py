@@ -1,5 +1,6 @@
 """MariaDB: the store of any number of servers. Cold operations use SQLAlchemy's pool, hot ones connections of their own."""
 
+import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
@@ -87,12 +88,30 @@ class MysqlStore:
         with translated():
             for attempt in range(RETRIES):
                 try:
-                    return await self._run_once(operation, write=write, vital=vital)
+                    return await self._uncovered(operation, write=write, vital=vital)
                 except DBAPIError as error:
                     if not may_run_again(error):
                         raise
                     await pause(attempt)
-            return await self._run_once(operation, write=write, vital=vital)
+            return await self._uncovered(operation, write=write, vital=vital)
+
+    async def _uncovered(self, operation: Callable[[Connection], T], *, write: bool, vital: bool) -> T:
+        """Run once; a cancellation is raised as one.
+
+        asyncmy closes a connection whose query is cancelled. What SQLAlchemy does behind it then fails or swallows it, so that a
+        task that was told to end would go on.
+        """
+        task = asyncio.current_task()
+        before = 0 if task is None else task.cancelling()
+        try:
+            found = await self._run_once(operation, write=write, vital=vital)
+        except Exception as error:
+            if task is not None and task.cancelling() > before:
+                raise asyncio.CancelledError from error
+            raise
+        if task is not None and task.cancelling() > before:
+            raise asyncio.CancelledError
+        return found
 
     async def scan(self, operation: Callable[[Connection], T]) -> T:
         """Run a long read on one connection of the pool; see Store.scan."""
