@@ -118,10 +118,10 @@ class Stack:
     def durability(self) -> dict[str, str]:
         """Return the settings that decide whether a commit outlives a power cut."""
         if self.cluster is not None:
-            names = ("fsync", "synchronous_commit", "full_page_writes", "wal_sync_method")
+            names = ["fsync", "synchronous_commit", "full_page_writes", "wal_sync_method"]
             return {name: self.cluster.execute(f"show {name}").strip() for name in names}
         if self.maria is not None:
-            names = ("innodb_flush_log_at_trx_commit", "innodb_doublewrite", "log_bin")
+            names = ["innodb_flush_log_at_trx_commit", "innodb_doublewrite", "log_bin"]
             return {name: self.maria.execute(f"SELECT @@{name}").strip() for name in names}
         if self.driver == "sqlite":
             with closing(sqlite3.connect(self.directory / "jobs.db")) as connection:
