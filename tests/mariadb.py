@@ -107,7 +107,14 @@ def server_command(mariadbd: str | Path, home: Path, port: int, options: Mapping
 
 
 def _install(account: Account, home: Path, password: str) -> None:
-    installs = ["mariadb-install-db", "--no-defaults", "--basedir=/usr", f"--datadir={home}/data", "--skip-test-db"]
+    installs = [
+        "mariadb-install-db",
+        "--no-defaults",
+        "--basedir=/usr",
+        f"--datadir={home}/data",
+        f"--tmpdir={home}",
+        "--skip-test-db",
+    ]
     code, output = account.run([*installs, "--skip-name-resolve", "--auth-root-authentication-method=normal"], cwd=home)
     if code:
         raise ServerUnavailable(f"mariadb-install-db failed: {output.strip()}")
