@@ -30,6 +30,8 @@ _VITAL_POOL_SIZE = 4
 _POOL_SECONDS = 1.0
 _STATEMENT_SECONDS = 30
 _RECYCLE_SECONDS = 1800
+_TRANSACTION_SECONDS = 60
+_SCAN_SECONDS = 900
 _DUPLICATE = 1062
 _OFFSET = "@protojobs_offset"
 
@@ -115,13 +117,17 @@ class MysqlStore:
 
     async def scan(self, operation: Callable[[Connection], T]) -> T:
         """Run a long read on one connection of the pool; see Store.scan."""
-        return await self.run(operation, write=False)
+        with translated():
+            return await self._run_once(operation, write=False, vital=False, within=_SCAN_SECONDS)
 
-    async def _run_once(self, operation: Callable[[Connection], T], *, write: bool, vital: bool) -> T:
+    async def _run_once(
+        self, operation: Callable[[Connection], T], *, write: bool, vital: bool, within: float = _TRANSACTION_SECONDS
+    ) -> T:
         engine = self._vital_engine if vital else self._engine
         if engine is None:
             raise StoreUnavailable("the store is not open")
-        async with engine.connect() as connection, connection.begin():
+        # Not asyncmy's read_timeout: on Python 3.11 it loses a cancellation that comes together with an answer.
+        async with asyncio.timeout(within), engine.connect() as connection, connection.begin():
             if self._offset is not None:
                 await connection.execute(text(f"SET {_OFFSET}={self._offset[0]:d}"))
             if not write:  # holds for this transaction only; the first read takes the snapshot
@@ -306,7 +312,7 @@ class MysqlStore:
             pool_timeout=_POOL_SECONDS,
             pool_pre_ping=True,
             pool_recycle=_RECYCLE_SECONDS,
-            connect_args={**session_arguments(_STATEMENT_SECONDS), "read_timeout": _STATEMENT_SECONDS + 5},
+            connect_args=session_arguments(_STATEMENT_SECONDS),
         )
 
 

@@ -9,26 +9,13 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import URL, Table
-
 from protojobs_service.domain.lifecycle import Code, State
+from protojobs_service.drivers.sql.mysql_keys import BY_KEY, delete_of_ids, delete_of_places, quoted
 from protojobs_service.drivers.sql.store import Probe, Rows
 from protojobs_service.drivers.sql.tables import Tables
 
 CLOCK = "timestampdiff(microsecond,'1970-01-01',utc_timestamp(6))"
 MINUTE = 60_000_000
-
-_DIALECT = URL.create("mysql+asyncmy").get_dialect()()
-
-
-def quoted(table: Table) -> str:
-    """Return the table's name, quoted where it must be."""
-    return _DIALECT.identifier_preparer.format_table(table)
-
-
-def literal(value: bytes) -> str:
-    """Return bytes as SQL."""
-    return f"x'{value.hex()}'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +49,7 @@ class Statements:
 
     def __init__(self, tables: Tables, offset: list[int] | None) -> None:
         """Use these tables; `offset` is a test's clock."""
-        self._offset = offset
+        self._tables, self._offset = tables, offset
         self.job, self.ready, self.running = quoted(tables.job), quoted(tables.ready), quoted(tables.running)
         self.done, self.handle = quoted(tables.done), quoted(tables.handle)
         self.counter, self.minute = quoted(tables.counter), quoted(tables.stat_minute)
@@ -75,8 +62,7 @@ class Statements:
     def open_handles(self, handles: Iterable[int]) -> str:
         """Return which of these handles are open, and keep them so: whoever closes one waits for us."""
         names = ",".join(map(str, sorted(handles)))
-        force = "FORCE INDEX (PRIMARY)"
-        return f"SELECT id FROM {self.handle} {force} WHERE id IN ({names}) AND closed_at IS NULL ORDER BY id LOCK IN SHARE MODE"
+        return f"SELECT id FROM {self.handle} {BY_KEY} WHERE id IN ({names}) AND closed_at IS NULL ORDER BY id LOCK IN SHARE MODE"
 
     def insert_jobs(self, rows: Rows, order: Sequence[int], *, ignore: bool = False) -> str:
         """Insert jobs, in the order given: by id, so that two replicas that store the same ids lock them alike.
@@ -117,7 +103,7 @@ class Statements:
     def probe(self, probe: Probe, limit: int) -> str:
         """Lock the next rows of (lane, band), leaving out those that others hold."""
         return (
-            f"SELECT position,id,attempt,failures,crashes,flags,size FROM {self.ready} FORCE INDEX (PRIMARY)"
+            f"SELECT position,id,attempt,failures,crashes,flags,size FROM {self.ready} {BY_KEY}"
             f" WHERE lane={probe.lane} AND band={probe.band} AND position>={probe.low}"
             f" ORDER BY position,id LIMIT {limit} FOR UPDATE SKIP LOCKED"
         )
@@ -125,33 +111,29 @@ class Statements:
     def find(self, probes: Sequence[Probe]) -> str:
         """Return the places in the list of those probes that would find something, without a lock."""
         return " UNION ALL ".join(
-            f"(SELECT {i} FROM {self.ready} FORCE INDEX (PRIMARY)"
+            f"(SELECT {i} FROM {self.ready} {BY_KEY}"
             f" WHERE lane={probe.lane} AND band={probe.band} AND position>={probe.low} LIMIT 1)"
             for i, probe in enumerate(probes)
         )
 
-    def delete_ready(self, leased: Sequence[Leased]) -> str:
+    def delete_ready(self, leased: Iterable[Leased]) -> str:
         """Take rows that are locked out of `ready`."""
-        rows = [f"{row.lane},{row.band},{row.position},x'{row.id.hex()}'" for row in leased]
-        keys = _keys(("l", "b", "p", "i"), rows)
-        on = "r.lane=k.l AND r.band=k.b AND r.position=k.p AND r.id=k.i"
-        return f"DELETE r FROM {keys} STRAIGHT_JOIN {self.ready} r FORCE INDEX (PRIMARY) ON {on}"
+        return delete_of_places(self._tables.ready, [(row.lane, row.band, row.position, row.id) for row in leased])
 
     def envelopes(self, ids: Iterable[bytes]) -> str:
         """Return what the workers of these jobs need."""
-        return f"SELECT id,policy,envelope FROM {self.job} FORCE INDEX (PRIMARY) WHERE id IN ({_list(ids)})"
+        return f"SELECT id,policy,envelope FROM {self.job} {BY_KEY} WHERE id IN ({_list(ids)})"
 
     def match(self, ids: Iterable[bytes]) -> str:
         """Lock running rows that have no flags; the compare-and-set on attempt and handle is the caller's."""
         return (
-            f"SELECT id,attempt,handle,lane,started_at,@now FROM {self.running} FORCE INDEX (PRIMARY)"
+            f"SELECT id,attempt,handle,lane,started_at,@now FROM {self.running} {BY_KEY}"
             f" WHERE id IN ({_list(ids)}) AND flags=0 ORDER BY id FOR UPDATE"
         )
 
     def delete_running(self, ids: Iterable[bytes]) -> str:
         """Take rows that are locked out of `running`."""
-        keys = _keys(("i",), [literal(job_id) for job_id in ids])
-        return f"DELETE r FROM {keys} STRAIGHT_JOIN {self.running} r FORCE INDEX (PRIMARY) ON r.id=k.i"
+        return delete_of_ids(self._tables.running, ids)
 
     def insert_done(self, ended: Iterable[Ended]) -> str:
         """Write completions."""
@@ -184,14 +166,6 @@ class Statements:
             f"INSERT INTO {self.minute} (minute,lane,slot,failed,bucket,n,run_us) VALUES {values}"
             " ON DUPLICATE KEY UPDATE n=n+VALUES(n),run_us=run_us+VALUES(run_us)"
         )
-
-
-def _keys(names: Sequence[str], rows: Sequence[str]) -> str:
-    """Return a derived table of keys: joined from it, a row is found by its key however small its table is."""
-    first, *rest = rows
-    columns = ",".join(f"{value} AS {name}" for value, name in zip(first.split(","), names, strict=True))
-    more = f" UNION ALL VALUES {','.join(f'({row})' for row in rest)}" if rest else ""
-    return f"(SELECT {columns}{more}) k"
 
 
 def _list(ids: Iterable[bytes]) -> str:

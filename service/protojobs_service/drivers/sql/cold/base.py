@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
-from sqlalchemy import Column, ColumnElement, Connection, Insert, Table, select
+from sqlalchemy import Column, ColumnElement, Connection, Insert, Table, delete, select
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 from protojobs_service.domain.lifecycle import State
+from protojobs_service.drivers.sql.mysql_keys import delete_of_ids
 from protojobs_service.drivers.sql.tables import Tables
 from protojobs_service.port.driver import Fingerprint
 
@@ -92,6 +93,15 @@ def among(column: "Column[Any] | ColumnElement[Any]", values: Sequence[Any]) -> 
     """Return `column IN values` (at most CHUNK of them), padded to one of four lengths so that few statements are prepared."""
     size = next(size for size in _SIZES if size >= len(values))
     return column.in_([*values, *[values[-1]] * (size - len(values))])
+
+
+def delete_ids(c: Connection, table: Table, ids: Sequence[bytes]) -> None:
+    """Delete the rows of these ids; no other row is waited for."""
+    for some in chunks(ids):
+        if c.dialect.name == "mysql":
+            c.exec_driver_sql(delete_of_ids(table, some))
+        else:
+            c.execute(delete(table).where(among(table.c.id, some)))
 
 
 def insert_all(c: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:

@@ -3,10 +3,10 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, and_, delete, func, select
+from sqlalchemy import Connection, and_, func, select
 
 from protojobs_service.domain.lifecycle import Code, State
-from protojobs_service.drivers.sql.cold.base import Cold, among, chunks, insert_all, tally
+from protojobs_service.drivers.sql.cold.base import Cold, among, chunks, delete_ids, insert_all, tally
 from protojobs_service.drivers.sql.cold.running import lock_ids
 from protojobs_service.drivers.sql.cold.waiting import drop_deadlines
 from protojobs_service.drivers.sql.store import Claimed
@@ -32,7 +32,7 @@ def checkpoints(c: Connection, cold: Cold, ids: Sequence[bytes]) -> dict[bytes, 
 def expire_claimed(c: Connection, cold: Cold, rows: Sequence[Claimed]) -> set[bytes]:
     """End those of the just claimed jobs whose expire time has passed, before any worker gets them; returns their ids."""
     tables, now = cold.tables, cold.clock(c)
-    deadline, running = tables.deadline, tables.running
+    deadline = tables.deadline
     overdue = {
         job_id
         for some in chunks([row.id for row in rows])
@@ -40,8 +40,7 @@ def expire_claimed(c: Connection, cold: Cold, rows: Sequence[Claimed]) -> set[by
     }
     attempts = lock_ids(c, cold, overdue)
     ours = [row for row in rows if (at := attempts.get(row.id)) and (at.attempt, at.handle) == (row.attempt, row.handle)]
-    for some in chunks([row.id for row in ours]):
-        c.execute(delete(running).where(among(running.c.id, some)))
+    delete_ids(c, tables.running, [row.id for row in ours])
     ended = [
         {"id": row.id, "attempt": row.attempt, "lane": row.lane, "finished_at": now, "outcome": Code.EXPIRED.value} for row in ours
     ]

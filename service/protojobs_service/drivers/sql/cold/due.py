@@ -16,6 +16,7 @@ from protojobs_service.drivers.sql.cold.waiting import (
     take_due,
     take_ready,
 )
+from protojobs_service.drivers.sql.mysql_keys import by_index
 
 _GONE_ON = FINAL_STATES | {State.RETRYING}
 """Where no expire time counts any more: what is RETRYING has had a handler."""
@@ -25,6 +26,7 @@ def promote(c: Connection, cold: Cold, limit: int, base: int) -> tuple[int, set[
     """Make due jobs pending, in order of their time, at positions from `base` on; rows that another replica moves are skipped."""
     due = cold.tables.due
     ripe = select(due.c.id, due.c.due_at).where(due.c.due_at <= cold.clock(c)).order_by(due.c.due_at, due.c.id).limit(limit)
+    ripe = ripe.with_hint(due, by_index(due, "due_order"), "mysql")  # a sort would lock all that are due
     order = {row.id: i for i, row in enumerate(c.execute(ripe.with_for_update(skip_locked=True)))}
     jobs = sorted(take_due(c, cold, list(order)), key=lambda job: order[job.id])
     put_ready(c, cold, [(job, base + i) for i, job in enumerate(jobs)])
@@ -44,6 +46,7 @@ def expire(c: Connection, cold: Cold, limit: int) -> int:
     # Running ones are left alone: they may come back unstarted, and the claim checks them again.
     runs = exists().where(running.c.id == deadline.c.id)
     overdue = select(deadline.c.id).where(deadline.c.expire_at <= now, ~runs).order_by(deadline.c.expire_at, deadline.c.id)
+    overdue = overdue.with_hint(deadline, by_index(deadline, "deadline_order"), "mysql")
     ids = list(c.execute(overdue.limit(limit).with_for_update(skip_locked=True, of=deadline)).scalars())
     ended: list[Waiting] = take_ready(c, cold, ids) + take_due(c, cold, ids, state=State.SCHEDULED)
     changes = end_waiting(c, cold, ended, Code.EXPIRED, now)

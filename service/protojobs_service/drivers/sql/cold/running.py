@@ -7,13 +7,26 @@ from itertools import count
 from random import Random
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Select, delete, func, select
+from sqlalchemy import ColumnElement, Connection, Select, func, select
 
 from protojobs_service.domain.lifecycle import Code, State
 from protojobs_service.domain.outcome import Decision, JobError, Outcome, Running, decide
 from protojobs_service.domain.retry import Policy
-from protojobs_service.drivers.sql.cold.base import MINUTE, Cold, add, among, chunks, insert_all, moment, span, tally, upsert
+from protojobs_service.drivers.sql.cold.base import (
+    MINUTE,
+    Cold,
+    add,
+    among,
+    chunks,
+    delete_ids,
+    insert_all,
+    moment,
+    span,
+    tally,
+    upsert,
+)
 from protojobs_service.drivers.sql.cold.waiting import Arrival, Waiting, drop_deadlines, put_due, put_ready
+from protojobs_service.drivers.sql.mysql_keys import BY_KEY, by_index
 from protojobs_service.drivers.sql.tables import (
     CANCEL_ASKED,
     HAS_CHECKPOINT,
@@ -60,9 +73,16 @@ class Ended(NamedTuple):
     due_at: int | None
 
 
-def lock_attempts(c: Connection, cold: Cold, *conditions: ColumnElement[bool], limit: int | None = None) -> list[Attempt]:
-    """Return running attempts, locked until the end of the transaction, in id order so that two lockers cannot deadlock."""
-    statement = _attempts(cold, *conditions).with_for_update(of=cold.tables.running)
+def lock_attempts(
+    c: Connection, cold: Cold, *conditions: ColumnElement[bool], limit: int | None = None, hint: str = ""
+) -> list[Attempt]:
+    """Return running attempts, locked until the end of the transaction, in id order so that two lockers cannot deadlock.
+
+    hint: which index MariaDB reads; by default that of the handles.
+    """
+    running = cold.tables.running
+    statement = _attempts(cold, *conditions).with_for_update(of=running)
+    statement = statement.with_hint(running, hint or by_index(running, "running_handle"), "mysql")
     return [Attempt(*row) for row in c.execute(statement if limit is None else statement.limit(limit))]
 
 
@@ -87,7 +107,8 @@ def _attempts(cold: Cold, *conditions: ColumnElement[bool]) -> Select[Any]:
 
 def lock_ids(c: Connection, cold: Cold, ids: Iterable[bytes]) -> dict[bytes, Attempt]:
     """Return those of these jobs that run, locked."""
-    found = [row for some in chunks(sorted(set(ids))) for row in lock_attempts(c, cold, among(cold.tables.running.c.id, some))]
+    key = cold.tables.running.c.id
+    found = [row for some in chunks(sorted(set(ids))) for row in lock_attempts(c, cold, among(key, some), hint=BY_KEY)]
     return {row.id: row for row in found}
 
 
@@ -134,9 +155,7 @@ def _decide(ending: Ending, now: int, rng: Random) -> Decision:
 
 
 def _drop_running(c: Connection, cold: Cold, ids: Sequence[bytes]) -> None:
-    running = cold.tables.running
-    for some in chunks(ids):
-        c.execute(delete(running).where(among(running.c.id, some)))
+    delete_ids(c, cold.tables.running, ids)
 
 
 def _write_done(c: Connection, cold: Cold, endings: Sequence[Ending], decisions: Sequence[Decision], now: int) -> None:
@@ -193,9 +212,7 @@ def _waiting(row: Attempt, decision: Decision) -> Waiting:
 def _clean_up(c: Connection, cold: Cold, decided: Sequence[tuple[Attempt, Decision]]) -> None:
     begun = [row.id for row, decision in decided if row.flags & HAS_DEADLINE and decision.code is not Code.RELEASED]
     drop_deadlines(c, cold, begun)
-    asked = cold.tables.cancel_request
-    for some in chunks([row.id for row, _ in decided if row.flags & CANCEL_ASKED]):
-        c.execute(delete(asked).where(among(asked.c.id, some)))
+    delete_ids(c, cold.tables.cancel_request, [row.id for row, _ in decided if row.flags & CANCEL_ASKED])
 
 
 def _count(c: Connection, cold: Cold, decided: Sequence[tuple[Attempt, Decision]], now: int) -> None:

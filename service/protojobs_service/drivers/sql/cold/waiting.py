@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, bindparam, delete, select, tuple_, update
 
 from protojobs_service.domain.lifecycle import STATE_OF_CODE, Code, State
-from protojobs_service.drivers.sql.cold.base import Cold, among, chunks, insert_all
+from protojobs_service.drivers.sql.cold.base import Cold, among, chunks, delete_ids, insert_all
+from protojobs_service.drivers.sql.mysql_keys import BY_KEY, delete_of_places
 from protojobs_service.drivers.sql.tables import HAS_DEADLINE
 
 
@@ -37,14 +38,18 @@ def take_ready(c: Connection, cold: Cold, ids: Sequence[bytes]) -> list[Waiting]
     """Take pending jobs out of `ready`, found through the position that `job` knows; those that are not there are left out."""
     ready, job = cold.tables.ready, cold.tables.job
     place = tuple_(ready.c.lane, ready.c.band, ready.c.position, ready.c.id)
+    columns = [ready.c[name] for name in Waiting._fields[:-1]]
     taken: list[Waiting] = []
     for some in chunks(ids):
-        places: Any = select(job.c.lane, job.c.band, job.c.position, job.c.id).where(among(job.c.id, some))
-        if c.dialect.name == "mysql":  # it would run the subquery for every row of `ready`
-            places = [tuple(row) for row in c.execute(places)]
-            if not places:
-                continue
-        rows = c.execute(delete(ready).where(place.in_(places)).returning(*(ready.c[name] for name in Waiting._fields[:-1])))
+        places = select(job.c.lane, job.c.band, job.c.position, job.c.id).where(among(job.c.id, some))
+        if c.dialect.name == "mysql":  # a subquery would be run for every row of `ready`
+            at = {row.id: tuple(row) for row in c.execute(places)}
+            locked = select(*columns).with_hint(ready, BY_KEY, "mysql").where(place.in_(list(at.values()))).with_for_update()
+            rows = c.execute(locked).all() if at else []
+            if rows:
+                c.exec_driver_sql(delete_of_places(ready, [at[row.id] for row in rows]))
+        else:
+            rows = c.execute(delete(ready).where(place.in_(places)).returning(*columns)).all()
         taken += [Waiting(*row) for row in rows]
     return taken
 
@@ -52,12 +57,15 @@ def take_ready(c: Connection, cold: Cold, ids: Sequence[bytes]) -> list[Waiting]
 def take_due(c: Connection, cold: Cold, ids: Sequence[bytes], *, state: State | None = None) -> list[Waiting]:
     """Take jobs out of `due` (of one state only where given)."""
     due = cold.tables.due
+    columns = [due.c[name] for name in Waiting._fields]
     taken: list[Waiting] = []
     for some in chunks(ids):
-        statement = delete(due).where(among(due.c.id, some))
-        if state is not None:
-            statement = statement.where(due.c.state == state.value)
-        rows = c.execute(statement.returning(*(due.c[name] for name in Waiting._fields)))
+        chosen = [among(due.c.id, some), *([] if state is None else [due.c.state == state.value])]
+        if c.dialect.name == "mysql":
+            rows = c.execute(select(*columns).with_hint(due, BY_KEY, "mysql").where(*chosen).with_for_update()).all()
+            delete_ids(c, due, [row.id for row in rows])
+        else:
+            rows = c.execute(delete(due).where(*chosen).returning(*columns)).all()
         taken += [Waiting._make([*row[:-1], State(row[-1])]) for row in rows]
     return taken
 
@@ -99,9 +107,7 @@ def end_waiting(c: Connection, cold: Cold, jobs: Sequence[Waiting], code: Code, 
 
 def drop_deadlines(c: Connection, cold: Cold, ids: Sequence[bytes]) -> None:
     """Forget the expire times of jobs."""
-    deadline = cold.tables.deadline
-    for some in chunks(ids):
-        c.execute(delete(deadline).where(among(deadline.c.id, some)))
+    delete_ids(c, cold.tables.deadline, ids)
 
 
 def _row(job: Waiting) -> dict[str, Any]:
