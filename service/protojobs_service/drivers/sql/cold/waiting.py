@@ -45,7 +45,7 @@ def take_ready(c: Connection, cold: Cold, ids: Sequence[bytes]) -> list[Waiting]
         if c.dialect.name == "mysql":  # a subquery would be run for every row of `ready`
             at = {row.id: tuple(row) for row in c.execute(places)}
             locked = select(*columns).with_hint(ready, BY_KEY, "mysql").where(place.in_(list(at.values()))).with_for_update()
-            rows = c.execute(locked).all() if at else []
+            rows: Sequence[Any] = c.execute(locked).all() if at else []
             if rows:
                 c.exec_driver_sql(delete_of_places(ready, [at[row.id] for row in rows]))
         else:
