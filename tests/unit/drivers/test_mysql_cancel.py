@@ -18,7 +18,7 @@ class Swallowing(MysqlStore):
         self.entered = asyncio.Event()
         self._raised = error
 
-    async def _run_once(self, operation: Any, *, write: bool, vital: bool) -> Any:
+    async def _run_once(self, operation: Any, *, write: bool, vital: bool, within: float = 0.0) -> Any:
         self.entered.set()
         try:
             await asyncio.Event().wait()
