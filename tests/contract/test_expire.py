@@ -1,4 +1,4 @@
-"""Jobs whose expire_at passes before a handler has started."""
+"""Jobs whose expire_at passes while they wait."""
 
 from dataclasses import replace
 from datetime import timedelta

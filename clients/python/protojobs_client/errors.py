@@ -332,7 +332,7 @@ class JobCancelledError(JobEndedError):
 
 
 class JobExpiredError(JobEndedError):
-    """The job expired before a handler started."""
+    """The job expired while it waited."""
 
 
 class WaitTimeoutError(ProtoJobsError, TimeoutError):

@@ -100,7 +100,7 @@ class Job:
         return self.request().at(run_at)
 
     def expires_at(self, expire_at: datetime) -> JobRequest:
-        """End it as EXPIRED if no handler has started by then."""
+        """End it as EXPIRED if it still waits then."""
         return self.request().expires_at(expire_at)
 
     def label(self, key: str, value: str) -> JobRequest:

@@ -23,7 +23,7 @@ class DispatchOptions(TypedDict, total=False):
     labels: Mapping[str, str]
     retry: RetryPolicy
     run_timeout: Seconds  # longest run of one attempt; default 300 s
-    expire_at: datetime  # aware; the job ends as EXPIRED if no handler has started by then
+    expire_at: datetime  # aware; the job ends as EXPIRED if it waits then
     content_type: str
     payload: bytes  # raw, instead of data; needs content_type unless it is JSON
 
@@ -113,7 +113,7 @@ class JobRequest:
         return self.with_options(priority=priority)
 
     def expires_at(self, expire_at: datetime) -> "JobRequest":
-        """End it as EXPIRED if no handler has started by then."""
+        """End it as EXPIRED if it still waits then."""
         return self.with_options(expire_at=expire_at)
 
     def label(self, key: str, value: str) -> "JobRequest":
