@@ -11,7 +11,7 @@ from tests.contract.acts import numbers_of
 from tests.contract.backends import Clock
 from tests.contract.schedule_acts import add, fire_all, known
 
-pytestmark = [pytest.mark.asyncio, pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.asyncio, pytest.mark.slow, pytest.mark.timeout(600)]
 
 SCHEDULES, AT_ONCE = 10_000, 8  # fewer than a store has connections
 MIDNIGHT = timedelta(days=1)
