@@ -8,13 +8,13 @@ from typing import TypeVar
 
 from asyncmy.errors import IntegrityError
 from sqlalchemy import BigInteger, ColumnElement, Connection, literal_column, text
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from protojobs_service.domain.errors import StoreUnavailable
 from protojobs_service.domain.lifecycle import State
+from protojobs_service.drivers.sql.again import run_again
 from protojobs_service.drivers.sql.errors import translated
-from protojobs_service.drivers.sql.mysql_link import RETRIES, HotLink, Send, may_run_again, pause, session_arguments
+from protojobs_service.drivers.sql.mysql_link import HotLink, Send, may_run_again, session_arguments
 from protojobs_service.drivers.sql.mysql_statements import CLOCK, Ended, Leased, Statements
 from protojobs_service.drivers.sql.store import Claimed, ClaimGroup, Completions, Inserted, Options, Rows
 from protojobs_service.drivers.sql.tables import build
@@ -87,15 +87,7 @@ class MysqlStore:
 
     async def run(self, operation: Callable[[Connection], T], *, write: bool = True, vital: bool = False) -> T:
         """Run a cold operation; see Store.run. A read sees one snapshot and takes no locks."""
-        with translated():
-            for attempt in range(RETRIES):
-                try:
-                    return await self._uncovered(operation, write=write, vital=vital)
-                except DBAPIError as error:
-                    if not may_run_again(error):
-                        raise
-                    await pause(attempt)
-            return await self._uncovered(operation, write=write, vital=vital)
+        return await run_again(lambda: self._uncovered(operation, write=write, vital=vital), may_run_again)
 
     async def _uncovered(self, operation: Callable[[Connection], T], *, write: bool, vital: bool) -> T:
         """Run once; a cancellation is raised as one.

@@ -1,7 +1,6 @@
 """One hot connection: raw asyncmy, several statements in one packet, a transaction around each flush."""
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
@@ -11,11 +10,11 @@ from asyncmy.errors import MySQLError
 from sqlalchemy import make_url
 
 from protojobs_service.domain.errors import StoreUnavailable
+from protojobs_service.drivers.sql.again import RETRIES, pause
 from protojobs_service.drivers.sql.errors import is_lock_timeout, is_transient, translate
 
 T = TypeVar("T")
 
-RETRIES = 5
 LOCK_SECONDS = 3
 STATEMENT_SECONDS = 10
 CONNECT_SECONDS = 5
@@ -65,11 +64,6 @@ def session_arguments(statement_seconds: int) -> dict[str, Any]:
 def may_run_again(error: BaseException) -> bool:
     """Tell whether the same transaction may be tried again: deadlock, or a lock that was not to be had."""
     return is_transient(error) or is_lock_timeout(error)
-
-
-async def pause(attempt: int) -> None:
-    """Wait before the next try: up to 10 ms, doubled each time, by chance, so that two that met do not meet again."""
-    await asyncio.sleep(random.uniform(0.25, 1.0) * 0.01 * 2**attempt)
 
 
 class HotLink:

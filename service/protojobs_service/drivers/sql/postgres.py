@@ -6,21 +6,18 @@ from operator import attrgetter
 from typing import Any, TypeVar
 
 from sqlalchemy import BigInteger, ColumnElement, Connection, event, func, literal_column, select
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from protojobs_service.domain.errors import StoreUnavailable
 from protojobs_service.drivers.sql import postgres_partitions
-from protojobs_service.drivers.sql.errors import translated
+from protojobs_service.drivers.sql.again import run_again
 from protojobs_service.drivers.sql.postgres_hints import Hints
 from protojobs_service.drivers.sql.postgres_link import (
     CONNECT_SECONDS,
     LOCK_SECONDS,
     PLANNER,
-    RETRIES,
     HotLink,
     may_run_again,
-    pause,
     use_raw_ids,
 )
 from protojobs_service.drivers.sql.postgres_statements import CLOCK, OFFSET_SETTING, TEST_CLOCK, quoted, render
@@ -93,15 +90,7 @@ class PostgresStore:
 
     async def run(self, operation: Callable[[Connection], T], *, write: bool = True, vital: bool = False) -> T:
         """Run a cold operation; see Store.run. A read sees one snapshot and takes no locks."""
-        with translated():
-            for attempt in range(RETRIES):
-                try:
-                    return await self._run_once(operation, write=write, vital=vital)
-                except DBAPIError as error:
-                    if not may_run_again(error):
-                        raise
-                    await pause(attempt)
-            return await self._run_once(operation, write=write, vital=vital)
+        return await run_again(lambda: self._run_once(operation, write=write, vital=vital), may_run_again)
 
     async def scan(self, operation: Callable[[Connection], T]) -> T:
         """Run a long read on one connection of the pool; see Store.scan."""

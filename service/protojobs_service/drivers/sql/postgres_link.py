@@ -1,7 +1,6 @@
 """One hot connection: raw asyncpg, plans pinned, statements prepared once, no transaction around a statement."""
 
 import asyncio
-import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ from asyncpg.prepared_stmt import PreparedStatement
 from sqlalchemy import make_url
 
 from protojobs_service.domain.errors import StoreUnavailable
+from protojobs_service.drivers.sql.again import RETRIES, pause
 from protojobs_service.drivers.sql.errors import is_transient, sqlstate, translate
 from protojobs_service.drivers.sql.postgres_statements import OFFSET_SETTING
 
@@ -23,7 +23,6 @@ PLANNER = {
 }
 """A generic plan made on an empty database reads whole tables (51 us a job, not 16); so only index plans are left to choose."""
 
-RETRIES = 5
 LOCK_SECONDS = 3
 STATEMENT_SECONDS = 10
 CONNECT_SECONDS = 5
@@ -46,11 +45,6 @@ async def use_raw_ids(connection: Any) -> None:
 def may_run_again(error: BaseException) -> bool:
     """Tell whether the same transaction may be tried again: deadlock, serialisation failure, lock not to be had."""
     return is_transient(error) or sqlstate(error) == _LOCK_NOT_AVAILABLE
-
-
-async def pause(attempt: int) -> None:
-    """Wait before the next try: up to 10 ms, doubled each time, by chance, so that two that met do not meet again."""
-    await asyncio.sleep(random.uniform(0.25, 1.0) * 0.01 * 2**attempt)
 
 
 class HotLink:
