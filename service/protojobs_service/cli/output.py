@@ -38,6 +38,14 @@ def print_json(value: Any) -> None:
     typer.echo(json.dumps(plain(value), indent=2, ensure_ascii=False))
 
 
+def print_done(noun: str, name: str, what: str, *, as_json: bool) -> None:
+    """Say what was done to something."""
+    if as_json:
+        print_json({noun: name, "done": what})
+    else:
+        typer.echo(f"{name}: {what}")
+
+
 def plain(value: Any) -> Any:
     """Return a value made of what JSON knows."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

@@ -6,7 +6,7 @@ import typer
 from protojobs_client import JobState
 
 from protojobs_service.cli.connection import AddressOption, connected
-from protojobs_service.cli.output import JsonFlag, print_json, print_table
+from protojobs_service.cli.output import JsonFlag, print_done, print_json, print_table
 from protojobs_service.cli.values import parse_time
 
 queues = typer.Typer(help="Look at queues and act on them.", no_args_is_help=True)
@@ -44,7 +44,7 @@ def pause(queue: Name, address: AddressOption = None, as_json: JsonFlag = False)
     """Stop leasing from a queue; running jobs go on."""
     with connected(address, as_json=as_json) as client:
         client.pause(queue)
-    _done(queue, "paused", as_json=as_json)
+    print_done("queue", queue, "paused", as_json=as_json)
 
 
 @queues.command()
@@ -52,7 +52,7 @@ def resume(queue: Name, address: AddressOption = None, as_json: JsonFlag = False
     """Lease from a queue again."""
     with connected(address, as_json=as_json) as client:
         client.resume(queue)
-    _done(queue, "resumed", as_json=as_json)
+    print_done("queue", queue, "resumed", as_json=as_json)
 
 
 @queues.command()
@@ -93,11 +93,4 @@ def delete(
         typer.confirm(f"Remove queue {queue}?", abort=True, err=True)
     with connected(address, as_json=as_json) as client:
         client.delete_queue(queue, force=force)
-    _done(queue, "removed", as_json=as_json)
-
-
-def _done(queue: str, what: str, *, as_json: bool) -> None:
-    if as_json:
-        print_json({"queue": queue, "done": what})
-    else:
-        typer.echo(f"{queue}: {what}")
+    print_done("queue", queue, "removed", as_json=as_json)

@@ -9,7 +9,7 @@ import typer
 from protojobs_client import Catchup, CatchupMode, Cron, Overlap, ScheduleInfo, ScheduleOptions, ScheduleRequest
 
 from protojobs_service.cli.connection import AddressOption, connected
-from protojobs_service.cli.output import JsonFlag, print_json, print_pairs, print_table
+from protojobs_service.cli.output import JsonFlag, print_done, print_json, print_pairs, print_table
 from protojobs_service.cli.schedule_file import one_when, read_schedules, show_when
 from protojobs_service.cli.values import parse_json, parse_pairs, parse_span, parse_time, read_data
 
@@ -91,7 +91,7 @@ def pause(name: Name, address: AddressOption = None, as_json: JsonFlag = False) 
     """Stop its ticks."""
     with connected(address, as_json=as_json) as client:
         client.pause_schedule(name)
-    _done(name, "paused", as_json=as_json)
+    print_done("schedule", name, "paused", as_json=as_json)
 
 
 @schedules.command()
@@ -99,7 +99,7 @@ def resume(name: Name, address: AddressOption = None, as_json: JsonFlag = False)
     """Let it tick again, from now on."""
     with connected(address, as_json=as_json) as client:
         client.resume_schedule(name)
-    _done(name, "resumed", as_json=as_json)
+    print_done("schedule", name, "resumed", as_json=as_json)
 
 
 @schedules.command()
@@ -125,7 +125,7 @@ def delete(name: Name, yes: Yes = False, address: AddressOption = None, as_json:
         typer.confirm(f"Remove schedule {name}?", abort=True, err=True)
     with connected(address, as_json=as_json) as client:
         client.delete_schedule(name)
-    _done(name, "removed", as_json=as_json)
+    print_done("schedule", name, "removed", as_json=as_json)
 
 
 @schedules.command()
@@ -191,10 +191,3 @@ def _show(schedule: ScheduleInfo, *, as_json: bool) -> None:
     else:
         values["catchup"] = schedule.catchup.mode
         print_pairs((name.replace("_", " "), value) for name, value in values.items() if name not in ("payload", "etag"))
-
-
-def _done(name: str, what: str, *, as_json: bool) -> None:
-    if as_json:
-        print_json({"schedule": name, "done": what})
-    else:
-        typer.echo(f"{name}: {what}")
