@@ -1,12 +1,16 @@
 """Fixtures every test may use, and the markers that follow from them."""
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from typing import TypeVar
 
 import pytest
 
 from tests.mariadb import MariaServer, running_server
 from tests.postgres import Cluster, running_cluster
 from tests.private_server import ServerUnavailable
+
+ServerT = TypeVar("ServerT")
 
 # `tests/run` collects skips that begin so: the machine, not the design, kept them from running.
 NOT_ON_THIS_MACHINE = "not on this machine: "
@@ -23,38 +27,38 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def postgres_cluster() -> Iterator[Cluster]:
     """Run a PostgreSQL cluster for the session; under xdist, one for each process."""
-    try:
-        with running_cluster() as cluster:
-            yield cluster
-    except ServerUnavailable as error:
-        pytest.skip(f"{NOT_ON_THIS_MACHINE}PostgreSQL: {error}")
+    yield from _started("PostgreSQL", running_cluster())
 
 
 @pytest.fixture
 def postgres_dsn(postgres_cluster: Cluster) -> Iterator[str]:
     """Give the test a fresh, empty database and drop it afterwards."""
-    name = postgres_cluster.create_database()
-    try:
-        yield postgres_cluster.dsn(name)
-    finally:
-        postgres_cluster.drop_database(name)
+    yield from _fresh_database(postgres_cluster)
 
 
 @pytest.fixture(scope="session")
 def mariadb_server() -> Iterator[MariaServer]:
     """Run a MariaDB for the session; under xdist, one for each process."""
-    try:
-        with running_server() as server:
-            yield server
-    except ServerUnavailable as error:
-        pytest.skip(f"{NOT_ON_THIS_MACHINE}MariaDB: {error}")
+    yield from _started("MariaDB", running_server())
 
 
 @pytest.fixture
 def mariadb_dsn(mariadb_server: MariaServer) -> Iterator[str]:
     """Give the test a fresh, empty database and drop it afterwards."""
-    name = mariadb_server.create_database()
+    yield from _fresh_database(mariadb_server)
+
+
+def _started(name: str, running: AbstractContextManager[ServerT]) -> Iterator[ServerT]:
     try:
-        yield mariadb_server.dsn(name)
+        with running as server:
+            yield server
+    except ServerUnavailable as error:
+        pytest.skip(f"{NOT_ON_THIS_MACHINE}{name}: {error}")
+
+
+def _fresh_database(server: Cluster | MariaServer) -> Iterator[str]:
+    name = server.create_database()
+    try:
+        yield server.dsn(name)
     finally:
-        mariadb_server.drop_database(name)
+        server.drop_database(name)

@@ -18,10 +18,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.private_server import Account, ServerUnavailable, free_port, run_with, stop
+from tests.private_server import Account, ServerUnavailable, run_with, start, stop
 
 _START_SECONDS = 30.0
-_PORT_TRIES = 5
 _USER = "protojobs"
 
 
@@ -78,7 +77,14 @@ def running_server(options: Mapping[str, str] | None = None) -> Iterator[MariaSe
     try:
         account.own(home)
         _install(account, home, password)
-        guard, port = _start(mariadbd, account, home, dict(options or {}))
+        guard, port = start(
+            account,
+            home,
+            name="MariaDB",
+            signal_name="KILL",
+            command=lambda port: server_command(mariadbd, home, port, {"init-file": f"{home}/init.sql", **(options or {})}),
+            is_ready=lambda port: _wait_until_ready(home / "server.log", port),
+        )
     except BaseException:
         shutil.rmtree(home, ignore_errors=True)
         raise
@@ -127,22 +133,6 @@ def _install(account: Account, home: Path, password: str) -> None:
         f"CREATE USER IF NOT EXISTS {_USER}@'127.0.0.1' IDENTIFIED BY '{password}';\n"
         f"GRANT ALL ON *.* TO {_USER}@'127.0.0.1' WITH GRANT OPTION;\n"
     )
-
-
-def _start(mariadbd: str, account: Account, home: Path, options: dict[str, str]) -> tuple[subprocess.Popen[bytes], int]:
-    for _ in range(_PORT_TRIES):
-        port = free_port()
-        guard = account.guard(home, "KILL", server_command(mariadbd, home, port, {"init-file": f"{home}/init.sql", **options}))
-        try:
-            if _wait_until_ready(home / "server.log", port):
-                return guard, port
-        except BaseException:
-            stop(guard)
-            raise
-        # Somebody took the port meanwhile. The guard is killed, not closed, so that it leaves the directory for the next try.
-        guard.kill()
-        guard.communicate()
-    raise ServerUnavailable(f"MariaDB found no free port in {_PORT_TRIES} tries")
 
 
 def _wait_until_ready(log: Path, port: int) -> bool:

@@ -20,10 +20,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.private_server import Account, ServerUnavailable, free_port, run_with, stop
+from tests.private_server import Account, ServerUnavailable, run_with, start, stop
 
 _START_SECONDS = 30.0
-_PORT_TRIES = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +81,14 @@ def running_cluster(options: Mapping[str, str] | None = None) -> Iterator[Cluste
         bin_dir = _reachable(install, account, home) / "bin"
         password = secrets.token_hex(16)
         _initdb(bin_dir, account, home, password)
-        guard, port = _start(bin_dir, account, home, dict(options or {}))
+        guard, port = start(
+            account,
+            home,
+            name="PostgreSQL",
+            signal_name="QUIT",
+            command=lambda port: _server_command(bin_dir, home, port, options or {}),
+            is_ready=lambda _: _wait_until_ready(home),
+        )
     except BaseException:
         shutil.rmtree(home, ignore_errors=True)
         raise
@@ -136,31 +142,17 @@ def _initdb(bin_dir: Path, account: Account, home: Path, password: str) -> None:
         raise ServerUnavailable(f"initdb failed: {output.strip()}")
 
 
-def _start(bin_dir: Path, account: Account, home: Path, options: dict[str, str]) -> tuple[subprocess.Popen[bytes], int]:
-    for _ in range(_PORT_TRIES):
-        port = free_port()
-        settings = {
-            "listen_addresses": "127.0.0.1",
-            "port": str(port),
-            "unix_socket_directories": "",
-            "fsync": "on",
-            "max_connections": "200",
-            **options,
-        }
-        flags = [flag for name, value in settings.items() for flag in ("-c", f"{name}={value}")]
-        server = [str(bin_dir / "postgres"), "-D", str(home / "data"), *flags]
-        guard = account.guard(home, "QUIT", server)
-        try:
-            if _wait_until_ready(home):
-                return guard, port
-        except BaseException:
-            stop(guard)
-            raise
-        # Somebody took the port between our probe and the server's bind. The guard is killed, not
-        # closed, so that it leaves the directory for the next try.
-        guard.kill()
-        guard.communicate()
-    raise ServerUnavailable(f"PostgreSQL found no free port in {_PORT_TRIES} tries")
+def _server_command(bin_dir: Path, home: Path, port: int, options: Mapping[str, str]) -> list[str]:
+    settings = {
+        "listen_addresses": "127.0.0.1",
+        "port": str(port),
+        "unix_socket_directories": "",
+        "fsync": "on",
+        "max_connections": "200",
+        **options,
+    }
+    flags = [flag for name, value in settings.items() for flag in ("-c", f"{name}={value}")]
+    return [str(bin_dir / "postgres"), "-D", str(home / "data"), *flags]
 
 
 def _wait_until_ready(home: Path) -> bool:

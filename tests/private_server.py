@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _STOP_SECONDS = 15.0
+_PORT_TRIES = 5
 
 # $1 is the directory, $2 the signal; the rest is the server. The signal is a fast end: the data is thrown away.
 _GUARD = """
@@ -83,6 +84,35 @@ class Account:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
+
+
+def start(
+    account: Account,
+    home: Path,
+    *,
+    name: str,
+    signal_name: str,
+    command: Callable[[int], Sequence[str | Path]],
+    is_ready: Callable[[int], bool],
+) -> tuple[subprocess.Popen[bytes], int]:
+    """Start a server under its guard; return the guard and the port. Raises ServerUnavailable.
+
+    `is_ready` waits, by port, until the server accepts connections; False where its port is taken.
+    """
+    for _ in range(_PORT_TRIES):
+        port = free_port()
+        guard = account.guard(home, signal_name, command(port))
+        try:
+            if is_ready(port):
+                return guard, port
+        except BaseException:
+            stop(guard)
+            raise
+        # Somebody took the port between our probe and the server's bind. The guard is killed, not
+        # closed, so that it leaves the directory for the next try.
+        guard.kill()
+        guard.communicate()
+    raise ServerUnavailable(f"{name} found no free port in {_PORT_TRIES} tries")
 
 
 def stop(guard: subprocess.Popen[bytes]) -> None:
