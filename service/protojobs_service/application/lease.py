@@ -366,7 +366,7 @@ class Leasing:
         free = session.room()
         self._free += free - session.free
         session.free = free
-        if free and not session.dry and session.wants_jobs():
+        if not session.dry and session.wants_jobs():
             self._wake.set()
 
     def _places(self, queue: str, kind: str, jobs: int) -> Iterator[LeaseSession]:

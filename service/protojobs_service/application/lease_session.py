@@ -15,15 +15,13 @@ from typing import Any, NamedTuple, Protocol
 from protojobs_service.application.stride import Stride
 from protojobs_service.application.timings import Timings
 from protojobs_service.domain.errors import JobsError, ProtocolViolation
-from protojobs_service.domain.job import Handle, JobId, JobRecord, Lease
+from protojobs_service.domain.job import Handle, JobId, JobRecord, Lease, make_tuple
 from protojobs_service.domain.retry import DEFAULT_POLICY
 
 _NOTHING_BEGUN = -(1 << 62)
 _DEFAULT_TIMEOUT = DEFAULT_POLICY.run_timeout.total_seconds()
 _BEGIN_STEP = 0.5
 _LOT = 500
-
-_new: Any = vars(tuple)["__new__"]
 
 
 class StopCause(Enum):
@@ -259,7 +257,7 @@ class LeaseSession:
             if job_id in flights:
                 size -= flights.pop(job_id).size
                 self._begun_times.pop(job_id, None)
-            flights[job_id] = _new(Flight, (attempt, kind, length, timeout, ordinal))
+            flights[job_id] = make_tuple(Flight, (attempt, kind, length, timeout, ordinal))
             ordinal += 1
             size += length
         self._delivered = ordinal

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import NamedTuple, NewType
+from typing import Any, NamedTuple, NewType
 
 from protojobs_service.domain.lifecycle import Code, State
 from protojobs_service.domain.outcome import JobError
@@ -14,6 +14,10 @@ JobId = NewType("JobId", bytes)
 
 Handle = NewType("Handle", int)
 """One stream of one session, as the small number that running jobs carry."""
+
+
+make_tuple: Any = vars(tuple)["__new__"]
+"""make_tuple(NewJob, fields): any NamedTuple for half the price of its constructor, for values that every job pays for."""
 
 
 class NewJob(NamedTuple):

@@ -18,7 +18,7 @@ from protojobs_service.transport.dispatch_stream import DispatchStream
 from protojobs_service.transport.ids import format_id
 from protojobs_service.transport.interceptors import Context, Drain, long_poll, parse, raw
 from protojobs_service.transport.results import OUTCOMES, is_all_created, place_errors, read_specs, to_result, under
-from protojobs_service.transport.specs import BATCH, Common, Specs
+from protojobs_service.transport.specs import Common, Specs
 from protojobs_service.transport.views import state_of, to_attempt, to_job
 
 _MAX_ATTEMPT = 2**31 - 1
@@ -57,7 +57,7 @@ class JobServicer:
         envelopes = list(request.specs)
         if not 1 <= len(envelopes) <= bounds.MAX_BATCH_ITEMS:
             raise InvalidField("specs", f"must be 1 to {bounds.MAX_BATCH_ITEMS} items")
-        if not request.validate_only and (common := self._specs.common(data, BATCH, envelopes)) is not None:
+        if not request.validate_only and (common := self._specs.common(data, envelopes)) is not None:
             return await self._dispatch_common(common, atomic=request.atomic)
         items = read_specs(self._specs, envelopes)
         if request.atomic:

@@ -46,22 +46,20 @@ class SettledBuilder:
     def add(self, outcomes: Outcomes, answers: Sequence[Settled]) -> None:
         """Add the answers to a frame's outcomes."""
         self.is_empty = False
-        groups, dropped, items = self._groups, outcomes.dropped, outcomes.items
-        if answers and not dropped and answers[0].next_at is None and _is_one_run(items, answers):
-            groups.setdefault((answers[0].verdict, answers[0].state, items[0].attempt), []).extend(outcomes.texts)
-            answers = ()
-        group: list[str] = []
-        last: _GroupKey | None = None
-        for text, item, answer in zip(outcomes.texts, items, answers, strict=bool(answers)):
-            verdict, state, next_at = answer
-            if next_at is not None or (dropped and (item[0], item[1]) in dropped):
-                self._add_item(text, item[1], answer, result_dropped=(item[0], item[1]) in dropped)
-                continue
-            if last is None or verdict is not last[0] or state is not last[1] or item[1] != last[2]:
-                last = (verdict, state, item[1])  # hashed once a run of equal answers: an Enum's hash is slow
-                group = groups.setdefault(last, [])
-            group.append(text)
+        if answers and not outcomes.dropped and answers[0].next_at is None and _is_one_run(outcomes.items, answers):
+            verdict, state, _ = answers[0]
+            self._groups.setdefault((verdict, state, outcomes.items[0].attempt), []).extend(outcomes.texts)
+        else:
+            self._add_each(outcomes, answers)
         self._items += [_refusal(refused) for refused in outcomes.refused]
+
+    def _add_each(self, outcomes: Outcomes, answers: Sequence[Settled]) -> None:
+        for text, item, answer in zip(outcomes.texts, outcomes.items, answers, strict=True):
+            dropped = (item.id, item.attempt) in outcomes.dropped
+            if dropped or answer.next_at is not None:
+                self._add_item(text, item.attempt, answer, result_dropped=dropped)
+            else:
+                self._groups.setdefault((answer.verdict, answer.state, item.attempt), []).append(text)
 
     def add_updates(self, news: Sequence[News], accepted: Sequence[bool], refused: Sequence[Refusal]) -> None:
         """Add the updates that were not accepted."""

@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from protojobs.v1 import worker_service_pb2
 
 from protojobs_service.application import HeldLease, Hello, News, Settle, Settlement, Window
 from protojobs_service.domain import bounds
 from protojobs_service.domain.errors import InvalidField, JobsError
-from protojobs_service.domain.job import Draft, Handle, JobId, Progress
+from protojobs_service.domain.job import Draft, Handle, JobId, Progress, make_tuple
 from protojobs_service.domain.outcome import (
     COMPLETE,
     Cancelled,
@@ -30,7 +30,6 @@ from protojobs_service.transport.wire import RawComplete, RawSettle, RawSettleIt
 _SECRET_BYTES = 16
 _ID_PREFIX = b"\x0a\x24"
 _CANCELLED = Cancelled()
-_new = cast(Any, tuple).__new__
 _CAUSES = {
     worker_service_pb2.RELEASE_REASON_UNSPECIFIED: ReleaseCause.SHUTDOWN,
     worker_service_pb2.RELEASE_REASON_SHUTDOWN: ReleaseCause.SHUTDOWN,
@@ -191,7 +190,7 @@ class SettleReader:
             if known is None:
                 ids, known = _good_ids(ids, attempt, refused)
             # Half the price of Settlement(...), which every completed job would pay.
-            items += [_new(Settlement, (job_id, attempt, handle, COMPLETE, False)) for job_id in known]
+            items += [make_tuple(Settlement, (job_id, attempt, handle, COMPLETE, False)) for job_id in known]
             texts += ids
         dropped: set[tuple[JobId, int]] = set()
         for item in settle.items:

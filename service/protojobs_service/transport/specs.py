@@ -14,12 +14,12 @@ from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorP
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message import DecodeError
 from google.protobuf.message_factory import GetMessageClass
-from protojobs.v1 import job_pb2
+from protojobs.v1 import job_pb2, job_service_pb2
 from uuid_utils import uuid7
 
 from protojobs_service.domain import bounds
 from protojobs_service.domain.errors import InvalidField, PayloadTooLarge, Unsupported
-from protojobs_service.domain.job import Draft, JobId, NewJob
+from protojobs_service.domain.job import Draft, JobId, NewJob, make_tuple
 from protojobs_service.transport.convert import (
     LATER,
     NO_CHANGES,
@@ -35,9 +35,6 @@ from protojobs_service.transport.convert import (
 from protojobs_service.transport.ids import ids_of, parse_id
 from protojobs_service.transport.status import MalformedMessage
 
-BATCH, FRAME = 1, 2
-"""Numbers of the field `specs` in DispatchBatchRequest and in DispatchStreamRequest."""
-
 _CACHED_NAMES = 4096
 # Tag and length of JobSpec.id: appended to an envelope it replaces the id, because the last value of a field wins.
 _ID_PREFIX = b"\x0a\x24"
@@ -45,18 +42,16 @@ _ID_PREFIX = b"\x0a\x24"
 _TOO_SMALL_FOR_MANY_HEADERS = 320
 _LATER_FIELDS = ("unique", "fairness_key", "concurrency_key", "result_retention", "on_complete", "on_failed")
 
+_HEAD = ".protojobs.head.Head"
 _NOTHING_RARE = (None,) * 6
 _FIELDS = attrgetter("id", "queue", "kind", "priority", "content_type")
 _RARE = methodcaller("WhichOneof", "rare")
 
-_new: Any = vars(tuple)["__new__"]
 
-
-def _head_class() -> tuple[Any, dict[int, Any]]:
-    """Return JobSpec as the common job needs it, and requests that hold many of them, by the number of that field.
+def _head_classes() -> tuple[Any, Any]:
+    """Return JobSpec as the common job needs it, and DispatchBatchRequest with such ones.
 
     Everything rare is one oneof of unparsed bytes, so one question finds it.
-
     Strings and headers keep their types: their UTF-8 must be checked before an envelope is ever sent to a worker.
     """
     file = FileDescriptorProto(name="protojobs/head.proto", package="protojobs.head", syntax="proto3")
@@ -78,22 +73,20 @@ def _head_class() -> tuple[Any, dict[int, Any]]:
                 entry.options.map_entry = True
                 entry.field.add(name="key", number=1, type=string, label=one)
                 entry.field.add(name="value", number=2, type=string, label=one)
-                kind = ".protojobs.head.Head.HeadersEntry"
-                message = FieldDescriptorProto.TYPE_MESSAGE
+                kind, message = f"{_HEAD}.HeadersEntry", FieldDescriptorProto.TYPE_MESSAGE
                 head.field.add(name=field.name, number=field.number, type=message, label=many, type_name=kind)
             case _:
                 head.field.add(name=field.name, number=field.number, type=raw, label=one, oneof_index=0)
-    for field_number in (BATCH, FRAME):
-        request = file.message_type.add(name=f"Heads{field_number}")
-        kind = ".protojobs.head.Head"
-        request.field.add(name="specs", number=field_number, type=FieldDescriptorProto.TYPE_MESSAGE, label=many, type_name=kind)
+    batch = file.message_type.add(name="Batch")
+    specs = job_service_pb2.DispatchBatchRequest.DESCRIPTOR.fields_by_name["specs"].number
+    batch.field.add(name="specs", number=specs, type=FieldDescriptorProto.TYPE_MESSAGE, label=many, type_name=_HEAD)
     pool = DescriptorPool()
     pool.Add(file)
-    heads = {each: GetMessageClass(pool.FindMessageTypeByName(f"protojobs.head.Heads{each}")) for each in (BATCH, FRAME)}
-    return GetMessageClass(pool.FindMessageTypeByName("protojobs.head.Head")), heads
+    head_class, batch_class = (GetMessageClass(pool.FindMessageTypeByName(f"protojobs.head.{each}")) for each in ("Head", "Batch"))
+    return head_class, batch_class
 
 
-_Head, _Heads = _head_class()
+_Head, _Batch = _head_classes()
 
 
 class Common(NamedTuple):
@@ -145,18 +138,18 @@ class Specs:
             envelope += _ID_PREFIX + str(made).encode()
         if head.WhichOneof("rare") is None:
             # Half the price of NewJob(...), which every dispatched job would pay.
-            job = _new(NewJob, (job_id, queue, kind, priority, envelope, *_NOTHING_RARE))
-            draft: Draft = _new(Draft, (job, None))
+            job = make_tuple(NewJob, (job_id, queue, kind, priority, envelope, *_NOTHING_RARE))
+            draft: Draft = make_tuple(Draft, (job, None))
             return draft
         return _Rare(parse_spec(envelope), self._clock()).draft(NewJob(job_id, queue, kind, priority, envelope))
 
-    def common(self, data: bytes, field: int, envelopes: Sequence[bytes]) -> Common | None:
-        """Return the jobs of a request at a third of the price of `draft`, if all of them are common and of names seen before.
+    def common(self, data: bytes, envelopes: Sequence[bytes]) -> Common | None:
+        """Return the jobs of a batch at a third of the price of `draft`, if all of them are common and of names seen before.
 
-        None: some need a closer look. data: the request, whose `field` (BATCH or FRAME) holds these envelopes.
+        None: some need a closer look. data: the DispatchBatchRequest that holds these envelopes.
         """
         try:
-            heads = list(_Heads[field].FromString(data).specs)
+            heads = list(_Batch.FromString(data).specs)
         except DecodeError:
             return None
         largest = max(map(len, envelopes))
@@ -179,7 +172,7 @@ class Specs:
         ):
             return None
         columns = zip(ids, queues, kinds, priorities, envelopes, strict=True)
-        return Common([_new(NewJob, column + _NOTHING_RARE) for column in columns], texts)
+        return Common([make_tuple(NewJob, column + _NOTHING_RARE) for column in columns], texts)
 
     def check_payload(self, size: int) -> None:
         """Raise PayloadTooLarge for a payload of that many bytes."""

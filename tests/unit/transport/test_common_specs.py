@@ -10,7 +10,7 @@ from protojobs.v1 import job_pb2, job_service_pb2
 from protojobs_service.domain import bounds
 from protojobs_service.domain.job import NewJob
 from protojobs_service.transport import wire
-from protojobs_service.transport.specs import BATCH, FRAME, Specs
+from protojobs_service.transport.specs import Specs
 from uuid_utils import uuid7
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -47,21 +47,18 @@ def specs() -> Specs:
     return made
 
 
-def read(reader: Specs, messages: list[job_pb2.JobSpec], field: int = BATCH) -> list[NewJob] | None:
+def read(reader: Specs, messages: list[job_pb2.JobSpec]) -> list[NewJob] | None:
     """Read the specs of one request all at once."""
-    request: job_service_pb2.DispatchBatchRequest | job_service_pb2.DispatchStreamRequest
     request = job_service_pb2.DispatchBatchRequest(specs=messages, atomic=True)
-    if field == FRAME:
-        request = job_service_pb2.DispatchStreamRequest(specs=messages, seq=7)
-    common = reader.common(request.SerializeToString(), field, [each.SerializeToString() for each in messages])
+    common = reader.common(request.SerializeToString(), [each.SerializeToString() for each in messages])
     return None if common is None else common.jobs
 
 
-@given(st.lists(st.fixed_dictionaries(COMMON), min_size=1, max_size=20), st.sampled_from([BATCH, FRAME]))
-def test_common_jobs_are_read_all_at_once_as_one_by_one(fields: list[dict[str, Any]], field: int) -> None:
+@given(st.lists(st.fixed_dictionaries(COMMON), min_size=1, max_size=20))
+def test_common_jobs_are_read_all_at_once_as_one_by_one(fields: list[dict[str, Any]]) -> None:
     messages = [job_pb2.JobSpec(**each) for each in fields]
 
-    jobs = read(specs(), messages, field)
+    jobs = read(specs(), messages)
 
     assert jobs == [specs().draft(each.SerializeToString()).job for each in messages]
     assert all(type(job) is NewJob for job in jobs or [])
@@ -86,7 +83,7 @@ def test_one_job_that_is_odd_sends_all_of_them_the_long_way(data: st.DataObject,
 def test_bytes_that_are_no_spec_never_pass(raw: list[bytes]) -> None:
     request = b"".join(b"\x0a" + wire.varint(len(each)) + each for each in raw)
 
-    common = specs().common(request, BATCH, raw)
+    common = specs().common(request, raw)
 
     if common is not None:
         assert common.jobs == [specs().draft(each).job for each in raw]

@@ -3,10 +3,10 @@
 import asyncio
 from collections.abc import Collection, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from protojobs_service.domain.errors import Conflict, JobsError, QuotaExceeded, StoreUnavailable
-from protojobs_service.domain.job import Handle, JobId, Lease, NewJob
+from protojobs_service.domain.job import Handle, JobId, Lease, NewJob, make_tuple
 from protojobs_service.domain.lifecycle import State
 from protojobs_service.drivers.sql.cold.base import Cold
 from protojobs_service.drivers.sql.cold.dispatch import LaneIds, band_of, existing, is_plain, store_atomic, store_jobs, verdict
@@ -20,14 +20,10 @@ from protojobs_service.port.jobs import Dispatched, DispatchVerdict
 
 _CREATED_PENDING = Dispatched(DispatchVerdict.CREATED, State.PENDING)
 _CREATED_RUNNING = Dispatched(DispatchVerdict.CREATED, State.RUNNING)
-_NOTHING_RARE = (None,) * 5
 _TRIES = 5
 _WAIT_S = 0.1
 _STEP_S = 0.005
 _WIDEST_S = 5.0
-
-
-_new: Any = vars(tuple)["__new__"]
 
 
 class DispatchCall(NamedTuple):
@@ -131,7 +127,7 @@ class Dispatching:
         jobs = [job for call in calls for job in call.jobs]
         first = _first_places(jobs)
         places = self._storable(jobs, range(len(jobs)) if first is None else list(first.values()))
-        plain = places if all(job[6:] == _NOTHING_RARE for job in jobs) else [i for i in places if is_plain(jobs[i])]
+        plain = [i for i in places if is_plain(jobs[i])]
         answers: list[Dispatched | None] = [None] * len(jobs)
         failures: dict[int, Exception] = {}
         await self._store_plain(jobs, plain, lanes, answers)
@@ -184,20 +180,17 @@ class Dispatching:
             self._ready.add(_arrivals(rows, created), len(created), announced=True)
             return
         unplaced = set(done.unplaced)
-        leases: list[Lease] = []
-        waiting: list[int] = []
         if done.created is None and not unplaced and all(handles):
             for i in places:
                 answers[i] = _CREATED_RUNNING
-            self._room.deliver(
-                [_new(Lease, (h, j[0], 1, j[1], j[2], j[4], 0, j[5], None)) for h, j in zip(handles, jobs, strict=True)]
-            )
+            self._room.deliver(list(map(_lease, handles, jobs)))
             return
+        leases: list[Lease] = []
+        waiting: list[int] = []
         returned = {i for i, handle in enumerate(handles) if handle}
         for i in created:
             if handles[i] and i not in unplaced:
-                job = jobs[i]
-                leases.append(Lease(Handle(handles[i]), job.id, 1, job.queue, job.kind, job.envelope, 0, job.policy))
+                leases.append(_lease(handles[i], jobs[i]))
                 answers[places[i]] = _CREATED_RUNNING
                 returned.discard(i)
             else:
@@ -311,6 +304,11 @@ def _rows(jobs: Sequence[NewJob], lanes: LaneIds, handles: list[Handle] | None, 
         handles=None if handles is None else list(handles),
         base=base,
     )
+
+
+def _lease(handle: int, job: NewJob) -> Lease:
+    lease: Lease = make_tuple(Lease, (handle, job.id, 1, job.queue, job.kind, job.envelope, 0, job.policy, None))
+    return lease
 
 
 def _arrivals(rows: Rows, places: Sequence[int]) -> set[Arrival]:

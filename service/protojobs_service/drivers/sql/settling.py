@@ -54,19 +54,16 @@ class Settling:
         places = await self._plain(items)
         if not places:
             return
-        chosen = items if len(places) == len(items) else [items[i] for i in places]
+        chosen = [items[i] for i in places]
         columns = Completions([item.id for item in chosen], [item.attempt for item in chosen], [item.handle for item in chosen])
         applied = await self._store.complete(columns, self._cold.slot)
-        if applied is None and len(places) == len(items):
-            answers[:] = [_COMPLETED] * len(items)
-            return
         for i in places if applied is None else [places[i] for i in applied]:
             answers[i] = _COMPLETED
 
-    async def _plain(self, items: Sequence[Settlement]) -> list[int]:
+    async def _plain(self, items: Sequence[Settlement]) -> Sequence[int]:
         """Return the places of plain completions, the first for each id."""
         if not self._lanes.strict and all(item[3] is COMPLETE for item in items) and len({item[0] for item in items}) == len(items):
-            return list(range(len(items)))
+            return range(len(items))
         places = {item.id: i for i, item in reversed(list(enumerate(items))) if _is_plain(item.outcome)}
         if places and self._lanes.strict:
             late = await self._late({items[i].handle for i in places.values()})
@@ -114,7 +111,7 @@ def _by_call(
     results: list[Sequence[Settled] | Exception] = []
     start = 0
     for call in calls:
-        mine = answers[start : start + len(call)]
-        results.append(failure if failure is not None and None in mine else [answer for answer in mine if answer is not None])
+        mine = [answer for answer in answers[start : start + len(call)] if answer is not None]
+        results.append(mine if len(mine) == len(call) or failure is None else failure)
         start += len(call)
     return results
