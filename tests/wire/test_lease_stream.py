@@ -203,7 +203,7 @@ async def test_a_window_of_zero_pauses_and_a_larger_one_goes_on(service: Service
 
     states = [job.state for job in [await service.job(lease.job_id) for lease in worker.leases]]
     assert states == [job_pb2.JOB_STATE_RUNNING] * 2
-    assert service.application.leasing.free() == 0
+    assert service.application.room.free() == 0
     await worker.close()
 
 

@@ -174,4 +174,4 @@ async def test_workers_are_listed_page_by_page(service: Service) -> None:
 
 
 async def _free(service: Service) -> int:
-    return service.application.leasing.free()
+    return service.application.room.free()

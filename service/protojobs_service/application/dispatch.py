@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from protojobs_service.application.known_queues import KnownQueues
-from protojobs_service.application.lease import Leasing
+from protojobs_service.application.lease_errands import Errands
 from protojobs_service.application.store_time import StoreTime
 from protojobs_service.domain.errors import BatchAborted, JobIdReused, JobIdTime, JobsError, StoreUnavailable
 from protojobs_service.domain.job import Draft, NewJob
@@ -22,11 +22,11 @@ _REFUSALS: dict[DispatchVerdict, type[JobIdReused | BatchAborted | StoreUnavaila
 class Dispatch:
     """Stores jobs that the wire has checked."""
 
-    def __init__(self, driver: Driver, queues: KnownQueues, store_time: StoreTime, leasing: Leasing) -> None:
+    def __init__(self, driver: Driver, queues: KnownQueues, store_time: StoreTime, errands: Errands) -> None:
         self._driver = driver
         self._queues = queues
         self._store_time = store_time
-        self._leasing = leasing
+        self._errands = errands
 
     async def many(self, drafts: Sequence[Draft], *, atomic: bool = False) -> Sequence[Answer]:
         """Store jobs after the store's commit; answers by place. atomic: all or none.
@@ -64,7 +64,7 @@ class Dispatch:
         except StoreUnavailable:
             # It may have committed, with leases in places that the driver has given back: no caller of `claim` hears of those.
             # A dispatch whose caller has left before it failed is found by the comparison of every 10 s.
-            self._leasing.doubt.set()
+            self._errands.doubt.set()
             raise
 
     async def _with_strange(self, jobs: Sequence[NewJob], strange: Sequence[int], *, atomic: bool) -> Sequence[Answer]:

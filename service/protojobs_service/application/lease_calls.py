@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 from protojobs_service.application.clock import Clock
 from protojobs_service.application.lease import Leasing
+from protojobs_service.application.lease_errands import NOT_HELD
+from protojobs_service.application.lease_room import LeaseRoom
 from protojobs_service.application.lease_session import (
     DrainCause,
     HeldLease,
@@ -25,10 +27,8 @@ from protojobs_service.application.settle import Settle
 from protojobs_service.application.stride import Stride
 from protojobs_service.domain.errors import Draining, JobsError, SessionClosed, SessionSuperseded, StoreUnavailable
 from protojobs_service.domain.job import Handle, Lease
-from protojobs_service.domain.outcome import Release, ReleaseCause
 from protojobs_service.port import Driver, Settled, Settlement, SettleVerdict
 
-_NOT_HELD = Release(cause=ReleaseCause.NOT_HELD)
 _SHUT = Window(0)
 _SETTLING_STEP, _SETTLING_STEPS = 0.02, 5
 _FIRST_LOOK = 1.0
@@ -101,9 +101,10 @@ class _Mailbox:
 class LeaseCalls:
     """Acquires, finds and extends sessions that have no stream."""
 
-    def __init__(self, driver: Driver, leasing: Leasing, settle: Settle, clock: Clock) -> None:
+    def __init__(self, driver: Driver, leasing: Leasing, room: LeaseRoom, settle: Settle, clock: Clock) -> None:
         self._driver = driver
         self._leasing = leasing
+        self._room = room
         self._settle = settle
         self._clock = clock
         self._mailboxes: dict[LeaseSession, _Mailbox] = {}
@@ -128,7 +129,7 @@ class LeaseCalls:
                 return Acquired(answered, lost, session)
             held = {(each.id, each.attempt) for each in hello.held}
             gone = [job_id for job_id, flight in session.flights.items() if (job_id, flight.attempt) not in held]
-            self._leasing.take_back(session, gone, _NOT_HELD)
+            self._leasing.take_back(session, gone, NOT_HELD)
             try:
                 await self._collect(session, mailbox, hello.window.max_in_flight, wait, call)
             except BaseException:
@@ -227,7 +228,7 @@ class LeaseCalls:
         leases = [lease for lease in leases if self._has(session, lease)]
         most = hello.window.max_in_flight
         mailbox.seq, mailbox.answered = hello.stream_no, leases[:most]
-        self._leasing.take_back(session, [lease.id for lease in leases[most:]], _NOT_HELD)
+        self._leasing.take_back(session, [lease.id for lease in leases[most:]], NOT_HELD)
 
     async def _is_open(self, session: LeaseSession) -> bool:
         if await self._driver.sessions.renew([session.handle]):
@@ -246,7 +247,7 @@ class LeaseCalls:
         if (hello.weights, hello.kinds, hello.strict) != (session.hello.weights, session.hello.kinds, session.hello.strict):
             session.hello = replace(session.hello, weights=hello.weights, kinds=hello.kinds, strict=hello.strict)
             session.stride = Stride(hello.weights, strict=hello.strict)
-            self._leasing.lanes_changed()
+            self._room.lanes_changed()
 
     async def _collect(self, session: LeaseSession, mailbox: _Mailbox, most: int, wait: timedelta, call: int) -> None:
         began = self._clock.monotonic()
@@ -275,7 +276,7 @@ class LeaseCalls:
         self._leasing.end_call(session)
         unanswered = [lease.id for lease in mailbox.leases if self._has(session, lease)]
         mailbox.leases = []
-        self._leasing.take_back(session, unanswered, _NOT_HELD)
+        self._leasing.take_back(session, unanswered, NOT_HELD)
 
     @staticmethod
     def _has(session: LeaseSession, lease: Lease) -> bool:

@@ -8,6 +8,8 @@ from datetime import timedelta
 
 from protojobs_service.application.clock import Clock
 from protojobs_service.application.lease import Leasing
+from protojobs_service.application.lease_errands import NOT_HELD, Errands
+from protojobs_service.application.lease_room import LeaseRoom
 from protojobs_service.application.lease_session import DrainCause, LeaseSession, Stop, StopCause
 from protojobs_service.application.timings import Timings
 from protojobs_service.domain.errors import Draining, SessionClosed, StoreUnavailable
@@ -19,7 +21,6 @@ _MISSED_HEARTBEATS = 3
 _MOST_PER_RETURN = 5000
 _MOST_LEARNT = 500
 _NO_RECEIPT = Release(cause=ReleaseCause.NO_RECEIPT)
-_NOT_HELD = Release(cause=ReleaseCause.NOT_HELD)
 _REVOKED = Cancelled()
 _TIMED_OUT = Fail(error=JobError(type="TIMEOUT", message="no outcome came within the run timeout"), reason="TIMEOUT")
 
@@ -29,9 +30,11 @@ _Key = tuple[Handle, JobId, int]
 class LeaseWatch:
     """Watches the streams of this replica."""
 
-    def __init__(self, driver: Driver, leasing: Leasing, clock: Clock, timings: Timings) -> None:
+    def __init__(self, driver: Driver, leasing: Leasing, room: LeaseRoom, errands: Errands, clock: Clock, timings: Timings) -> None:
         self._driver = driver
         self._leasing = leasing
+        self._room = room
+        self._errands = errands
         self._clock = clock
         self._timings = timings
         self._unknown: set[_Key] = set()
@@ -41,14 +44,14 @@ class LeaseWatch:
     @property
     def renewal(self) -> float:
         """Return the seconds between two renewals: an eighth of the smallest ttl, at most a second."""
-        smallest = min((session.ttl for session in self._leasing.sessions.values()), default=float("inf"))
+        smallest = min((session.ttl for session in self._room.sessions.values()), default=float("inf"))
         return min(self._timings.renew, smallest / 8)
 
     async def renew_turn(self) -> None:
         """Renew the sessions that were heard since the last turn; streams whose session is closed end. Raises StoreUnavailable."""
         now = self._clock.monotonic()
         fresh: list[LeaseSession] = []
-        for session in list(self._leasing.sessions.values()):
+        for session in list(self._room.sessions.values()):
             if session.is_fresh:
                 fresh.append(session)
             elif session.hello.unary and now - session.heard_at > session.ttl:
@@ -64,7 +67,7 @@ class LeaseWatch:
                 session.is_fresh = True
             raise
         for handle in closed:
-            found = self._leasing.sessions.get(handle)
+            found = self._room.sessions.get(handle)
             if found is not None:
                 self._leasing.forget(found)
                 found.sink.end(SessionClosed())
@@ -72,7 +75,7 @@ class LeaseWatch:
     async def sweep_turn(self) -> None:
         """Do what is due by this replica's clock."""
         now = self._clock.monotonic()
-        for session in list(self._leasing.sessions.values()):
+        for session in list(self._room.sessions.values()):
             if session.hello.unary:
                 continue  # the store's rescue does it, for all replicas
             self._end_if_silent(session, now)
@@ -102,7 +105,7 @@ class LeaseWatch:
         stalled_at = session.stalled_at
         unreceived = session.unreceived(now)
         if session.stalled_at != stalled_at:
-            self._leasing.recount(session)  # also where all of the frame's jobs are settled, and nothing goes back
+            self._room.recount(session)  # also where all of the frame's jobs are settled, and nothing goes back
         if unreceived:
             self._leasing.take_back(session, unreceived, _NO_RECEIPT)
         if session.cancels:
@@ -114,7 +117,7 @@ class LeaseWatch:
 
     async def poll_turn(self) -> None:
         """Pass on what others ask of this replica's workers: cancels and drains. Raises StoreUnavailable."""
-        streams = [session for session in self._leasing.sessions.values() if not session.hello.unary]
+        streams = [session for session in self._room.sessions.values() if not session.hello.unary]
         await self._learn(streams)
         busy = [session.handle for session in streams if session.flights]
         if busy:
@@ -125,7 +128,7 @@ class LeaseWatch:
         now = self._clock.monotonic()
         stops: dict[LeaseSession, list[Stop]] = {}
         for request in await self._driver.sessions.cancel_requests(handles):
-            session = self._leasing.sessions.get(request.handle)
+            session = self._room.sessions.get(request.handle)
             flight = session.flights.get(request.id) if session else None
             if session is None or flight is None or flight.attempt != request.attempt:
                 continue
@@ -137,9 +140,9 @@ class LeaseWatch:
             session.sink.stop(mine)
 
     async def _poll_drains(self) -> None:
-        handles = list(self._leasing.sessions)
+        handles = list(self._room.sessions)
         for handle, left in await self._driver.sessions.draining(handles) if handles else ():
-            session = self._leasing.sessions.get(handle)
+            session = self._room.sessions.get(handle)
             if session is not None and session.drain_cause is not DrainCause.WORKER:
                 self._leasing.drain_session(session, DrainCause.WORKER, max(left, timedelta()), timedelta())
 
@@ -152,13 +155,13 @@ class LeaseWatch:
             records = await self._driver.jobs.get(ids)
             session.learn(record for record in records if record is not None)
             del session.unlearnt[: len(ids)]
-            self._leasing.recount(session)
+            self._room.recount(session)
             return
 
     async def compare_turn(self) -> None:
         """Wait, then compare: now and then, and twice soon after a claim's answer was lost. Raises StoreUnavailable."""
-        if self._looks == 0 and await self._clock.wait(self._leasing.doubt, self._timings.compare):
-            self._leasing.doubt.clear()
+        if self._looks == 0 and await self._clock.wait(self._errands.doubt, self._timings.compare):
+            self._errands.doubt.clear()
             self._looks = 2
         if self._looks:
             await self._clock.sleep(self._timings.doubt)
@@ -171,7 +174,7 @@ class LeaseWatch:
         A lease that was never delivered goes back; a job that the session has no more is stopped. Twice, because an answer may
         be on its way at the first look.
         """
-        sessions = dict(self._leasing.sessions)
+        sessions = dict(self._room.sessions)
         before: set[_Key] = {
             (handle, job_id, flight.attempt) for handle, session in sessions.items() for job_id, flight in session.flights.items()
         }
@@ -180,50 +183,49 @@ class LeaseWatch:
         missing = {key for key in before - stored if self._has(key)}
         strays = unknown & self._unknown
         if strays:
-            self._leasing.returns.extend(
-                Settlement(job_id, attempt, handle, _NOT_HELD, by_server=True) for handle, job_id, attempt in strays
+            self._errands.give_back(
+                Settlement(job_id, attempt, handle, NOT_HELD, by_server=True) for handle, job_id, attempt in strays
             )
-            self._leasing.errands.set()
         for handle, job_id, attempt in missing & self._missing:
             session = sessions[handle]
             session.drop(job_id, attempt)
-            self._leasing.recount(session)
+            self._room.recount(session)
             session.sink.stop([Stop(job_id, attempt, StopCause.LEASE_LOST)])
         self._unknown, self._missing = unknown - strays, missing - self._missing
 
     def _has(self, key: _Key) -> bool:
-        session = self._leasing.sessions.get(key[0])
+        session = self._room.sessions.get(key[0])
         flight = session.flights.get(key[1]) if session else None
         return flight is not None and flight.attempt == key[2]
 
     async def errand_turn(self) -> None:
         """Wait until something goes back or a stream is gone, then tell the store. Raises StoreUnavailable, and forgets nothing."""
-        await self._clock.wait(self._leasing.errands, None)
+        await self._clock.wait(self._errands.asked, None)
         await self.run_errands()
 
     async def run_errands(self) -> None:
         """Tell the store what goes back and which streams are gone. Raises StoreUnavailable, and forgets nothing."""
-        leasing = self._leasing
-        while leasing.returns:
-            batch = leasing.returns[:_MOST_PER_RETURN]
+        errands = self._errands
+        while errands.returns:
+            batch = errands.returns[:_MOST_PER_RETURN]
             await self._driver.jobs.settle(batch)
-            del leasing.returns[: len(batch)]
-        while leasing.detaches:
-            handle, started, grace = leasing.detaches[0]
+            del errands.returns[: len(batch)]
+        while errands.detaches:
+            handle, started, grace = errands.detaches[0]
             await self._driver.sessions.detach(handle, started, grace)
-            del leasing.detaches[0]
-        while leasing.closings:
-            session = leasing.closings[0]
+            del errands.detaches[0]
+        while errands.closings:
+            session = errands.closings[0]
             await self._driver.sessions.close(session.handle, session.started())
-            del leasing.closings[0]
+            del errands.closings[0]
             session.sink.end(None)
-        if not (leasing.returns or leasing.detaches or leasing.closings):
-            leasing.errands.clear()
+        if not errands:
+            errands.asked.clear()
 
     async def close(self) -> None:
         """Let go of every stream: their sessions may resume elsewhere until their ttl. Raises StoreUnavailable."""
         await self._leasing.finish()
-        for session in list(self._leasing.sessions.values()):
+        for session in list(self._room.sessions.values()):
             self._leasing.detach(session, None)
             session.sink.end(Draining())
         await self.run_errands()

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from protojobs_service.application.clock import Clock
 from protojobs_service.application.known_queues import KnownQueues
-from protojobs_service.application.lease import Leasing
+from protojobs_service.application.lease_room import LeaseRoom
 from protojobs_service.application.timings import Timings
 from protojobs_service.domain.errors import QueueNotFound
 from protojobs_service.domain.queue import QueueSettings
@@ -31,10 +31,10 @@ class QueueStats:
 class Queues:
     """Acts on queues."""
 
-    def __init__(self, driver: Driver, known: KnownQueues, leasing: Leasing, clock: Clock, timings: Timings) -> None:
+    def __init__(self, driver: Driver, known: KnownQueues, room: LeaseRoom, clock: Clock, timings: Timings) -> None:
         self._driver = driver
         self._known = known
-        self._leasing = leasing
+        self._room = room
         self._clock = clock
         self._timings = timings
 
@@ -91,6 +91,6 @@ class Queues:
         return QueueStats(
             numbers=numbers,
             paused=numbers.queue in self._known.paused,
-            open_window=self._leasing.open_window(numbers.queue),
+            open_window=self._room.open_window(numbers.queue),
             unserved=unserved,
         )

@@ -15,6 +15,9 @@ from protojobs_service.application.inspect import Inspect
 from protojobs_service.application.known_queues import KnownQueues
 from protojobs_service.application.lease import Leasing
 from protojobs_service.application.lease_calls import LeaseCalls
+from protojobs_service.application.lease_claims import LeaseClaims
+from protojobs_service.application.lease_errands import Errands
+from protojobs_service.application.lease_room import LeaseRoom
 from protojobs_service.application.lease_watch import LeaseWatch
 from protojobs_service.application.queues import Queues
 from protojobs_service.application.retry import Retry
@@ -46,6 +49,9 @@ class Application:
     schedules: Schedules
     workers: Workers
     leasing: Leasing
+    room: LeaseRoom
+    claims: LeaseClaims
+    errands: Errands
     settle: Settle
     lease_calls: LeaseCalls
     lease_watch: LeaseWatch
@@ -74,10 +80,13 @@ class Application:
         store_time = StoreTime(driver, clock)
         known = KnownQueues(driver)
         wait = Wait(driver, clock)
-        leasing = Leasing(driver, known, clock, rng, timings, limits.reconnect_grace)
-        watch = LeaseWatch(driver, leasing, clock, timings)
+        errands = Errands()
+        room = LeaseRoom(known, clock, timings, errands)
+        claims = LeaseClaims(driver, room, errands, known, clock, timings)
+        leasing = Leasing(driver, room, errands, known, clock, rng, timings, limits.reconnect_grace)
+        watch = LeaseWatch(driver, leasing, room, errands, clock, timings)
         settle = Settle(driver, known, store_time, leasing, wait)
-        dispatch = Dispatch(driver, known, store_time, leasing)
+        dispatch = Dispatch(driver, known, store_time, errands)
         schedules = Schedules(driver, known, store_time, dispatch, draft)
         return cls(
             dispatch=dispatch,
@@ -86,9 +95,12 @@ class Application:
             retry=Retry(driver),
             inspect=Inspect(driver, wait),
             wait=wait,
-            queues=Queues(driver, known, leasing, clock, timings),
+            queues=Queues(driver, known, room, clock, timings),
             workers=Workers(driver),
             leasing=leasing,
+            room=room,
+            claims=claims,
+            errands=errands,
             settle=settle,
             known_queues=known,
             store_time=store_time,
@@ -96,8 +108,8 @@ class Application:
             timings=timings,
             clock=clock,
             driver=driver,
-            upkeep=Upkeep(driver, known, wait, leasing, watch, store_time, schedules, clock, timings),
-            lease_calls=LeaseCalls(driver, leasing, settle, clock),
+            upkeep=Upkeep(driver, known, wait, claims, watch, store_time, schedules, clock, timings),
+            lease_calls=LeaseCalls(driver, leasing, room, settle, clock),
             lease_watch=watch,
         )
 
@@ -115,7 +127,7 @@ class Application:
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
         """Open the driver, run the tasks; at the end stop them, give leases back and close the driver. Raises StoreUnavailable."""
-        await self.driver.open(self.leasing)
+        await self.driver.open(self.room)
         try:
             await self.store_time.refresh()
             await self.known_queues.refresh()

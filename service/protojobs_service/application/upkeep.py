@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from protojobs_service.application.clock import Clock
 from protojobs_service.application.known_queues import KnownQueues
-from protojobs_service.application.lease import Leasing
+from protojobs_service.application.lease_claims import LeaseClaims
 from protojobs_service.application.lease_watch import LeaseWatch
 from protojobs_service.application.schedules import Schedules
 from protojobs_service.application.store_time import StoreTime
@@ -39,7 +39,7 @@ class Upkeep:
         driver: Driver,
         known: KnownQueues,
         wait: Wait,
-        leasing: Leasing,
+        claims: LeaseClaims,
         watch: LeaseWatch,
         store_time: StoreTime,
         schedules: Schedules,
@@ -49,7 +49,7 @@ class Upkeep:
         self._driver = driver
         self._known = known
         self._wait = wait
-        self._leasing = leasing
+        self._claims = claims
         self._watch = watch
         self._store_time = store_time
         self._schedules = schedules
@@ -74,7 +74,7 @@ class Upkeep:
             return lambda: seconds
 
         return [
-            Timer("claims", every(0), _silent(self._leasing.claim_turn)),
+            Timer("claims", every(0), _silent(self._claims.take_turn)),
             Timer("errands", every(0), _silent(watch.errand_turn)),
             Timer("sweep", every(timings.sweep), _silent(watch.sweep_turn)),
             Timer("renew", lambda: watch.renewal, _silent(watch.renew_turn)),

@@ -235,7 +235,7 @@ class Stand:
     async def claim(self) -> int:
         """Let the engine claim until nothing more comes; returns how many came."""
         total = 0
-        while came := await self.application.leasing.claim():
+        while came := await self.application.claims.claim():
             total += came
         return total
 
@@ -260,7 +260,7 @@ async def open_stand(timings: Timings | None = None) -> Stand:
     clock = FakeClock()
     driver = MemoryDriver(fingerprint=fingerprint, clock=clock.store_time, rng=Random(7))
     application = Application.over(driver, clock=clock, rng=Random(7), timings=timings)
-    await driver.open(application.leasing)
+    await driver.open(application.room)
     await application.store_time.refresh()
     await application.known_queues.refresh()
     return Stand(application, driver, clock)

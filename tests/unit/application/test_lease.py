@@ -25,7 +25,7 @@ async def test_jobs_reach_a_session_up_to_its_window_and_no_further(stand: Stand
     await stand.claim()
 
     assert len(worker.leases) == 10
-    assert stand.application.leasing.free() == 0
+    assert stand.application.room.free() == 0
 
 
 async def test_room_that_a_settle_frees_is_filled_again(stand: Stand) -> None:
@@ -61,7 +61,7 @@ async def test_a_window_of_zero_pauses_the_worker(stand: Stand) -> None:
     worker = await stand.worker(window=0)
 
     assert await stand.claim() == 0
-    assert stand.application.leasing.reserve([("default", "email", 10)]) == [0]
+    assert stand.application.room.reserve([("default", "email", 10)]) == [0]
 
     stand.application.leasing.set_window(worker.at, Window(2))
     assert await stand.claim() == 2
@@ -96,7 +96,7 @@ async def test_reserved_places_are_spread_over_idle_handlers(stand: Stand, jobs:
     counts: Counter[Handle] = Counter()
 
     for _ in range(8 if jobs == 1 else 1):
-        counts.update(stand.application.leasing.reserve([("default", "email", 10)] * jobs))
+        counts.update(stand.application.room.reserve([("default", "email", 10)] * jobs))
 
     assert abs(counts[first.at.handle] - counts[second.at.handle]) <= jobs / 8
 
@@ -104,9 +104,10 @@ async def test_reserved_places_are_spread_over_idle_handlers(stand: Stand, jobs:
 async def test_a_kind_goes_only_to_sessions_that_named_it(stand: Stand) -> None:
     mails = await stand.worker(kinds=frozenset({"email"}))
     images = await stand.worker(kinds=frozenset({"image"}))
-    leasing = stand.application.leasing
 
-    handles = leasing.reserve([("default", "email", 1), ("default", "image", 1), ("default", "other", 1), ("nobody", "email", 1)])
+    handles = stand.application.room.reserve(
+        [("default", "email", 1), ("default", "image", 1), ("default", "other", 1), ("nobody", "email", 1)]
+    )
 
     assert handles == [mails.at.handle, images.at.handle, 0, 0]
 
@@ -177,8 +178,8 @@ async def test_paused_queues_are_left_out_and_their_workers_told_why(stand: Stan
 
     assert [lease.queue for lease in worker.leases] == ["open", "open"]
     assert worker.throttled == ["shut"]
-    assert stand.application.leasing.reserve([("shut", "email", 1)]) == [0]
-    assert stand.application.leasing.open_window("shut") == 0
+    assert stand.application.room.reserve([("shut", "email", 1)]) == [0]
+    assert stand.application.room.open_window("shut") == 0
 
 
 async def test_a_worker_that_connects_to_a_paused_queue_is_told_why(stand: Stand) -> None:
@@ -214,18 +215,18 @@ async def test_an_unknown_kind_is_not_offered_to_the_session_again(stand: Stand)
 
     assert len(worker.leases) == 2
     assert (await stand.job(job_id)).state is State.PENDING
-    assert stand.application.leasing.reserve([("default", "image", 1)]) == [0]
+    assert stand.application.room.reserve([("default", "image", 1)]) == [0]
 
 
 async def test_leases_for_a_stream_that_is_gone_go_back_at_once(stand: Stand) -> None:
     [job_id] = await stand.dispatch()
     worker = await stand.worker()
     leasing = stand.application.leasing
-    [handle] = leasing.reserve([("default", "email", 10)])
+    [handle] = stand.application.room.reserve([("default", "email", 10)])
     leases = await stand.driver.jobs.claim([Claim(handle, ("default",), None, frozenset(), 1, 0)])
     leasing.lost(worker.at)
 
-    leasing.deliver(leases)
+    stand.application.room.deliver(leases)
     await stand.application.lease_watch.run_errands()
 
     job = await stand.job(job_id)
@@ -268,8 +269,8 @@ async def test_an_arrival_during_a_claim_is_not_missed(stand: Stand) -> None:
         return leases
 
     stand.driver.jobs.claim = claim_slowly  # type: ignore[method-assign] # a slow store
-    await stand.application.leasing.claim()
-    await stand.application.leasing.claim()
+    await stand.application.claims.claim()
+    await stand.application.claims.claim()
 
     assert len(worker.leases) == 1
 
@@ -280,8 +281,8 @@ async def test_places_of_a_claim_that_failed_are_free_again(stand: Stand) -> Non
     outage = Outage(stand.driver.jobs, "claim")
 
     with pytest.raises(StoreUnavailable):
-        await stand.application.leasing.claim()
-    assert stand.application.leasing.free() == 10
+        await stand.application.claims.claim()
+    assert stand.application.room.free() == 10
 
     outage.is_on = False
     await stand.claim()
@@ -292,14 +293,13 @@ async def test_turning_over_holds_for_a_moment_after_a_settle(stand: Stand) -> N
     await stand.dispatch()
     worker = await stand.worker()
     await stand.claim()
-    leasing = stand.application.leasing
-    assert not leasing.turning_over()
+    assert not stand.application.room.turning_over()
 
     await worker.settle()
-    assert leasing.turning_over()
+    assert stand.application.room.turning_over()
 
     stand.clock.now += 0.06
-    assert not leasing.turning_over()
+    assert not stand.application.room.turning_over()
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -314,31 +314,33 @@ async def test_no_window_is_ever_exceeded_and_free_is_the_sum_of_rooms(stand: St
             session = worker.at
             assert session.reserved >= 0
             assert session.free == max(0, session.window.max_in_flight - len(session.flights) - session.reserved)
-        assert leasing.free() == sum(worker.at.free for worker in workers)
+        assert stand.application.room.free() == sum(worker.at.free for worker in workers)
 
     for _ in range(120):
         worker = rng.choice(workers)
         match rng.randrange(6):
             case 0:
                 await stand.dispatch(rng.randint(1, 10))
-                await leasing.claim()
+                await stand.application.claims.claim()
             case 1:
                 free = {each.at.handle: each.at.free for each in workers}
-                handles = [handle for handle in leasing.reserve([("default", "email", 10)] * rng.randint(1, 20)) if handle]
+                handles = [
+                    handle for handle in stand.application.room.reserve([("default", "email", 10)] * rng.randint(1, 20)) if handle
+                ]
                 assert all(count <= free[handle] for handle, count in Counter(handles).items())
                 reserved += [(handle, 10) for handle in handles]
             case 2:
-                leasing.unreserve(reserved)
+                stand.application.room.unreserve(reserved)
                 reserved = []
             case 3 if reserved:
                 handle, _ = reserved.pop()
                 job_id = stand.id()
-                leasing.deliver([Lease(handle, job_id, 1, "default", "email", b"x" * 10)])
+                stand.application.room.deliver([Lease(handle, job_id, 1, "default", "email", b"x" * 10)])
             case 4:
                 await worker.settle([lease for lease in worker.leases if lease.id in worker.at.flights][: rng.randint(1, 5)])
                 for lease in worker.leases:
                     worker.at.drop(lease.id, lease.attempt) if rng.random() < 0.1 else None
-                leasing.recount(worker.at)
+                stand.application.room.recount(worker.at)
             case _:
                 leasing.set_window(worker.at, Window(rng.randint(0, 30)))
         check()
@@ -353,14 +355,14 @@ async def test_the_claim_loop_wakes_for_arrivals_and_polls_when_it_hears_nothing
         await stand.clock.settle()
         assert len(worker.leases) == 1
 
-        room, stand.application.leasing.arrived = stand.application.leasing.arrived, lambda queues: None  # type: ignore[method-assign]
+        room, stand.application.room.arrived = stand.application.room.arrived, lambda queues: None  # type: ignore[method-assign]
         await stand.dispatch(1)
         await stand.clock.settle()
         assert len(worker.leases) == 1
         await stand.clock.advance(0.3)
         assert len(worker.leases) == 2
 
-        stand.application.leasing.arrived = room  # type: ignore[method-assign] # as it was
+        stand.application.room.arrived = room  # type: ignore[method-assign] # as it was
         stop()
 
 
@@ -385,7 +387,7 @@ async def test_a_failed_job_comes_back_to_a_worker_after_its_backoff(stand: Stan
 async def test_places_of_a_batch_of_several_kinds_stay_within_every_window(stand: Stand) -> None:
     workers = [await stand.worker(window=10, slots=4), await stand.worker(window=10, slots=4)]
 
-    handles = stand.application.leasing.reserve([("default", f"kind{n % 10}", 10) for n in range(110)])
+    handles = stand.application.room.reserve([("default", f"kind{n % 10}", 10) for n in range(110)])
 
     counts = Counter(handle for handle in handles if handle)
     assert counts == {worker.at.handle: 10 for worker in workers}
@@ -394,29 +396,28 @@ async def test_places_of_a_batch_of_several_kinds_stay_within_every_window(stand
 async def test_places_of_a_batch_of_several_kinds_stay_within_the_bytes_of_a_window(stand: Stand) -> None:
     await stand.worker(window=100, max_bytes=50)
 
-    handles = stand.application.leasing.reserve([("default", f"kind{n % 10}", 10) for n in range(30)])
+    handles = stand.application.room.reserve([("default", f"kind{n % 10}", 10) for n in range(30)])
 
     assert sum(map(bool, handles)) == 5
 
 
 async def test_a_claim_that_is_broken_off_makes_the_memory_doubtful(stand: Stand) -> None:
     await stand.worker(window=10)
-    leasing = stand.application.leasing
 
     async def never(claims: Sequence[Claim]) -> Sequence[Lease]:
         await asyncio.Event().wait()
         return []
 
     stand.driver.jobs.claim = never  # type: ignore[method-assign] # a store that does not answer
-    claiming = asyncio.ensure_future(leasing.claim())
+    claiming = asyncio.ensure_future(stand.application.claims.claim())
     await stand.clock.settle()
-    assert leasing.free() == 0
+    assert stand.application.room.free() == 0
 
     claiming.cancel()
     await stand.clock.settle()
 
-    assert leasing.doubt.is_set()
-    assert leasing.free() == 10
+    assert stand.application.errands.doubt.is_set()
+    assert stand.application.room.free() == 10
 
 
 async def test_a_dispatch_without_an_answer_makes_the_memory_doubtful(stand: Stand) -> None:
@@ -425,7 +426,7 @@ async def test_a_dispatch_without_an_answer_makes_the_memory_doubtful(stand: Sta
     with pytest.raises(StoreUnavailable):
         await stand.application.dispatch.many(stand.drafts())
 
-    assert stand.application.leasing.doubt.is_set()
+    assert stand.application.errands.doubt.is_set()
 
 
 async def test_a_stream_that_leaves_while_it_is_opened_leaves_no_session_behind(stand: Stand) -> None:

@@ -51,7 +51,7 @@ async def test_a_call_gets_what_is_there_and_no_more_than_it_asked_for(stand: St
     acquired = await _acquire(stand, _hello(1, most=3))
 
     assert len(acquired.leases) == 3
-    assert stand.application.leasing.free() == 0
+    assert stand.application.room.free() == 0
 
 
 async def test_a_call_waits_for_the_first_job(stand: Stand) -> None:
@@ -105,22 +105,21 @@ async def test_leases_that_the_next_call_does_not_name_go_back(stand: Stand) -> 
 
 
 async def test_a_cancelled_call_gives_back_what_it_had_not_answered(stand: Stand) -> None:
-    leasing = stand.application.leasing
     call = asyncio.ensure_future(_acquire(stand, _hello(1, most=2), wait=20))
     await stand.clock.settle()
-    [handle, other] = leasing.reserve([("default", "email", 10)] * 2)
+    [handle, other] = stand.application.room.reserve([("default", "email", 10)] * 2)
     [job_id] = await stand.dispatch()
-    leasing.deliver(await stand.driver.jobs.claim([Claim(handle, ("default",), None, frozenset(), 1, 0)]))
+    stand.application.room.deliver(await stand.driver.jobs.claim([Claim(handle, ("default",), None, frozenset(), 1, 0)]))
     await stand.clock.settle()
     assert not call.done()  # the other place may still be filled
 
     call.cancel()
     await stand.clock.settle()
-    leasing.unreserve([(other, 10)])
+    stand.application.room.unreserve([(other, 10)])
     await stand.application.lease_watch.run_errands()
 
     assert (await stand.job(job_id)).state is State.PENDING
-    assert leasing.free() == 0
+    assert stand.application.room.free() == 0
 
 
 async def test_nothing_is_leased_between_two_calls(stand: Stand) -> None:
@@ -130,7 +129,7 @@ async def test_nothing_is_leased_between_two_calls(stand: Stand) -> None:
     await stand.claim()
 
     assert (await stand.job(job_id)).state is State.PENDING
-    assert stand.application.leasing.reserve([("default", "email", 10)]) == [0]
+    assert stand.application.room.reserve([("default", "email", 10)]) == [0]
 
 
 async def test_a_settle_finds_its_session_by_the_secret(stand: Stand) -> None:
@@ -214,7 +213,7 @@ async def test_a_lease_that_comes_after_its_call_has_ended_goes_back_and_is_neve
     gate = _hold_back(stand, "claim")
     call = asyncio.ensure_future(stand.application.lease_calls.acquire(_hello(1), timedelta(seconds=3)))
     await stand.clock.settle()
-    claiming = asyncio.ensure_future(stand.application.leasing.claim())
+    claiming = asyncio.ensure_future(stand.application.claims.claim())
     await stand.clock.advance(3.3)
     assert (await call).leases == []
 
@@ -265,17 +264,16 @@ async def test_a_call_gets_no_more_than_it_asked_for_when_leases_are_settled_whi
 
 
 async def test_what_comes_for_an_earlier_call_and_is_too_much_for_this_one_goes_back(stand: Stand) -> None:
-    leasing = stand.application.leasing
     first = asyncio.ensure_future(stand.application.lease_calls.acquire(_hello(1, most=3), timedelta(seconds=1)))
     await stand.clock.settle()
-    [handle, *_] = leasing.reserve([("default", "email", 10)] * 3)
+    [handle, *_] = stand.application.room.reserve([("default", "email", 10)] * 3)
     await stand.clock.advance(1.5)
     assert (await first).leases == []
     second = asyncio.ensure_future(stand.application.lease_calls.acquire(_hello(2), _LONG))
     await stand.clock.settle()
 
     ids = await stand.dispatch(3)
-    leasing.deliver(await stand.driver.jobs.claim([Claim(handle, ("default",), None, frozenset(), 3, 0)]))
+    stand.application.room.deliver(await stand.driver.jobs.claim([Claim(handle, ("default",), None, frozenset(), 3, 0)]))
     got = [lease.id for lease in (await second).leases]
     await stand.application.lease_watch.run_errands()
 
@@ -377,7 +375,7 @@ async def _replica(stand: Stand) -> Application:
 async def _acquire_at(application: Application, stand: Stand, hello: Hello) -> Acquired:
     call = asyncio.ensure_future(application.lease_calls.acquire(hello, timedelta()))
     await stand.clock.settle()
-    await application.leasing.claim()
+    await application.claims.claim()
     return await call
 
 

@@ -127,7 +127,7 @@ async def test_a_session_that_resumes_keeps_what_it_holds_and_returns_the_rest(s
     assert [held.id for held in new.kept] == [lease.id for lease in old.leases[:2]]
     assert isinstance(old.ended[0], SessionSuperseded)
     assert (await stand.job(ids[2])).state is State.PENDING
-    assert stand.application.leasing.free() == 0
+    assert stand.application.room.free() == 0
     [first, _] = await new.settle(old.leases[:2])
     assert first.verdict is SettleVerdict.OK
 
@@ -216,7 +216,7 @@ async def test_a_cancel_reaches_the_worker_once_and_its_deadline_revokes_the_lea
 
     assert (await stand.job(job_id)).state is State.CANCELLED
     assert worker.stops[-1].cause is StopCause.LEASE_LOST
-    assert stand.application.leasing.free() == 10
+    assert stand.application.room.free() == 10
 
 
 async def test_a_completion_before_the_cancel_deadline_holds(stand: Stand) -> None:
@@ -322,7 +322,7 @@ async def test_a_shutdown_drains_every_stream_and_takes_no_new_one(stand: Stand)
     stand.application.leasing.drain()
 
     assert [cause for cause, _ in worker.drains] == [DrainCause.SHUTDOWN]
-    assert stand.application.leasing.free() == 0
+    assert stand.application.room.free() == 0
     with pytest.raises(Draining):
         await stand.worker()
     stand.application.leasing.lost(worker.at)
@@ -429,7 +429,7 @@ async def test_a_job_that_the_store_no_longer_counts_to_the_session_is_stopped(s
     await stand.application.lease_watch.compare()
 
     assert [stop.cause for stop in worker.stops] == [StopCause.LEASE_LOST]
-    assert stand.application.leasing.free() == 10
+    assert stand.application.room.free() == 10
 
 
 async def test_a_claim_without_an_answer_makes_the_comparison_come_soon(stand: Stand) -> None:
@@ -483,11 +483,11 @@ async def test_a_stalled_stream_has_no_room_even_where_its_jobs_are_settled(stan
     worker = await stand.worker(receives=False)
     await stand.claim()
     await worker.settle()
-    assert stand.application.leasing.free() == 10
+    assert stand.application.room.free() == 10
 
     await stand.sweep(6)
 
-    assert stand.application.leasing.free() == 0
+    assert stand.application.room.free() == 0
 
 
 async def test_an_outcome_that_comes_after_the_server_has_ended_the_attempt_is_superseded(stand: Stand) -> None:

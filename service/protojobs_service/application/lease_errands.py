@@ -1,0 +1,49 @@
+"""What is still to be done for streams in the store: written down by whoever finds it, done by `lease_watch`."""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+
+from protojobs_service.application.lease_session import LeaseSession
+from protojobs_service.domain.job import Handle, JobId, Lease
+from protojobs_service.domain.outcome import Release, ReleaseCause
+from protojobs_service.port import Settlement
+
+NOT_HELD = Release(cause=ReleaseCause.NOT_HELD)
+
+
+class Errands:
+    """Leases to give back, streams to let go of and sessions to close, in this order."""
+
+    def __init__(self) -> None:
+        """Begin with nothing to do."""
+        self.returns: list[Settlement] = []
+        self.detaches: list[tuple[Handle, Sequence[JobId], timedelta | None]] = []
+        self.closings: list[LeaseSession] = []
+        self.asked = asyncio.Event()
+        """Set when there is something to do."""
+        self.doubt = asyncio.Event()
+        """Set when the answer of a claim or a dispatch was lost: the store may know of leases that this replica does not."""
+
+    def __bool__(self) -> bool:
+        """Tell whether anything is left to do."""
+        return bool(self.returns or self.detaches or self.closings)
+
+    def give_back(self, settlements: Iterable[Settlement]) -> None:
+        """Have leases ended from this side."""
+        self.returns.extend(settlements)
+        self.asked.set()
+
+    def send_back(self, leases: Iterable[Lease]) -> None:
+        """Have leases returned that no stream has taken."""
+        self.give_back(Settlement(lease.id, lease.attempt, lease.handle, NOT_HELD, by_server=True) for lease in leases)
+
+    def detach(self, handle: Handle, started: Sequence[JobId], grace: timedelta | None) -> None:
+        """Have a stream's session expire after `grace`, or None: at its ttl. started: its jobs that had begun."""
+        self.detaches.append((handle, started, grace))
+        self.asked.set()
+
+    def close(self, session: LeaseSession) -> None:
+        """Have a session closed, with everything that it has given back uncounted."""
+        self.closings.append(session)
+        self.asked.set()
