@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+import pytest
 from protojobs_service.drivers.sql.mysql import MysqlStore
 from protojobs_service.drivers.sql.postgres import PostgresStore
 from protojobs_service.drivers.sql.sqlite import SqliteStore
@@ -14,6 +15,9 @@ from protojobs_service.drivers.sql.store import Claimed, ClaimGroup, Completions
 from sqlalchemy import Connection, func, insert, make_url, select, update
 
 LANE, BAND = 1, 5
+SERVERS = [pytest.param(name, marks=getattr(pytest.mark, name)) for name in ("postgres", "mariadb")]
+"""Parameters of fixtures that need a store with more than one client."""
+
 PENDING, RUNNING, COMPLETED = 2, 3, 5
 
 
@@ -97,13 +101,22 @@ class Ground:
         return await self.store.run(read, write=False)
 
 
+def store_of(options: Options) -> Store:
+    """Return the store that the URL names."""
+    stores: dict[str, Callable[[Options], Store]] = {"postgresql": PostgresStore, "mysql": MysqlStore, "sqlite": SqliteStore}
+    return stores[make_url(options.url).get_backend_name()](options)
+
+
+def server_url(request: pytest.FixtureRequest) -> str:
+    """Return the URL of a fresh database on the server that the fixture's parameter names, one of SERVERS."""
+    return str(request.getfixturevalue(f"{request.param}_dsn"))
+
+
 @asynccontextmanager
 async def opened(url: str, *, prefix: str = "", schema: str | None = None) -> AsyncIterator[Ground]:
     """Open a store with fresh tables."""
     clock = [0]
-    options = Options(url=url, prefix=prefix, schema=schema, test_clock=clock)
-    stores: dict[str, Callable[[Options], Store]] = {"postgresql": PostgresStore, "mysql": MysqlStore, "sqlite": SqliteStore}
-    store = stores[make_url(url).get_backend_name()](options)
+    store = store_of(Options(url=url, prefix=prefix, schema=schema, test_clock=clock))
     await store.open()
     try:
         await store.run(store.tables.metadata.create_all)

@@ -26,6 +26,7 @@ from protojobs_service.drivers.sql.cold import sessions as cold_sessions
 from protojobs_service.drivers.sql.cold.upkeep import forget_sessions
 from protojobs_service.drivers.sql.driver import SqlDriver
 from protojobs_service.drivers.sql.migrate import upgrade
+from protojobs_service.drivers.sql.mysql import MysqlStore
 from protojobs_service.drivers.sql.postgres import PostgresStore
 from protojobs_service.drivers.sql.sqlite import SqliteStore
 from protojobs_service.drivers.sql.store import Options
@@ -56,8 +57,9 @@ from tests.contract.acts import (
     store_and_run,
 )
 from tests.contract.backends import FakeRoom, fingerprint
+from tests.unit.drivers.kit import SERVERS, server_url, store_of
 
-pytestmark = [pytest.mark.asyncio, pytest.mark.postgres]
+pytestmark = pytest.mark.asyncio
 
 HOUR = timedelta(hours=1)
 
@@ -95,14 +97,15 @@ class Pair(NamedTuple):
         return await self.here._store.run(run)
 
 
-@pytest_asyncio.fixture
-async def pair(postgres_dsn: str) -> AsyncGenerator[Pair]:
+@pytest_asyncio.fixture(params=SERVERS)
+async def pair(request: pytest.FixtureRequest) -> AsyncGenerator[Pair]:
     """Open two replicas on one database."""
-    await upgrade(postgres_dsn)
+    url = server_url(request)
+    await upgrade(url)
     clock = Clock()
     here, there = (
         SqlDriver(
-            PostgresStore(Options(url=postgres_dsn, test_clock=clock.offset_us)),
+            store_of(Options(url=url, test_clock=clock.offset_us)),
             fingerprint=fingerprint,
             rng=Random(1),
             replica=name,
@@ -363,12 +366,12 @@ def _watch(pair: Pair) -> list[str]:
     """Return the statements that one replica will run, as they come."""
     statements: list[str] = []
     hot = pair.here._store
-    assert isinstance(hot, PostgresStore)
+    assert isinstance(hot, PostgresStore | MysqlStore)
     engines = [hot._engine, hot._vital_engine]
 
     def note(_c: Any, _cursor: Any, statement: str, *_: Any) -> None:
         # Reads lock nothing; the watch over the lanes runs beside, and reads.
-        if not statement.startswith("SELECT") or "FOR UPDATE" in statement:
+        if not statement.startswith(("SELECT", "SET ")) or "FOR UPDATE" in statement:
             statements.append(statement)
 
     for engine in engines:

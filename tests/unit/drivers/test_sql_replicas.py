@@ -1,4 +1,4 @@
-"""Two drivers on one PostgreSQL: each job is stored, leased and settled once, whoever asks whom."""
+"""Two drivers on one database server: each job is stored, leased and settled once, whoever asks whom."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -13,14 +13,13 @@ from protojobs_service.domain.lifecycle import State
 from protojobs_service.domain.outcome import COMPLETE, Release
 from protojobs_service.drivers.sql.driver import SqlDriver
 from protojobs_service.drivers.sql.migrate import upgrade
-from protojobs_service.drivers.sql.postgres import PostgresStore
 from protojobs_service.drivers.sql.store import Options
 from protojobs_service.port import Claim, DispatchVerdict, Opening, Settlement, SettleVerdict
 
 from tests.contract.backends import FakeRoom, fingerprint
-from tests.unit.drivers.kit import new_id
+from tests.unit.drivers.kit import SERVERS, new_id, server_url, store_of
 
-pytestmark = [pytest.mark.asyncio, pytest.mark.postgres]
+pytestmark = pytest.mark.asyncio
 
 
 class Twin(NamedTuple):
@@ -28,14 +27,16 @@ class Twin(NamedTuple):
 
     driver: SqlDriver
     room: FakeRoom
+    options: Options
 
 
-@pytest_asyncio.fixture
-async def twins(postgres_dsn: str) -> AsyncGenerator[tuple[Twin, Twin]]:
+@pytest_asyncio.fixture(params=SERVERS)
+async def twins(request: pytest.FixtureRequest) -> AsyncGenerator[tuple[Twin, Twin]]:
     """Open two drivers on one database."""
-    await upgrade(postgres_dsn)
+    options = Options(url=server_url(request))
+    await upgrade(options.url)
     twins = [
-        Twin(SqlDriver(PostgresStore(Options(url=postgres_dsn)), fingerprint=fingerprint, rng=Random(1), replica=name), FakeRoom())
+        Twin(SqlDriver(store_of(options), fingerprint=fingerprint, rng=Random(1), replica=name), FakeRoom(), options)
         for name in ("one", "two")
     ]
     for twin in twins:
@@ -157,12 +158,12 @@ async def test_paused_settings_reach_both(twins: tuple[Twin, Twin]) -> None:
     assert await here.driver.queues.acknowledged(book.version)
 
 
-async def test_numbers_of_replicas_differ_and_are_used_again(twins: tuple[Twin, Twin], postgres_dsn: str) -> None:
+async def test_numbers_of_replicas_differ_and_are_used_again(twins: tuple[Twin, Twin]) -> None:
     here, there = twins
     numbers = {twin.driver._replica.number for twin in twins}
 
     await there.driver.close()
-    third = SqlDriver(PostgresStore(Options(url=postgres_dsn)), fingerprint=fingerprint, rng=Random(1), replica="three")
+    third = SqlDriver(store_of(here.options), fingerprint=fingerprint, rng=Random(1), replica="three")
     await third.open(FakeRoom())
 
     assert len(numbers) == 2
