@@ -8,21 +8,29 @@ import pytest
 import pytest_asyncio
 import stamina
 
+from tests.chaos.maria_store import MariaStore
 from tests.chaos.stand import Stand
 from tests.chaos.stores import PostgresStore, SqliteStore, Store
 from tests.conftest import NOT_ON_THIS_MACHINE
+from tests.mariadb import MariaServer
 from tests.postgres import Cluster, running_cluster
 from tests.private_server import ServerUnavailable
 
 MakeStand = Callable[..., Stand]
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+POSTGRES = pytest.param("postgres", marks=pytest.mark.postgres)
+MARIADB = pytest.param("mariadb", marks=pytest.mark.mariadb)
+STORES = ["sqlite", POSTGRES]
+"""What `store` is by default; a test may name others with `parametrize(..., indirect=True)`."""
+
+
+@pytest.fixture(params=STORES)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     """Give the test each store in turn."""
     if request.param == "sqlite":
         return SqliteStore(path=tmp_path / "jobs.db")
-    return cast("Store", request.getfixturevalue("postgres_store"))
+    return cast("Store", request.getfixturevalue(f"{request.param}_store"))
 
 
 @pytest.fixture
@@ -33,6 +41,16 @@ def postgres_store(postgres_cluster: Cluster) -> Iterator[PostgresStore]:
         yield PostgresStore(cluster=postgres_cluster, database=database)
     finally:
         postgres_cluster.drop_database(database)
+
+
+@pytest.fixture
+def mariadb_store(mariadb_server: MariaServer) -> Iterator[MariaStore]:
+    """Give the test a fresh database of the session's server."""
+    database = mariadb_server.create_database()
+    try:
+        yield MariaStore(server=mariadb_server, database=database)
+    finally:
+        mariadb_server.drop_database(database)
 
 
 @pytest.fixture

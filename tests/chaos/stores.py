@@ -16,8 +16,7 @@ from tests.postgres import Cluster
 
 _SCHEMA: Final = "protojobs"
 
-# The state of a job is where its id stands. {p} is the schema with its dot, or nothing.
-_RECOUNT: Final = """
+RECOUNT: Final = """
 select lane.queue, counted.state, sum(counted.n) from (
   select lane, 'PENDING' state, count(*) n from {p}ready group by lane
   union all select lane, 'RUNNING', count(*) from {p}running group by lane
@@ -26,6 +25,7 @@ select lane.queue, counted.state, sum(counted.n) from (
     count(*) from {p}done where outcome between 1 and 4 group by lane, outcome
 ) counted join {p}lane lane on lane.id = counted.lane group by 1, 2
 """
+"""Jobs by queue and state: the state of a job is where its id stands. {p} is the schema with its dot, or nothing."""
 
 Counts = dict[str, dict[str, int]]
 
@@ -35,7 +35,7 @@ class Store(Protocol):
 
     @property
     def name(self) -> str:
-        """Return sqlite or postgres."""
+        """Return sqlite, postgres or mariadb."""
         ...
 
     def env(self) -> Mapping[str, str]:
@@ -59,7 +59,7 @@ class SqliteStore:
 
     def recount(self) -> Counts:
         with closing(sqlite3.connect(f"file:{self.path}?mode=ro", uri=True)) as connection:
-            return _by_queue(connection.execute(_RECOUNT.format(p="")).fetchall())
+            return by_queue(connection.execute(RECOUNT.format(p="")).fetchall())
 
     @contextmanager
     def locked(self) -> Generator[None, None, None]:
@@ -86,8 +86,8 @@ class PostgresStore:
         return {"PROTOJOBS_DRIVER": "postgres", "PROTOJOBS_POSTGRES__DSN": dsn}
 
     def recount(self) -> Counts:
-        text = self.cluster.execute(_RECOUNT.format(p=f"{_SCHEMA}."), database=self.database)
-        return _by_queue(line.split("|") for line in text.splitlines())
+        text = self.cluster.execute(RECOUNT.format(p=f"{_SCHEMA}."), database=self.database)
+        return by_queue(line.split("|") for line in text.splitlines())
 
     async def stop(self) -> None:
         """Stop the whole cluster: connections are cut, commits under way are lost."""
@@ -144,7 +144,8 @@ class PostgresStore:
         return False
 
 
-def _by_queue(rows: Iterable[Sequence[Any]]) -> Counts:
+def by_queue(rows: Iterable[Sequence[Any]]) -> Counts:
+    """Return the rows of a recount by queue."""
     counts: Counts = defaultdict(dict)
     for queue, state, count in rows:
         counts[queue][state] = int(count)

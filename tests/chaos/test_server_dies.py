@@ -14,10 +14,10 @@ from protojobs.v1 import worker_service_pb2 as wire
 from protojobs.v1 import worker_service_pb2_grpc
 from protojobs_client import Jitter, RetryPolicy
 
-from tests.chaos.conftest import MakeStand
+from tests.chaos.conftest import MARIADB, POSTGRES, STORES, MakeStand
 from tests.chaos.producer import Producer
 from tests.chaos.stand import Stand
-from tests.chaos.stores import PostgresStore, SqliteStore
+from tests.chaos.stores import SqliteStore
 from tests.chaos.waiting import until
 
 pytestmark = [pytest.mark.kill]
@@ -30,6 +30,7 @@ QUEUES = ("idle", "main", "held", "obey")
 
 @pytest.mark.asyncio
 @pytest.mark.timeout(240)
+@pytest.mark.parametrize("store", [*STORES, MARIADB], indirect=True)
 async def test_killed_server_loses_nothing_of_ten_thousand_jobs_in_every_state(stand: Stand) -> None:
     server = await stand.add_server()
     producer = stand.producer()
@@ -94,8 +95,8 @@ async def test_restarted_server_finds_its_workers_again_and_no_handler_runs_twic
 
 @pytest.mark.asyncio
 @pytest.mark.timeout(180)
-async def test_rolling_restart_of_two_servers_is_unnoticed(postgres_store: PostgresStore, make_stand: MakeStand) -> None:
-    stand = make_stand(postgres_store)
+@pytest.mark.parametrize("store", [POSTGRES], indirect=True)
+async def test_rolling_restart_of_two_servers_is_unnoticed(stand: Stand) -> None:
     servers = [await stand.add_server() for _ in range(2)]
     for number in (1, 2):
         await stand.add_worker(f"worker-{number}", concurrency=8, ttl=10.0)

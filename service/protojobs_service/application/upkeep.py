@@ -13,7 +13,7 @@ from protojobs_service.application.schedules import Schedules
 from protojobs_service.application.store_time import StoreTime
 from protojobs_service.application.timings import Timings
 from protojobs_service.application.wait import Wait
-from protojobs_service.domain.errors import StoreUnavailable
+from protojobs_service.domain.errors import Overloaded, StoreUnavailable
 from protojobs_service.port import Driver
 
 _log = logging.getLogger(__name__)
@@ -101,8 +101,8 @@ class Upkeep:
                 pause = _FIRST_PAUSE
                 seconds = timer.pause() if seconds is None else seconds
             except Exception as error:  # noqa: BLE001 # a timer that dies stops its work on this replica for ever
-                level = logging.WARNING if isinstance(error, StoreUnavailable) else logging.ERROR
-                trace = None if isinstance(error, StoreUnavailable) else error
+                expected = isinstance(error, StoreUnavailable | Overloaded)
+                level, trace = (logging.WARNING, None) if expected else (logging.ERROR, error)
                 _log.log(level, "upkeep turn failed", exc_info=trace, extra={"timer": timer.name, "error": type(error).__name__})
                 seconds, pause = pause, min(pause * 2, _LONGEST_PAUSE)
             if seconds > 0:

@@ -269,8 +269,9 @@ async def open_stand(timings: Timings | None = None) -> Stand:
 class Outage:
     """Makes a method of a port fail as long as `is_on`."""
 
-    def __init__(self, port: object, method: str) -> None:
+    def __init__(self, port: object, method: str, error: Exception | None = None) -> None:
         self.is_on = True
+        self._error = error or StoreUnavailable()
         self.calls = 0
         self._inner: Callable[..., object] = getattr(port, method)
         setattr(port, method, self)
@@ -279,5 +280,5 @@ class Outage:
         """Fail, or do what the store does."""
         self.calls += 1
         if self.is_on:
-            raise StoreUnavailable
+            raise self._error
         return self._inner(*args, **kwargs)

@@ -18,6 +18,8 @@ from protojobs_service.domain.errors import (
     JobNotFinal,
     JobNotFound,
     JobRunning,
+    JobsError,
+    Overloaded,
     QueueNotFound,
     SessionNotFound,
     StoreUnavailable,
@@ -299,8 +301,11 @@ async def test_draining_an_unknown_worker_fails(stand: Stand) -> None:
         await stand.application.workers.drain(99)
 
 
-async def test_an_upkeep_turn_that_fails_is_logged_and_tried_again(stand: Stand, caplog: pytest.LogCaptureFixture) -> None:
-    outage = Outage(stand.driver.jobs, "promote")
+@pytest.mark.parametrize("error", [StoreUnavailable(), Overloaded("every connection to the store is in use")])
+async def test_an_upkeep_turn_that_fails_is_logged_and_tried_again(
+    stand: Stand, caplog: pytest.LogCaptureFixture, error: JobsError
+) -> None:
+    outage = Outage(stand.driver.jobs, "promote", error)
     async with asyncio.TaskGroup() as tasks:
         stop = stand.application.upkeep.start(tasks)
         with caplog.at_level(logging.WARNING):
@@ -311,7 +316,8 @@ async def test_an_upkeep_turn_that_fails_is_logged_and_tried_again(stand: Stand,
         assert outage.calls > calls + 10
         stop()
 
-    assert {record.message for record in caplog.records} == {"upkeep turn failed"}
+    said = {(record.message, record.levelname, record.exc_info) for record in caplog.records}
+    assert said == {("upkeep turn failed", "WARNING", None)}
 
 
 async def test_running_opens_and_closes_the_driver_and_leaves_no_task() -> None:
