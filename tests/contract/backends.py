@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
@@ -12,6 +12,7 @@ from typing import Protocol
 
 import pytest
 from protojobs_service.domain.job import Handle, Lease
+from protojobs_service.domain.queue_limits import Hold
 from protojobs_service.drivers.memory import MemoryDriver
 from protojobs_service.drivers.sql.driver import SqlDriver
 from protojobs_service.drivers.sql.migrate import upgrade
@@ -44,6 +45,7 @@ class FakeRoom(Room):
     reserved: list[tuple[Handle, int]] = field(default_factory=list[tuple[Handle, int]])
     delivered: list[Lease] = field(default_factory=list[Lease])
     arrivals: list[frozenset[str]] = field(default_factory=list[frozenset[str]])
+    holds: list[dict[str, Hold]] = field(default_factory=list[dict[str, Hold]])
 
     def free(self) -> int:
         """Return the number of places."""
@@ -79,14 +81,22 @@ class FakeRoom(Room):
         """Note which queues have got something."""
         self.arrivals.append(frozenset(queues))
 
+    def held_back(self, holds: Mapping[str, Hold]) -> None:
+        """Note why queues give nothing more."""
+        self.holds.append(dict(holds))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bench:
-    """An opened driver with everything that a test holds of it."""
+    """An opened driver with everything that a test holds of it.
+
+    twin: opens another driver on the same store, as another server does; the same one again where a store belongs to one process.
+    """
 
     driver: Driver
     room: FakeRoom
     clock: Clock
+    twin: Callable[[], AbstractAsyncContextManager[Driver]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +130,7 @@ async def _memory(request: pytest.FixtureRequest) -> AsyncGenerator[Bench]:
     clock, room = _HandClock(), FakeRoom()
     driver = MemoryDriver(fingerprint=fingerprint, clock=clock, rng=Random(1))
     await driver.open(room)
-    yield Bench(driver=driver, room=room, clock=clock)
+    yield Bench(driver=driver, room=room, clock=clock, twin=lambda: nullcontext(driver))
     await driver.close()
 
 
@@ -135,12 +145,25 @@ class _SqlClock:
 
 
 @asynccontextmanager
-async def _opened(store: Store, clock: _SqlClock) -> AsyncGenerator[Bench]:
+async def _opened(store: Store, clock: _SqlClock, another: Callable[[], Store] | None = None) -> AsyncGenerator[Bench]:
     room = FakeRoom()
     driver = SqlDriver(store, fingerprint=fingerprint, rng=Random(1), replica="test")
+
+    @asynccontextmanager
+    async def twin() -> AsyncGenerator[Driver]:
+        if another is None:
+            yield driver
+            return
+        other = SqlDriver(another(), fingerprint=fingerprint, rng=Random(2), replica="twin")
+        await other.open(FakeRoom())
+        try:
+            yield other
+        finally:
+            await other.close()
+
     await driver.open(room)
     try:
-        yield Bench(driver=driver, room=room, clock=clock)
+        yield Bench(driver=driver, room=room, clock=clock, twin=twin)
     finally:
         await driver.close()
 
@@ -173,10 +196,11 @@ async def _postgres(request: pytest.FixtureRequest) -> AsyncGenerator[Bench]:
         name = cluster.create_database()
         await upgrade(cluster.dsn(name))
         _databases[cluster.port] = cluster.dsn(name)
-    url, clock = _databases[cluster.port], _SqlClock()
-    store = PostgresStore(Options(url=url, test_clock=clock.offset_us))
+    clock = _SqlClock()
+    options = Options(url=_databases[cluster.port], test_clock=clock.offset_us)
+    store = PostgresStore(options)
     await _empty(store)
-    async with _opened(store, clock) as bench:
+    async with _opened(store, clock, lambda: PostgresStore(options)) as bench:
         yield bench
 
 
@@ -188,9 +212,10 @@ async def _mariadb(request: pytest.FixtureRequest) -> AsyncGenerator[Bench]:
         await upgrade(url)
         _databases[server.port] = url
     clock = _SqlClock()
-    store = MysqlStore(Options(url=_databases[server.port], test_clock=clock.offset_us))
+    options = Options(url=_databases[server.port], test_clock=clock.offset_us)
+    store = MysqlStore(options)
     await _empty(store)
-    async with _opened(store, clock) as bench:
+    async with _opened(store, clock, lambda: MysqlStore(options)) as bench:
         yield bench
 
 

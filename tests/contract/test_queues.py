@@ -7,6 +7,7 @@ import pytest
 from protojobs_service.domain.errors import JobRunning, QueueNotEmpty, QueueNotFound
 from protojobs_service.domain.lifecycle import State
 from protojobs_service.domain.queue import QueueSettings, Retention
+from protojobs_service.domain.queue_limits import Overflow, RateLimit
 from protojobs_service.domain.retry import Jitter, PolicyChanges
 from protojobs_service.port import ClearQuery, DispatchVerdict, Driver, SettingsBook
 
@@ -70,6 +71,10 @@ async def test_every_setting_is_kept(driver: Driver) -> None:
         ),
         retention=Retention(completed=timedelta(hours=1), failed=timedelta(days=90), cancelled=timedelta()),
         strict_leases=True,
+        rate_limit=RateLimit(per_second=0.1, burst=7),
+        max_in_flight=5,
+        max_depth=9,
+        overflow=Overflow.DROP_OLDEST,
     )
 
     changed, span = await during(driver, driver.queues.change("mail", lambda _: wanted))

@@ -5,12 +5,22 @@ from collections.abc import Sequence
 from protojobs_service.application.known_queues import KnownQueues
 from protojobs_service.application.lease_errands import Errands
 from protojobs_service.application.store_time import StoreTime
-from protojobs_service.domain.errors import BatchAborted, JobIdReused, JobIdTime, JobsError, StoreUnavailable
+from protojobs_service.domain.errors import (
+    BatchAborted,
+    JobIdReused,
+    JobIdTime,
+    JobsError,
+    QueueFull,
+    QueueFullForNow,
+    StoreUnavailable,
+)
 from protojobs_service.domain.job import Draft, NewJob
+from protojobs_service.domain.queue_limits import Overflow
 from protojobs_service.port import Dispatched, DispatchVerdict, Driver
 
 Answer = Dispatched | JobsError
-"""Dispatched with CREATED or EXISTING; or why the item is refused: JobIdTime, JobIdReused, BatchAborted, StoreUnavailable."""
+"""Dispatched with CREATED or EXISTING; or why the item is refused: JobIdTime, JobIdReused, QueueFull (ForNow), BatchAborted,
+StoreUnavailable."""
 
 _REFUSALS: dict[DispatchVerdict, type[JobIdReused | BatchAborted | StoreUnavailable]] = {
     DispatchVerdict.REUSED: JobIdReused,
@@ -60,12 +70,13 @@ class Dispatch:
 
     async def _store(self, jobs: Sequence[NewJob], *, atomic: bool) -> Sequence[Answer]:
         try:
-            return _answers(await self._driver.jobs.dispatch(jobs, atomic=atomic))
+            dispatched = await self._driver.jobs.dispatch(jobs, atomic=atomic)
         except StoreUnavailable:
             # It may have committed, with leases in places that the driver has given back: no caller of `claim` hears of those.
             # A dispatch whose caller has left before it failed is found by the comparison of every 10 s.
             self._errands.doubt.set()
             raise
+        return self._answers(jobs, dispatched)
 
     async def _with_strange(self, jobs: Sequence[NewJob], strange: Sequence[int], *, atomic: bool) -> Sequence[Answer]:
         known = await self._driver.jobs.get([jobs[place].id for place in strange])
@@ -80,9 +91,14 @@ class Dispatch:
         answers: dict[int, Answer] = {**refused, **dict(zip(rest, stored, strict=True))}
         return [answers[place] for place in range(len(jobs))]
 
+    def _answers(self, jobs: Sequence[NewJob], dispatched: Sequence[Dispatched]) -> Sequence[Answer]:
+        created = DispatchVerdict.CREATED
+        if [answer[0] for answer in dispatched].count(created) == len(dispatched):
+            return dispatched
+        return [self._answer(job, answer) for job, answer in zip(jobs, dispatched, strict=True)]
 
-def _answers(dispatched: Sequence[Dispatched]) -> Sequence[Answer]:
-    created = DispatchVerdict.CREATED
-    if [answer[0] for answer in dispatched].count(created) == len(dispatched):
-        return dispatched
-    return [_REFUSALS[answer.verdict]() if answer.verdict in _REFUSALS else answer for answer in dispatched]
+    def _answer(self, job: NewJob, answer: Dispatched) -> Answer:
+        if answer.verdict is DispatchVerdict.FULL:
+            retry = self._queues.settings(job.queue).overflow is Overflow.RETRY
+            return QueueFullForNow() if retry else QueueFull()
+        return _REFUSALS[answer.verdict]() if answer.verdict in _REFUSALS else answer

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Mapping
 
 from protojobs_service.domain.queue import QueueSettings
+from protojobs_service.domain.queue_limits import RateLimit
 from protojobs_service.domain.retry import DEFAULT_POLICY, Policy, PolicyChanges
 from protojobs_service.port import Driver
 
@@ -17,8 +18,10 @@ class KnownQueues:
         self._queues: Mapping[str, QueueSettings] = {}
         self._policies: Mapping[str, Policy] = {}
         self._paused: frozenset[str] = frozenset()
+        self._limits: Mapping[str, tuple[RateLimit | None, int]] = {}
         self._version = -1
         self._listeners: list[Callable[[Collection[str], Collection[str]], None]] = []
+        self._limit_listeners: list[Callable[[Collection[str]], None]] = []
 
     @property
     def version(self) -> int:
@@ -29,6 +32,11 @@ class KnownQueues:
     def paused(self) -> frozenset[str]:
         """Return the queues from which nothing is leased."""
         return self._paused
+
+    @property
+    def limited(self) -> Collection[str]:
+        """Return the queues whose leases are counted: by a rate, or by how many jobs run at once."""
+        return self._limits.keys()
 
     @property
     def all(self) -> Mapping[str, QueueSettings]:
@@ -57,6 +65,10 @@ class KnownQueues:
         """Call `listener` with the newly paused and the newly resumed queues of every later poll."""
         self._listeners.append(listener)
 
+    def on_limits(self, listener: Callable[[Collection[str]], None]) -> None:
+        """Call `listener` with the queues whose limits every later poll finds changed."""
+        self._limit_listeners.append(listener)
+
     async def refresh(self) -> None:
         """Read the settings if they have changed. Raises StoreUnavailable."""
         book = await self._driver.queues.settings(self._version)
@@ -69,3 +81,12 @@ class KnownQueues:
         if before != self._paused:
             for listener in self._listeners:
                 listener(self._paused - before, before - self._paused)
+        self._learn_limits()
+
+    def _learn_limits(self) -> None:
+        limits = {name: (queue.rate_limit, queue.max_in_flight) for name, queue in self._queues.items() if queue.limits_leases}
+        changed = {name for name, _ in limits.items() ^ self._limits.items()}
+        self._limits = limits
+        if changed:
+            for listener in self._limit_listeners:
+                listener(changed)

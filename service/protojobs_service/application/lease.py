@@ -27,6 +27,7 @@ from protojobs_service.application.unbroken import Unbroken
 from protojobs_service.domain.errors import Draining, SessionSuperseded
 from protojobs_service.domain.job import Handle, JobId
 from protojobs_service.domain.outcome import Outcome, Release, ReleaseCause
+from protojobs_service.domain.queue_limits import HoldCause
 from protojobs_service.port import Driver, Held, Opening, Settlement
 from protojobs_service.port import Opened as StoredOpened
 
@@ -136,7 +137,7 @@ class Leasing:
         """Let jobs come: the stream has welcomed its worker."""
         for queue in session.hello.weights:
             if queue in self._known.paused:
-                session.sink.throttle(queue)
+                session.sink.throttle(queue, HoldCause.PAUSED, None)
         self._room.recount(session)
 
     def heard(self, session: LeaseSession, frame_seq: int, received_seq: int, started_seq: int) -> None:
@@ -263,7 +264,7 @@ class Leasing:
 
     def settled(self, session: LeaseSession, kinds_barred: Collection[str]) -> None:
         """Note that outcomes of a session were stored and its flights dropped."""
-        self._room.settled()
+        self._room.settled(session)
         if kinds_barred:
             session.barred |= frozenset(kinds_barred)
             self._room.lanes_changed()

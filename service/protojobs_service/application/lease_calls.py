@@ -27,6 +27,7 @@ from protojobs_service.application.settle import Settle
 from protojobs_service.application.stride import Stride
 from protojobs_service.domain.errors import Draining, JobsError, SessionClosed, SessionSuperseded, StoreUnavailable
 from protojobs_service.domain.job import Handle, Lease
+from protojobs_service.domain.queue_limits import HoldCause
 from protojobs_service.port import Driver, Settled, Settlement, SettleVerdict
 
 _SHUT = Window(0)
@@ -90,7 +91,7 @@ class _Mailbox:
             self.error = Draining()
         self.came.set()
 
-    def throttle(self, queue: str) -> None:
+    def throttle(self, queue: str, cause: HoldCause, until: timedelta | None) -> None:  # a sink's
         pass  # the contract has no word for it here
 
     def end(self, error: JobsError | None) -> None:

@@ -3,7 +3,7 @@
 Woken by arrivals and by freed room, and every quarter second while there is room and nothing was heard.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from protojobs_service.application.clock import Clock
 from protojobs_service.application.known_queues import KnownQueues
@@ -34,8 +34,9 @@ class LeaseClaims:
 
     async def take_turn(self) -> None:
         """Wait until there is room and reason, then claim once. Raises StoreUnavailable."""
-        await self._clock.wait(self._room.wake, self._timings.idle_poll if self._room.free() else None)
+        await self._clock.wait(self._room.wake, self._room.holds.patience() if self._room.free() else None)
         self._room.wake.clear()
+        self._room.lift_holds()
         now = self._clock.monotonic()
         if now - self._polled_at >= self._timings.idle_poll:
             self._polled_at = now
@@ -55,6 +56,7 @@ class LeaseClaims:
             session.stirred = False
             session.reserved += claim.limit
             self._room.recount(session)
+        self._room.holds.begin()
         try:
             leases = await self._driver.jobs.claim([claim for _, claim in wishes])
         except BaseException:  # cancelled too: what is in a driver's flush is leased all the same
@@ -74,6 +76,7 @@ class LeaseClaims:
             else:
                 self._room.recount(session)
             session.looked()
+        self._room.tell_holds()
         return len(leases)
 
     def _wishes(self) -> list[tuple[LeaseSession, Claim]]:
@@ -83,8 +86,8 @@ class LeaseClaims:
                 claim = self._wish(session)
                 if claim is not None:
                     wishes.append((session, claim))
-                else:  # all its queues are paused
-                    session.dry = True
+                else:  # all its queues are paused or kept back, or nothing is fetched ahead of them
+                    session.dry = session.idle_slots() > 0
                     session.looked()
         return wishes
 
@@ -93,12 +96,22 @@ class LeaseClaims:
         idle = session.idle_slots()
         if idle > 0:
             limit = min(limit, idle)  # prefetch only when no other session's idle handler could have had the job
-        queues, limit = session.stride.next(limit, self._known.paused)
+        queues, limit = session.stride.next(limit, self._shut(is_prefetch=idle <= 0))
         if not queues:
             return None
         most = session.window.max_bytes
         left = max(1, most - session.bytes - session.reserved_bytes) if most else 0
         return Claim(session.handle, queues, session.hello.kinds, session.barred, limit, left)
+
+    def _shut(self, *, is_prefetch: bool) -> Collection[str]:
+        """Return the queues that are not asked.
+
+        Of those with limits nothing is fetched ahead: it would have a place that an idle slot elsewhere could use.
+        """
+        limited = self._known.limited
+        if not limited:
+            return self._known.paused
+        return self._known.paused.union(limited if is_prefetch else self._room.holds.queues)
 
     def _note_claim(self, session: LeaseSession, claim: Claim, taken: Sequence[Lease]) -> None:
         short = len(taken) < claim.limit

@@ -4,14 +4,17 @@ Implements `port.Room`, through which drivers lease jobs in the statement that s
 """
 
 import asyncio
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import timedelta
 
 from protojobs_service.application.clock import Clock
+from protojobs_service.application.holds import Holds
 from protojobs_service.application.known_queues import KnownQueues
 from protojobs_service.application.lease_errands import Errands
 from protojobs_service.application.lease_session import LeaseSession
 from protojobs_service.application.timings import Timings
 from protojobs_service.domain.job import Handle, Lease
+from protojobs_service.domain.queue_limits import Hold, HoldCause
 
 _NOBODY = Handle(0)
 _MOST_LANES = 4096
@@ -33,7 +36,9 @@ class LeaseRoom:
         self._turn = 0
         self._free = 0
         self._settled_at = float("-inf")
+        self.holds = Holds(clock, timings)
         known.on_pause(self._paused)
+        known.on_limits(self._limits_changed)
 
     def add(self, session: LeaseSession) -> None:
         """Let a stream have jobs."""
@@ -160,7 +165,7 @@ class LeaseRoom:
             if len(self._lanes) >= _MOST_LANES:
                 self._lanes.clear()
             lane = ()
-            if queue not in self._known.paused:
+            if queue not in self._known.paused and queue not in self._known.limited:
                 lane = tuple(session for session in self.sessions.values() if session.may_run(queue, kind))
             self._lanes[queue, kind] = lane
         return lane
@@ -187,6 +192,8 @@ class LeaseRoom:
             self._errands.send_back(leases)
         else:
             session.take(leases, self._clock.monotonic())
+            if self._known.limited:
+                session.counted.update((lease.id, lease.queue) for lease in leases if lease.queue in self._known.limited)
             session.sink.deliver(leases)
         self.recount(session)
 
@@ -195,9 +202,43 @@ class LeaseRoom:
         for session in self.sessions.values():
             for queue in paused:
                 if queue in session.hello.weights:
-                    session.sink.throttle(queue)
+                    session.sink.throttle(queue, HoldCause.PAUSED, None)
         self.arrived(resumed)
 
-    def settled(self) -> None:
-        """Note that a job was settled: room will come back soon."""
+    def held_back(self, holds: Mapping[str, Hold]) -> None:
+        """Ask no more for these queues until that may be of use."""
+        for queue, hold in holds.items():
+            self.holds.note(queue, hold)
+
+    def tell_holds(self) -> None:
+        """Tell the workers that a limit leaves idle which one it is; again after a while, or when it is another one."""
+        now = self._clock.monotonic()
+        for queue, hold in self.holds.untold().items():
+            until = None if hold.wait_us is None else timedelta(microseconds=hold.wait_us)
+            for session in self.sessions.values():
+                if queue in session.hello.weights and session.free > 0 and session.idle_slots() > 0:
+                    cause, told_at = session.throttled.get(queue, (None, 0.0))
+                    if cause is not hold.cause or now - told_at >= self._timings.throttle:
+                        session.throttled[queue] = (hold.cause, now)
+                        session.sink.throttle(queue, hold.cause, until)
+
+    def lift_holds(self) -> None:
+        """Ask again for the queues whose time is over."""
+        due = self.holds.lift_due()
+        if due:
+            self.arrived(due)
+
+    def _limits_changed(self, queues: Collection[str]) -> None:
+        self._lanes.clear()
+        self.holds.lift(queues)
+        self.arrived(queues)
+
+    def settled(self, session: LeaseSession) -> None:
+        """Note that jobs of a stream were settled: room will come back soon, and limits may let others go."""
         self._settled_at = self._clock.monotonic()
+        if self._known.limited and not session.hello.weights.keys().isdisjoint(self._known.limited):
+            session.dry = False  # of queues with limits nothing was fetched ahead
+        if session.freed:
+            freed, session.freed = session.freed, set()
+            self.holds.lift(freed)
+            self.arrived(freed)

@@ -16,6 +16,7 @@ from protojobs_service.application.stride import Stride
 from protojobs_service.application.timings import Timings
 from protojobs_service.domain.errors import JobsError, ProtocolViolation
 from protojobs_service.domain.job import Handle, JobId, JobRecord, Lease, make_tuple
+from protojobs_service.domain.queue_limits import HoldCause
 from protojobs_service.domain.retry import DEFAULT_POLICY
 
 _NOTHING_BEGUN = -(1 << 62)
@@ -70,8 +71,8 @@ class LeaseSink(Protocol):
         """Tell the worker to go to another stream, after everything delivered so far."""
         ...
 
-    def throttle(self, queue: str) -> None:
-        """Tell the worker that a queue is paused."""
+    def throttle(self, queue: str, cause: HoldCause, until: timedelta | None) -> None:
+        """Tell the worker why nothing comes from a queue, and for how long at least where that is known."""
         ...
 
     def end(self, error: JobsError | None) -> None:
@@ -152,6 +153,12 @@ class LeaseSession:
         self._begun_times: dict[JobId, float] = {}
         self.cancels: dict[JobId, float] = {}
         self.unlearnt: list[JobId] = []
+        self.counted: dict[JobId, str] = {}
+        """The queues of those jobs whose queue has limits."""
+        self.freed: set[str] = set()
+        """Queues with limits of which jobs have ended since somebody looked."""
+        self.throttled: dict[str, tuple[HoldCause, float]] = {}
+        """What the worker was told last of each queue that a limit keeps back, and when."""
         self.bytes = self.reserved = self.reserved_bytes = 0
         self.free = 0
         self.dry = self.stirred = self.byte_bound = False
@@ -378,6 +385,9 @@ class LeaseSession:
     def drop_all(self, ended: Iterable[tuple[Any, ...]]) -> None:
         """Forget jobs whose attempts have ended: by tuples that begin with id and attempt."""
         flights, size = self.flights, 0
+        if self.counted:
+            ended = list(ended)
+            self.freed |= {queue for item in ended if (queue := self.counted.pop(item[0], "")) and item[0] in flights}
         others = [each for each in (self.cancels, self._begun_times) if each]
         for item in ended:
             job_id, attempt = item[0], item[1]

@@ -13,6 +13,7 @@ class Timings:
     doubt: between two comparisons after a claim's answer was lost.
     receipt + one second per `receipt_bytes` outstanding: how long a Deliver frame may stay without a receipt.
     timeout_grace: added to a run timeout before the server ends the attempt itself.
+    throttle: how soon a worker is told again that the same limit leaves it idle.
     stream_age, spread by `stream_age_spread`: when a stream is told to move on. drain: how long it then has.
     """
 
@@ -26,6 +27,7 @@ class Timings:
     receipt_bytes: int = 256 * 1024
     timeout_grace: float = 10.0
     turnover: float = 0.05
+    throttle: float = 5.0
     stream_age: float = 1800.0
     stream_age_spread: float = 0.2
     drain: timedelta = timedelta(seconds=10)

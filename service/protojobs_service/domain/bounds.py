@@ -46,6 +46,9 @@ DEFAULT_DRAIN_DEADLINE, MAX_DRAIN_DEADLINE = timedelta(minutes=5), timedelta(hou
 ID_AHEAD = timedelta(hours=1)
 ID_WINDOW = timedelta(days=7)
 MAX_QUEUES, MAX_LANES = 1000, 10_000
+MAX_QUEUE_IN_FLIGHT = 1_000_000
+MAX_RATE, MAX_BURST = 1_000_000.0, 1_000_000
+MAX_DEPTH = 1_000_000_000_000
 
 MAX_SCHEDULES = 100_000
 MIN_INTERVAL, MAX_INTERVAL = timedelta(seconds=1), timedelta(days=365)

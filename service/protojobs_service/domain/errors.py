@@ -17,6 +17,7 @@
     |  |- JobFinal             the job is final                               (JOB_FINAL)
     |  |- JobNotFinal          the job is PENDING or RUNNING                  (JOB_NOT_FINAL)
     |  |- JobRunning           the job is RUNNING                             (JOB_RUNNING)
+    |  |- QueueFull            the queue is at max_depth                      (QUEUE_FULL)
     |  |- QueueNotEmpty                                                       (QUEUE_NOT_EMPTY)
     |  |- SessionSuperseded    a newer stream of the session exists           (SESSION_SUPERSEDED)
     |  |- SessionClosed        the session was closed or has expired          (SESSION_CLOSED)
@@ -25,6 +26,7 @@
     |- BatchAborted            another item of an atomic batch was refused    (BATCH_ABORTED)
     |- Unsupported             the driver or this version lacks the feature   (DRIVER_UNSUPPORTED)
     |- Overloaded              too much at once, try again later              (OVERLOADED)
+    |  |- QueueFullForNow      the same, where the queue says: try again      (QUEUE_FULL)
     |  |- QuotaExceeded        a cap of the store                             (QUOTA_EXCEEDED)
     |- Unavailable             safe to retry
        |- StoreUnavailable     the store does not answer                      (STORE_UNAVAILABLE)
@@ -170,6 +172,15 @@ class JobRunning(WrongState):
         super().__init__(message)
 
 
+class QueueFull(WrongState):
+    """As many jobs wait in the queue as its max_depth allows; nothing was stored."""
+
+    reason = "QUEUE_FULL"
+
+    def __init__(self, message: str = "the queue is full") -> None:
+        super().__init__(message)
+
+
 class QueueNotEmpty(WrongState):
     """The queue has jobs."""
 
@@ -239,6 +250,15 @@ class Overloaded(JobsError):
     def __init__(self, message: str, *, retry_after: timedelta = timedelta(seconds=1)) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class QueueFullForNow(Overloaded):
+    """As QueueFull, in a queue whose callers are to try again."""
+
+    reason = "QUEUE_FULL"
+
+    def __init__(self, message: str = "the queue is full") -> None:
+        super().__init__(message)
 
 
 class QuotaExceeded(Overloaded):

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from protojobs_service.domain.queue_limits import Overflow, RateLimit
 from protojobs_service.domain.retry import DEFAULT_POLICY, Policy, PolicyChanges
 
 
@@ -17,13 +18,20 @@ class Retention:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueSettings:
-    """What an operator may set of a queue; the defaults are those of a queue that nobody has set up."""
+    """What an operator may set of a queue; the defaults are those of a queue that nobody has set up.
+
+    max_in_flight, max_depth: 0 means no limit.
+    """
 
     name: str
     paused: bool = False
     retry: PolicyChanges = field(default_factory=PolicyChanges)
     retention: Retention = field(default_factory=Retention)
     strict_leases: bool = False
+    rate_limit: RateLimit | None = None
+    max_in_flight: int = 0
+    max_depth: int = 0
+    overflow: Overflow = Overflow.REJECT
     created_at: datetime | None = None
     updated_at: datetime | None = None
 
@@ -31,3 +39,8 @@ class QueueSettings:
     def policy(self) -> Policy:
         """Return the policy of jobs that set nothing."""
         return self.retry.over(DEFAULT_POLICY)
+
+    @property
+    def limits_leases(self) -> bool:
+        """Tell whether leases from the queue are counted: it has a rate or a number of jobs that may run at once."""
+        return self.rate_limit is not None or self.max_in_flight > 0

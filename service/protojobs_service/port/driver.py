@@ -1,11 +1,12 @@
 """A driver as the composition root sees it, and what it gets from above."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from protojobs_service.domain.job import Handle, Lease
+from protojobs_service.domain.queue_limits import Hold
 from protojobs_service.port.jobs import Jobs
 from protojobs_service.port.queues import Queues
 from protojobs_service.port.schedules import Schedules
@@ -42,7 +43,8 @@ class Room(Protocol):
     def reserve(self, jobs: Sequence[tuple[str, str, int]]) -> list[Handle]:
         """Reserve one place for each (queue, kind, bytes) that a session has room for; 0 where none has.
 
-        Skips queues that are paused. Each reserved place must be given back by exactly one of `deliver` and `unreserve`.
+        Skips queues that are paused, or whose leases are counted. Each reserved place must be given back by exactly one of
+        `deliver` and `unreserve`.
         """
         ...
 
@@ -56,6 +58,10 @@ class Room(Protocol):
 
     def arrived(self, queues: Collection[str]) -> None:
         """Tell that jobs of these queues have become claimable."""
+        ...
+
+    def held_back(self, holds: Mapping[str, Hold]) -> None:
+        """Tell that the limits of these queues ended a claim that had places left: it is of no use to ask again at once."""
         ...
 
 

@@ -22,6 +22,8 @@ class DispatchVerdict(Enum):
     """atomic: another item was REUSED; nothing was stored."""
     UNAVAILABLE = 5
     """This item cannot be stored now (its day has no partition); safe to retry."""
+    FULL = 6
+    """As many jobs wait in the queue as its max_depth allows."""
 
 
 class Dispatched(NamedTuple):
@@ -142,6 +144,7 @@ class Jobs(Protocol):
 
         A known id never runs twice: EXISTING if queue, kind, content type and payload are the same, else REUSED, also after
         the job has finished. The same id twice in one call or in merged calls: the first place decides. Envelopes must hold the id.
+        A queue at its max_depth takes no new id (FULL), or the oldest of its waiting jobs are deleted for it (Overflow).
         """
         ...
 
@@ -149,7 +152,8 @@ class Jobs(Protocol):
         """Move pending jobs to running, under the next attempt, for handles with room; by queue order, priority, arrival.
 
         A job reaches only a handle whose claim names its queue and kind. Closed handles get nothing. Jobs whose expire_at has
-        passed are not leased.
+        passed are not leased. No more is leased than the queue's max_in_flight and rate_limit allow over all replicas; where that
+        leaves places empty, Room.held_back is told.
         """
         ...
 

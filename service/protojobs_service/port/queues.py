@@ -35,6 +35,8 @@ class QueueNumbers:
     """PENDING jobs per kind with the creation of the oldest."""
     served_kinds: frozenset[str] | None = frozenset()
     """Kinds that live sessions of the queue name; None: some session takes all."""
+    rate_spent: bool = False
+    """The bucket of its rate limit has no whole token."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

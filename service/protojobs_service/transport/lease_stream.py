@@ -25,6 +25,7 @@ from protojobs_service.application import (
 from protojobs_service.domain import bounds
 from protojobs_service.domain.errors import InvalidField, JobsError, Overloaded, ProtocolViolation, StoreUnavailable
 from protojobs_service.domain.job import Lease
+from protojobs_service.domain.queue_limits import HoldCause
 from protojobs_service.transport import wire
 from protojobs_service.transport.convert import parse_optional_span, to_duration, to_timestamp
 from protojobs_service.transport.interceptors import Context
@@ -38,6 +39,7 @@ from protojobs_service.transport.lease_convert import (
     parse_update,
     parse_window,
 )
+from protojobs_service.transport.queue_limits import to_throttle
 from protojobs_service.transport.results import under
 from protojobs_service.transport.status import MalformedMessage
 
@@ -69,7 +71,7 @@ class LeaseStream:
         self._entries: deque[bytes] = deque()
         self._answers = SettledBuilder()
         self._stops: list[Stop] = []
-        self._throttles: list[str] = []
+        self._throttles: dict[str, worker_service_pb2.Throttle] = {}
         self._drain: worker_service_pb2.Drain | None = None
         self._owes_pong = False
         self._updating: set[asyncio.Task[None]] = set()
@@ -129,9 +131,9 @@ class LeaseStream:
         self._drain = to_drain(cause, deadline, reconnect_after)
         self._news.set()
 
-    def throttle(self, queue: str) -> None:
-        """Send a Throttle."""
-        self._throttles.append(queue)
+    def throttle(self, queue: str, cause: HoldCause, until: timedelta | None) -> None:
+        """Send a Throttle; it replaces one of the same queue that is not written yet."""
+        self._throttles[queue] = to_throttle(queue, cause, until)
         self._news.set()
 
     def end(self, error: JobsError | None) -> None:
@@ -336,7 +338,7 @@ class LeaseStream:
         elif self._leases or self._entries:
             await self._write_leases(session, context)
         elif self._throttles:
-            throttle = worker_service_pb2.Throttle(queue=self._throttles.pop(0), why=worker_service_pb2.THROTTLE_REASON_PAUSED)
+            throttle = self._throttles.pop(next(iter(self._throttles)))
             await self._send(context, worker_service_pb2.LeaseResponse(throttle=throttle))
         elif self._drain is not None:
             drain, self._drain = self._drain, None

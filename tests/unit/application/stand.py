@@ -26,6 +26,7 @@ from protojobs_service.application.lease import Opened
 from protojobs_service.domain.errors import JobsError, StoreUnavailable
 from protojobs_service.domain.job import Draft, JobId, JobRecord, Lease, NewJob
 from protojobs_service.domain.outcome import COMPLETE, Outcome
+from protojobs_service.domain.queue_limits import HoldCause
 from protojobs_service.domain.retry import Policy
 from protojobs_service.drivers.memory import MemoryDriver
 
@@ -105,7 +106,7 @@ class Worker:
     unsent: list[Lease] = field(default_factory=list[Lease])
     stops: list[Stop] = field(default_factory=list[Stop])
     drains: list[tuple[DrainCause, timedelta]] = field(default_factory=list[tuple[DrainCause, timedelta]])
-    throttled: list[str] = field(default_factory=list[str])
+    throttled: list[tuple[str, HoldCause, timedelta | None]] = field(default_factory=list[tuple[str, HoldCause, timedelta | None]])
     ended: list[JobsError | None] = field(default_factory=list[JobsError | None])
     frame_seq: int = 0
 
@@ -139,9 +140,9 @@ class Worker:
         """Note a Drain."""
         self.drains.append((cause, deadline))
 
-    def throttle(self, queue: str) -> None:
+    def throttle(self, queue: str, cause: HoldCause, until: timedelta | None) -> None:
         """Note a Throttle."""
-        self.throttled.append(queue)
+        self.throttled.append((queue, cause, until))
 
     def end(self, error: JobsError | None) -> None:
         """Note the end of the stream."""

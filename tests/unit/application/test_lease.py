@@ -11,6 +11,7 @@ from protojobs_service.domain.errors import StoreUnavailable
 from protojobs_service.domain.job import Handle, Lease
 from protojobs_service.domain.lifecycle import State
 from protojobs_service.domain.outcome import Fail, JobError, Release, ReleaseCause
+from protojobs_service.domain.queue_limits import HoldCause
 from protojobs_service.port import Claim, Opened, Opening
 
 from tests.unit.application.stand import Outage, Stand
@@ -177,7 +178,7 @@ async def test_paused_queues_are_left_out_and_their_workers_told_why(stand: Stan
     await stand.claim()
 
     assert [lease.queue for lease in worker.leases] == ["open", "open"]
-    assert worker.throttled == ["shut"]
+    assert worker.throttled == [("shut", HoldCause.PAUSED, None)]
     assert stand.application.room.reserve([("shut", "email", 1)]) == [0]
     assert stand.application.room.open_window("shut") == 0
 
@@ -187,7 +188,7 @@ async def test_a_worker_that_connects_to_a_paused_queue_is_told_why(stand: Stand
 
     worker = await stand.worker({"shut": 1})
 
-    assert worker.throttled == ["shut"]
+    assert worker.throttled == [("shut", HoldCause.PAUSED, None)]
 
 
 async def test_a_resumed_queue_is_claimed_from_again(stand: Stand) -> None:

@@ -11,6 +11,8 @@ from protojobs_service.domain.errors import QuotaExceeded
 from protojobs_service.domain.job import AttemptRecord, JobId, JobRecord, Lease, NewJob
 from protojobs_service.domain.lifecycle import FINAL_STATES, RETAKEN, WAITING_STATES, Code, State
 from protojobs_service.domain.outcome import Complete
+from protojobs_service.domain.queue_limits import Hold
+from protojobs_service.drivers.memory.limits import Depth, admitted, free_leases, hold_of, spend
 from protojobs_service.drivers.memory.store import Store, StoredJob, retry_until
 from protojobs_service.port.jobs import (
     CancelResult,
@@ -26,6 +28,8 @@ from protojobs_service.port.jobs import (
     SettleVerdict,
 )
 
+_REFUSALS = frozenset({DispatchVerdict.REUSED, DispatchVerdict.FULL})
+
 
 class MemoryJobs:
     """`port.Jobs`: no method awaits, so each is one transaction."""
@@ -38,13 +42,21 @@ class MemoryJobs:
         verdicts = self._judge(jobs)
         if atomic and DispatchVerdict.REUSED in verdicts:
             return [Dispatched(v if v is DispatchVerdict.REUSED else DispatchVerdict.ABORTED, None) for v in verdicts]
-        judged = list(zip(jobs, verdicts, strict=True))
-        fresh = [new for new, verdict in judged if verdict is DispatchVerdict.CREATED]
+        fresh = [new for new, verdict in zip(jobs, verdicts, strict=True) if verdict is DispatchVerdict.CREATED]
         store.use(fresh)
+        depth = Depth(store)
+        full = {new.id for new in fresh if not depth.admit(new)}
+        if full:
+            verdicts = [DispatchVerdict.FULL if new.id in full else v for new, v in zip(jobs, verdicts, strict=True)]
+            if atomic:
+                return [Dispatched(v if v is DispatchVerdict.FULL else DispatchVerdict.ABORTED, None) for v in verdicts]
+        depth.make_room()
+        judged = list(zip(jobs, verdicts, strict=True))
+        fresh = [new for new in fresh if new.id not in full]
         for new in fresh:
             store.create(new, now)
         store.announce()
-        return [Dispatched(v, None if v is DispatchVerdict.REUSED else store.jobs[new.id].state) for new, v in judged]
+        return [Dispatched(v, None if v in _REFUSALS else store.jobs[new.id].state) for new, v in judged]
 
     def _judge(self, jobs: Sequence[NewJob]) -> list[DispatchVerdict]:
         verdicts: list[DispatchVerdict] = []
@@ -60,17 +72,27 @@ class MemoryJobs:
 
     async def claim(self, claims: Sequence[Claim]) -> Sequence[Lease]:
         now = self._store.now()
-        return [lease for claim in claims if self._store.is_open(claim.handle) for lease in self._claim(claim, now)]
+        holds: dict[str, Hold] = {}
+        leases = [lease for claim in claims if self._store.is_open(claim.handle) for lease in self._claim(claim, now, holds)]
+        if holds and self._store.room is not None:
+            self._store.room.held_back(holds)
+        return leases
 
-    def _claim(self, claim: Claim, now: datetime) -> list[Lease]:
+    def _claim(self, claim: Claim, now: datetime, holds: dict[str, Hold]) -> list[Lease]:
         leases: list[Lease] = []
         size = 0
         for queue in claim.queues:
-            while len(leases) < claim.limit and (job := self._store.first_ready(queue, claim, now)) is not None:
+            before, free = len(leases), free_leases(self._store, queue, now)
+            most = claim.limit if free is None else min(claim.limit, before + free)
+            while len(leases) < most and (job := self._store.first_ready(queue, claim, now)) is not None:
                 size += len(job.spec.envelope)
                 if leases and claim.max_bytes and size > claim.max_bytes:
+                    spend(self._store, queue, len(leases) - before, now)
                     return leases
                 leases.append(self._store.lease(job, claim.handle, now))
+            spend(self._store, queue, len(leases) - before, now)
+            if len(leases) == most < claim.limit:
+                holds[queue] = hold_of(self._store, queue, now)
         return leases
 
     async def settle(self, items: Sequence[Settlement]) -> Sequence[Settled]:
@@ -101,7 +123,8 @@ class MemoryJobs:
             with suppress(QuotaExceeded):  # the completion holds, whatever becomes of its children
                 if child.id not in self._store.jobs:
                     self._store.use([child])
-                    self._store.create(child, now)
+                    if admitted(self._store, [child]) == [True]:
+                        self._store.create(child, now)
 
     async def update(self, items: Sequence[News]) -> Sequence[bool]:
         return [self._update(item, self._store.now()) for item in items]

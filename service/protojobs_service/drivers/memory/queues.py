@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from protojobs_service.domain.errors import JobRunning, QueueNotEmpty, QueueNotFound
 from protojobs_service.domain.lifecycle import State
 from protojobs_service.domain.queue import QueueSettings
+from protojobs_service.drivers.memory.limits import is_rate_spent, rate_changed
 from protojobs_service.drivers.memory.store import Minute, Store
 from protojobs_service.port.queues import Cleared, ClearQuery, QueueNumbers, SettingsBook
 
@@ -28,6 +29,7 @@ class MemoryQueues:
         old = self._store.queues.get(queue) or QueueSettings(name=queue, created_at=now)
         new = replace(change(old), name=queue, created_at=old.created_at, updated_at=now)
         self._store.queues[queue] = new
+        rate_changed(self._store, old, new, now)
         self._store.version += 1
         return new
 
@@ -46,6 +48,7 @@ class MemoryQueues:
         for job in jobs:
             store.delete(job)
         del store.queues[queue]
+        store.buckets.pop(queue, None)
         store.ready.pop(queue, None)
         store.minutes.pop(queue, None)
         store.version += 1
@@ -86,6 +89,7 @@ class MemoryQueues:
             workers=len(served),
             pending_by_kind={kind: (len(times), min(times)) for kind, times in pending.items()},
             served_kinds=frozenset(kind for kinds in served for kind in kinds) if all(served) else None,
+            rate_spent=is_rate_spent(self._store, queue, now),
         )
 
     def _recent(self, queue: str, now: datetime) -> tuple[list[Minute], float]:

@@ -5,10 +5,11 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from protojobs_service.domain.bounds import MAX_SCHEDULES
-from protojobs_service.domain.errors import JobsError, QuotaExceeded
+from protojobs_service.domain.errors import JobsError, QueueFull, QuotaExceeded
 from protojobs_service.domain.schedule import Change, Schedule, lateness, tick_id
 from protojobs_service.domain.schedule_ticks import decide
 from protojobs_service.drivers.memory.jobs import MemoryJobs
+from protojobs_service.drivers.memory.limits import admitted
 from protojobs_service.drivers.memory.store import Store
 from protojobs_service.port.schedules import Fired, Firing
 
@@ -66,6 +67,8 @@ class MemorySchedules:
             try:
                 job = firing.make(schedule, job_id, run_at if run_at > now else None)
                 self._store.use([job])
+                if admitted(self._store, [job]) != [True]:
+                    raise QueueFull
             except JobsError as error:
                 refused.append((schedule.name, error.reason))
                 continue

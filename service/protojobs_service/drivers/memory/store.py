@@ -16,6 +16,7 @@ from protojobs_service.domain.job import Handle, JobId, Lease, NewJob, Progress
 from protojobs_service.domain.lifecycle import TRANSITIONS, Code, State
 from protojobs_service.domain.outcome import JobError, Outcome, Running, decide
 from protojobs_service.domain.queue import QueueSettings
+from protojobs_service.domain.queue_limits import Bucket
 from protojobs_service.domain.retry import DEFAULT_POLICY, Policy
 from protojobs_service.domain.schedule import Schedule
 from protojobs_service.port.driver import Fingerprint, Room
@@ -123,6 +124,7 @@ class Store:
         self.sessions: dict[bytes, Session] = {}  # by hash of the secret
         self.handles: dict[Handle, Session] = {}
         self.queues: dict[str, QueueSettings] = {}
+        self.buckets: dict[str, Bucket] = {}
         self.version = 0
         self.schedules: dict[str, Schedule] = {}
         self.ticks: dict[tuple[str, datetime], JobId] = {}

@@ -14,6 +14,7 @@ from protojobs_service.drivers.sql.cold.base import Cold
 from protojobs_service.drivers.sql.cold.claim import checkpoints, expire_claimed
 from protojobs_service.drivers.sql.cold.handles import open_handles
 from protojobs_service.drivers.sql.lanes import Lanes
+from protojobs_service.drivers.sql.limiting import Limiting, parts_of
 from protojobs_service.drivers.sql.pipelines import Weight
 from protojobs_service.drivers.sql.ready import Ready
 from protojobs_service.drivers.sql.store import Claimed, ClaimGroup, Probe, Store
@@ -54,6 +55,7 @@ class Claiming:
     def __init__(self, store: Store, cold: Cold, lanes: Lanes, ready: Ready) -> None:
         """Use `ready` for marks and backlog. `cold.writer` is the pipeline's own."""
         self._store, self._cold, self._lanes, self._ready = store, cold, lanes, ready
+        self._limiting = Limiting(store, cold, lanes, ready)
         self._reloaded = 0.0
 
     async def flush(self, calls: Sequence[ClaimCall]) -> list[Sequence[Lease] | Exception]:
@@ -82,6 +84,32 @@ class Claiming:
         return _by_call(calls, leases)
 
     async def _claim(self, claims: Sequence[Claim]) -> list[Claimed]:
+        limited = self._lanes.limited
+        if not limited or all(limited.isdisjoint(claim.queues) for claim in claims):
+            return await self._claim_open(claims)
+        return await self._claim_parts(claims, limited)
+
+    async def _claim_parts(self, claims: Sequence[Claim], limited: frozenset[str]) -> list[Claimed]:
+        """Lease part by part of each claim's queues: as long as they have no limit, or as long as they all have one."""
+        rows: list[Claimed] = []
+        cut = [parts_of(claim.queues, limited) for claim in claims]
+        for turn in range(max(map(len, cut))):
+            wanted = [
+                claim._replace(queues=parts[turn])
+                for claim, parts in zip(_left(claims, rows), cut, strict=True)
+                if claim is not None and turn < len(parts)
+            ]
+            try:
+                rows += await self._claim_open([claim for claim in wanted if claim.queues[0] not in limited])
+                rows += await self._limiting.claim([claim for claim in wanted if claim.queues[0] in limited])
+            except JobsError as error:
+                if not rows:
+                    raise
+                _failed("claim", error)
+                break
+        return rows
+
+    async def _claim_open(self, claims: Sequence[Claim]) -> list[Claimed]:
         rows: list[Claimed] = []
         for wave in _waves(self._groups(claims)):
             asked = [group.ask() for group in wave]
@@ -195,18 +223,25 @@ def _waves(groups: Sequence[_Group]) -> list[list[_Group]]:
     return [wave for _, wave in waves]
 
 
-def _rest(claims: Sequence[Claim], leases: Sequence[Lease]) -> list[Claim]:
-    """Return what claims still want; the byte budget of one that has got something is not spent to the last byte."""
-    got: dict[Handle, list[int]] = {}
-    for lease in leases:
+def _rest(claims: Sequence[Claim], leased: Sequence[Lease | Claimed]) -> list[Claim]:
+    """Return what claims still want."""
+    return [claim for claim in _left(claims, leased) if claim is not None]
+
+
+def _left(claims: Sequence[Claim], leased: Sequence[Lease | Claimed]) -> list[Claim | None]:
+    """Return what is left of each claim, by place; the byte budget of one that has got something is not spent to the last byte."""
+    got: dict[int, list[int]] = {}
+    for lease in leased:
         got.setdefault(lease.handle, []).append(len(lease.envelope))
-    rest: list[Claim] = []
+    rest: list[Claim | None] = []
     for claim in claims:
         sizes = got.get(claim.handle, [])
         taken, sizes[: claim.limit] = sizes[: claim.limit], []
         left = claim.max_bytes - sum(taken) if claim.max_bytes else 0
         if len(taken) < claim.limit and (not claim.max_bytes or left > 0 or not taken):
             rest.append(claim._replace(limit=claim.limit - len(taken), max_bytes=left))
+        else:
+            rest.append(None)
     return rest
 
 

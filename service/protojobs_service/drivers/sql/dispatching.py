@@ -9,7 +9,7 @@ from protojobs_service.domain.errors import Conflict, JobsError, QuotaExceeded, 
 from protojobs_service.domain.job import Handle, JobId, Lease, NewJob, make_tuple
 from protojobs_service.domain.lifecycle import State
 from protojobs_service.drivers.sql.cold.base import Cold
-from protojobs_service.drivers.sql.cold.dispatch import LaneIds, band_of, existing, is_plain, store_atomic, store_jobs, verdict
+from protojobs_service.drivers.sql.cold.dispatch import LaneIds, band_of, existing, is_plain, store_atomic, store_within, verdict
 from protojobs_service.drivers.sql.cold.waiting import Arrival
 from protojobs_service.drivers.sql.lanes import Lanes, Pair
 from protojobs_service.drivers.sql.pipelines import Weight
@@ -20,6 +20,7 @@ from protojobs_service.port.jobs import Dispatched, DispatchVerdict
 
 _CREATED_PENDING = Dispatched(DispatchVerdict.CREATED, State.PENDING)
 _CREATED_RUNNING = Dispatched(DispatchVerdict.CREATED, State.RUNNING)
+_FULL = Dispatched(DispatchVerdict.FULL, None)
 _TRIES = 5
 _WAIT_S = 0.1
 _STEP_S = 0.005
@@ -127,12 +128,16 @@ class Dispatching:
         jobs = [job for call in calls for job in call.jobs]
         first = _first_places(jobs)
         places = self._storable(jobs, range(len(jobs)) if first is None else list(first.values()))
+        deep = self._lanes.deep
         plain = [i for i in places if is_plain(jobs[i])]
+        if deep:
+            plain = [i for i in plain if jobs[i].queue not in deep]
         answers: list[Dispatched | None] = [None] * len(jobs)
         failures: dict[int, Exception] = {}
         await self._store_plain(jobs, plain, lanes, answers)
         if len(plain) < len(places):
-            await self._store_cold(jobs, [i for i in places if not is_plain(jobs[i])], lanes, answers, failures)
+            rest = [i for i in places if not is_plain(jobs[i]) or jobs[i].queue in deep]
+            await self._store_cold(jobs, rest, lanes, answers, failures)
         if None in answers:
             await self._answer_known(jobs, first, answers, failures)
         return _by_call(calls, answers, failures)
@@ -214,12 +219,15 @@ class Dispatching:
         chosen = [jobs[i] for i in places]
         try:
             with self._positions.flight(len(chosen)) as base:
-                stored = await self._store.run(lambda c: store_jobs(c, self._cold, chosen, lanes, base))
+                store = partial(store_within, cold=self._cold, jobs=chosen, lanes=lanes, base=base, bounded=self._lanes.deep)
+                stored, full = await self._store.run(store)
         except JobsError as error:
             failures.update(dict.fromkeys(places, error))
             return
         for i in places:
-            if (state := stored.states.get(jobs[i].id)) is not None:
+            if jobs[i].id in full:
+                answers[i] = _FULL
+            elif (state := stored.states.get(jobs[i].id)) is not None:
                 answers[i] = Dispatched(DispatchVerdict.CREATED, state)
         self._ready.add(stored.arrivals, sum(state is State.PENDING for state in stored.states.values()))
 
@@ -239,6 +247,8 @@ class Dispatching:
             before = answers[place]
             if place in failures:
                 failures[i] = failures[place]
+            elif before is _FULL:
+                answers[i] = _FULL
             elif before is None or before.verdict is not DispatchVerdict.CREATED:
                 unknown.append(i)
             else:
@@ -268,6 +278,7 @@ class Dispatching:
                             lanes=lanes,
                             base=base,
                             ids=self._store.id_range,
+                            bounded=self._lanes.deep,
                         )
                         answers, arrivals = await self._store.run(store)
                 except Conflict:

@@ -1,7 +1,6 @@
 """The lanes as this replica knows them: (queue, kind) to a small number, read again four times a second."""
 
 import asyncio
-import json
 from collections.abc import Collection, Iterable, Sequence
 
 from protojobs_service.domain.queue import Retention
@@ -15,6 +14,7 @@ from protojobs_service.port.jobs import Claim
 
 Pair = tuple[str, str]
 """(queue, kind)."""
+_NOTHING = "{}"
 
 
 class Lanes:
@@ -32,6 +32,10 @@ class Lanes:
         """Lanes whose queue exists."""
         self.strict: frozenset[int] = frozenset()
         """Lanes of queues with strict leases."""
+        self.limited: frozenset[str] = frozenset()
+        """Queues whose leases are counted."""
+        self.deep: frozenset[str] = frozenset()
+        """Queues with a max_depth."""
         self.pending: frozenset[int] = frozenset()
         """Lanes that had pending jobs when last read, anybody's."""
         self.news: set[int] = set()
@@ -115,5 +119,7 @@ class Lanes:
             return
         self._queues = registry.queues
         self.ids = {(queue, kind): lane for queue in registry.queues for kind, lane in self._all.get(queue, {}).items()}
-        strict = [queue for queue, settings in registry.queues.items() if json.loads(settings).get("strict_leases")]
-        self.strict = frozenset(lane for queue in strict for lane in self.of_queue(queue))
+        set_up = [load(queue, text) for queue, text in registry.queues.items() if text != _NOTHING]
+        self.strict = frozenset(lane for queue in set_up if queue.strict_leases for lane in self.of_queue(queue.name))
+        self.limited = frozenset(queue.name for queue in set_up if queue.limits_leases)
+        self.deep = frozenset(queue.name for queue in set_up if queue.max_depth)

@@ -178,6 +178,7 @@ class PostgresStore:
     def _make_engine(self, options: Options, size: int) -> AsyncEngine:
         settings = {
             "application_name": "protojobs",
+            "default_transaction_isolation": "read committed",  # who waited for a lock must see what its holder did
             "jit": "off",
             "lock_timeout": f"{LOCK_SECONDS}s",
             "statement_timeout": f"{_STATEMENT_SECONDS}s",

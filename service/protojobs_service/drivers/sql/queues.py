@@ -36,6 +36,7 @@ class SqlQueues(Queues):
         if newest != known_version:
             book = await self._store.run(lambda c: cold_settings.book(c, self._cold), write=False, vital=True)
             newest = book.version
+            await self._lanes.reload()  # whoever acknowledges settings keeps to them
         if newest != self._told and await self._store.run(lambda c: cold_settings.acknowledge(c, self._cold, newest), vital=True):
             self._told = newest
         return book

@@ -2,9 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from protojobs_service.domain.job import Handle, Lease
+from protojobs_service.domain.queue_limits import Hold
 from protojobs_service.drivers.sql.cold.waiting import Arrival
 from protojobs_service.drivers.sql.lanes import Lanes
 from protojobs_service.drivers.sql.marks import Marks
@@ -32,6 +33,8 @@ class NoRoom(Room):
     def unreserve(self, places: Sequence[tuple[Handle, int]]) -> None: ...
 
     def arrived(self, queues: Collection[str]) -> None: ...
+
+    def held_back(self, holds: Mapping[str, Hold]) -> None: ...
 
 
 class Ready:

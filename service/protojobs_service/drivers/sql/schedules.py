@@ -43,7 +43,14 @@ class SqlSchedules(Schedules):
         full = await self._resolve(pairs)
         with self._ready.positions.flight(firing.jobs) as base:
             step = partial(
-                fire, cold=self._cold, firing=firing, lanes=self._lanes.ids, full=full, base=base, ids=self._store.id_range
+                fire,
+                cold=self._cold,
+                firing=firing,
+                lanes=self._lanes.ids,
+                full=full,
+                bounded=self._lanes.deep,
+                base=base,
+                ids=self._store.id_range,
             )
             fired, stored = await self._store.run(step)
         self._ready.add(stored.arrivals, sum(state is State.PENDING for state in stored.states.values()))

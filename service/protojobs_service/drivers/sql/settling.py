@@ -91,6 +91,7 @@ class Settling:
                     strict=self._lanes.strict,
                     lanes=self._lanes.ids,
                     ids=self._store.id_range,
+                    bounded=self._lanes.deep,
                     base=base,
                     front=front,
                     rng=self._rng,

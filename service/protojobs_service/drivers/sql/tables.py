@@ -112,6 +112,7 @@ class Tables:
     parent: Table
     lane: Table
     queue: Table
+    queue_use: Table
     session: Table
     handle: Table
     counter: Table
@@ -253,6 +254,12 @@ def build(*, schema: str | None = None, prefix: str = "", clustered: bool = Fals
         Column("created_at", BigInteger, nullable=False),
         Column("updated_at", BigInteger),
     )
+    queue_use = table(  # only queues with limits; locked before anything else of them
+        "queue_use",
+        Column("queue", NAME, primary_key=True),
+        Column("tokens", BigInteger),  # millionths; null: no rate, or a bucket that is full
+        Column("filled_at", BigInteger),
+    )
     session = table(
         "session",
         Column("id", SERIAL, primary_key=True, autoincrement=True),
@@ -363,6 +370,7 @@ def build(*, schema: str | None = None, prefix: str = "", clustered: bool = Fals
         parent=parent,
         lane=lane,
         queue=queue,
+        queue_use=queue_use,
         session=session,
         handle=handle,
         counter=counter,

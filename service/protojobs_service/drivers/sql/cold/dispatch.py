@@ -1,7 +1,7 @@
 """Storing jobs that the hot statement does not: delayed, expiring, labelled, children, and atomic batches."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
@@ -10,6 +10,7 @@ from protojobs_service.domain.errors import Conflict
 from protojobs_service.domain.job import JobId, NewJob
 from protojobs_service.domain.lifecycle import State
 from protojobs_service.drivers.sql.cold.base import Cold, insert_all, insert_new, micros, span, tally
+from protojobs_service.drivers.sql.cold.depth import Depth, refused
 from protojobs_service.drivers.sql.cold.standing import Standing, standing
 from protojobs_service.drivers.sql.cold.waiting import Arrival, Waiting, put_due, put_ready
 from protojobs_service.drivers.sql.tables import HAS_DEADLINE
@@ -66,10 +67,31 @@ def store_jobs(c: Connection, cold: Cold, jobs: Sequence[NewJob], lanes: LaneIds
     return Stored(states, {Arrival(job.lane, job.band) for job, _ in ready})
 
 
+def store_within(
+    c: Connection, cold: Cold, jobs: Sequence[NewJob], lanes: LaneIds, base: int, bounded: Collection[str]
+) -> tuple[Stored, set[bytes]]:
+    """Store jobs with unique ids as `store_jobs` does, but those that their queue has no room for; returns the ids of these.
+
+    bounded: the queues with a max_depth.
+    """
+    mine = [job.id for job in jobs if job.queue in bounded] if bounded else []
+    if not mine:
+        return store_jobs(c, cold, jobs, lanes, base), set()
+    known = standing(c, cold, mine)
+    full = refused(c, cold, [job for job in jobs if job.id not in known], bounded)
+    return store_jobs(c, cold, [job for job in jobs if job.id not in full], lanes, base), full
+
+
 def store_atomic(
-    c: Connection, cold: Cold, jobs: Sequence[NewJob], lanes: LaneIds, base: int, ids: tuple[bytes, bytes]
+    c: Connection,
+    cold: Cold,
+    jobs: Sequence[NewJob],
+    lanes: LaneIds,
+    base: int,
+    ids: tuple[bytes, bytes],
+    bounded: Collection[str],
 ) -> tuple[list[Dispatched], set[Arrival]]:
-    """Store all of a batch or nothing of it; `ids`: the range that can be stored now.
+    """Store all of a batch or nothing of it; `ids`: the range that can be stored now; `bounded`: the queues with a max_depth.
 
     Raises Conflict where another transaction stored one of its ids meanwhile.
     """
@@ -85,6 +107,11 @@ def store_atomic(
     if not _REFUSALS.isdisjoint(verdicts):
         return [Dispatched(v if v in _REFUSALS else DispatchVerdict.ABORTED, None) for v in verdicts], set()
     fresh = [job for job in first.values() if job.id not in known]
+    depth = Depth(c, cold, {job.queue for job in fresh if job.queue in bounded})
+    full = {job.id for job in fresh if not depth.admit(job)}
+    if full:
+        return [Dispatched(DispatchVerdict.FULL if job.id in full else DispatchVerdict.ABORTED, None) for job in jobs], set()
+    depth.make_room()
     stored = store_jobs(c, cold, fresh, lanes, base)
     if len(stored.states) < len(fresh):
         raise Conflict

@@ -11,6 +11,7 @@ from protojobs_service.drivers.sql.cold.base import Cold, among, chunks
 from protojobs_service.drivers.sql.cold.clear import lanes_of, page
 from protojobs_service.drivers.sql.cold.delete import delete_jobs
 from protojobs_service.drivers.sql.cold.lanes import FLEET
+from protojobs_service.drivers.sql.cold.queue_use import drop_use
 from protojobs_service.drivers.sql.cold.settings import bump
 
 _STATES = frozenset(State) - {State.RUNNING}
@@ -53,6 +54,7 @@ def drop_queue(c: Connection, cold: Cold, queue: str, *, force: bool, trust: boo
     for some in chunks(lanes_of(c, cold, queue)):
         c.execute(delete(tables.stat_minute).where(among(tables.stat_minute.c.lane, some)))
     c.execute(delete(tables.queue).where(tables.queue.c.name == queue))
+    drop_use(c, cold, queue)
     bump(c, cold)
     return True
 

@@ -9,9 +9,11 @@ from typing import Any
 from sqlalchemy import Connection, case, func, select, update
 
 from protojobs_service.domain.queue import QueueSettings, Retention
+from protojobs_service.domain.queue_limits import Overflow, RateLimit
 from protojobs_service.domain.retry import Jitter, PolicyChanges
 from protojobs_service.drivers.sql.cold.base import SECOND, Cold, insert_new, moment, moment_or_none
 from protojobs_service.drivers.sql.cold.lanes import FLEET
+from protojobs_service.drivers.sql.cold.queue_use import change_rate
 from protojobs_service.port.queues import SettingsBook
 
 _DEFAULT = QueueSettings(name="")
@@ -35,7 +37,20 @@ def dump(settings: QueueSettings) -> str:
         found["retention"] = kept
     if settings.strict_leases:
         found["strict_leases"] = True
-    return json.dumps(found, separators=(",", ":"))
+    return json.dumps(found | _limits(settings), separators=(",", ":"))
+
+
+def _limits(settings: QueueSettings) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    if settings.rate_limit is not None:
+        found["rate_limit"] = {"per_second": settings.rate_limit.per_second, "burst": settings.rate_limit.burst}
+    if settings.max_in_flight:
+        found["max_in_flight"] = settings.max_in_flight
+    if settings.max_depth:
+        found["max_depth"] = settings.max_depth
+    if settings.overflow is not Overflow.REJECT:
+        found["overflow"] = settings.overflow.value
+    return found
 
 
 def load(name: str, text: str, **columns: Any) -> QueueSettings:
@@ -49,6 +64,10 @@ def load(name: str, text: str, **columns: Any) -> QueueSettings:
         retry=PolicyChanges(**retry),
         retention=Retention(**{key: timedelta(seconds=value) for key, value in stored.get("retention", {}).items()}),
         strict_leases=stored.get("strict_leases", False),
+        rate_limit=RateLimit(**stored["rate_limit"]) if "rate_limit" in stored else None,
+        max_in_flight=stored.get("max_in_flight", 0),
+        max_depth=stored.get("max_depth", 0),
+        overflow=Overflow(stored.get("overflow", Overflow.REJECT.value)),
         **columns,
     )
 
@@ -92,6 +111,8 @@ def change(c: Connection, cold: Cold, name: str, new: Callable[[QueueSettings], 
     settings = replace(new(old), name=name, created_at=old.created_at, updated_at=moment(now))
     values = {"paused": int(settings.paused), "settings": dump(settings), "updated_at": now}
     c.execute(update(queue).where(queue.c.name == name).values(**values))
+    if settings.rate_limit != old.rate_limit:
+        change_rate(c, cold, old, settings.rate_limit, now)
     bump(c, cold)
     return settings
 

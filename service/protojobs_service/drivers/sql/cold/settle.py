@@ -1,19 +1,24 @@
 """Settling what is more than a plain completion, and answering what was not applied."""
 
-from collections.abc import Iterable, Sequence
+import logging
+from collections.abc import Collection, Iterable, Sequence
 from random import Random
 from typing import NamedTuple
 
 from sqlalchemy import Connection, select
 
+from protojobs_service.domain.errors import QueueFull
+from protojobs_service.domain.job import JobId
 from protojobs_service.domain.lifecycle import State
 from protojobs_service.domain.outcome import Complete
 from protojobs_service.drivers.sql.cold.base import Cold, among, chunks, moment_or_none
-from protojobs_service.drivers.sql.cold.dispatch import LaneIds, store_jobs
+from protojobs_service.drivers.sql.cold.dispatch import LaneIds, store_within
 from protojobs_service.drivers.sql.cold.running import Attempt, Ending, end_attempts, lock_ids
 from protojobs_service.drivers.sql.cold.standing import standing
 from protojobs_service.drivers.sql.cold.waiting import Arrival
 from protojobs_service.port.jobs import Settled, Settlement, SettleVerdict
+
+_log = logging.getLogger(__name__)
 
 
 class Owner(NamedTuple):
@@ -31,14 +36,15 @@ def settle(
     strict: frozenset[int],
     lanes: LaneIds,
     ids: tuple[bytes, bytes],
+    bounded: Collection[str],
     base: int,
     front: int,
     rng: Random,
 ) -> tuple[list[Settled], set[Arrival]]:
     """Apply outcomes under the compare-and-set on (id, attempt, handle); answers by place.
 
-    strict: lanes that refuse an expired session. ids: range of ids that can be stored. base, front: the first of as many
-    positions as there are children and items.
+    strict: lanes that refuse an expired session. ids: range of ids that can be stored. bounded: queues with a max_depth.
+    base, front: the first of as many positions as there are children and items.
     """
     attempts = lock_ids(c, cold, (item.id for item in items))
     now = cold.clock(c)
@@ -54,7 +60,7 @@ def settle(
         del attempts[item.id]  # the second settle of one attempt finds it ended
         applied[place] = Ending(row, item.outcome, settled=not item.by_server)
     ended, arrivals = end_attempts(c, cold, list(applied.values()), now=now, front=front, rng=rng)
-    arrivals |= _store_children(c, cold, applied.values(), lanes, ids, base)
+    arrivals |= _store_children(c, cold, applied.values(), lanes, ids, bounded, base)
     answers: dict[int, Settled] = {
         place: Settled(SettleVerdict.OK, state, moment_or_none(due_at))
         for place, (state, due_at) in zip(applied, ended, strict=True)
@@ -109,7 +115,13 @@ def _said(c: Connection, cold: Cold, items: Sequence[Settlement]) -> dict[tuple[
 
 
 def _store_children(
-    c: Connection, cold: Cold, endings: Iterable[Ending], lanes: LaneIds, ids: tuple[bytes, bytes], base: int
+    c: Connection,
+    cold: Cold,
+    endings: Iterable[Ending],
+    lanes: LaneIds,
+    ids: tuple[bytes, bytes],
+    bounded: Collection[str],
+    base: int,
 ) -> set[Arrival]:
     """Store children; those that exist, or that cannot be stored, are left out: the completion holds."""
     children = {
@@ -119,7 +131,12 @@ def _store_children(
         for child in reversed(ending.outcome.children)
         if (child.queue, child.kind) in lanes and ids[0] <= child.id < ids[1]
     }
-    return store_jobs(c, cold, list(children.values()), lanes, base).arrivals if children else set()
+    if not children:
+        return set()
+    stored, full = store_within(c, cold, list(children.values()), lanes, base, bounded)
+    for child in full:
+        _log.warning("child left out", extra={"queue": children[JobId(child)].queue, "reason": QueueFull.reason})
+    return stored.arrivals
 
 
 def count_children(items: Iterable[Settlement]) -> int:

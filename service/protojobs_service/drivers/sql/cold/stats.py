@@ -2,19 +2,23 @@
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, func, select, union_all
 
 from protojobs_service.domain.lifecycle import State
+from protojobs_service.domain.queue_limits import bucket_at
 from protojobs_service.drivers.sql.cold.base import MINUTE, Cold, among, chunks, moment
+from protojobs_service.drivers.sql.cold.queue_use import read_buckets
+from protojobs_service.drivers.sql.cold.settings import load
 from protojobs_service.port.queues import QueueNumbers
 
 _BANDS = range(1, 10)
 _PROBES = 100
 _MINUTES = 6
+_RATE = "rate_limit"
 
 
 class _Lane(NamedTuple):
@@ -36,8 +40,10 @@ class _Minute(NamedTuple):
 def numbers(c: Connection, cold: Cold, queue: str | None) -> tuple[list[QueueNumbers], int]:
     """Return numbers by queue name, and their time."""
     tables, now = cold.tables, cold.clock(c)
-    names = select(tables.queue.c.name).order_by(tables.queue.c.name)
-    queues = list(c.execute(names if queue is None else names.where(tables.queue.c.name == queue)).scalars())
+    names = select(tables.queue.c.name, tables.queue.c.settings).order_by(tables.queue.c.name)
+    found_queues = c.execute(names if queue is None else names.where(tables.queue.c.name == queue)).all()
+    queues = [row.name for row in found_queues]
+    spent = _spent(c, cold, {row.name: row.settings for row in found_queues if _RATE in row.settings}, now)
     lanes: dict[str, list[_Lane]] = defaultdict(list)
     rows = select(tables.lane)
     for row in c.execute(rows if queue is None else rows.where(tables.lane.c.queue == queue)):
@@ -50,7 +56,15 @@ def numbers(c: Connection, cold: Cold, queue: str | None) -> tuple[list[QueueNum
         for row in c.execute(select(tables.session.c.queues, tables.session.c.kinds).where(tables.session.c.closed_at.is_(None)))
     ]
     found = [
-        _numbers(name, lanes[name], counts, minutes, oldest, [kinds for served, kinds in sessions if name in served])
+        _numbers(
+            name,
+            lanes[name],
+            counts,
+            minutes,
+            oldest,
+            [kinds for served, kinds in sessions if name in served],
+            rate_spent=name in spent,
+        )
         for name in queues
     ]
     return found, now
@@ -105,6 +119,8 @@ def _numbers(
     minutes: dict[int, list[_Minute]],
     oldest: dict[int, int],
     served: Sequence[frozenset[str]],
+    *,
+    rate_spent: bool,
 ) -> QueueNumbers:
     recent = [minute for lane in lanes for minute in minutes.get(lane.id, [])]
     buckets: Counter[int] = Counter()
@@ -129,7 +145,18 @@ def _numbers(
         workers=len(served),
         pending_by_kind=pending,
         served_kinds=_kinds(served),
+        rate_spent=rate_spent,
     )
+
+
+def _spent(c: Connection, cold: Cold, rated: Mapping[str, str], now: int) -> set[str]:
+    """Return the queues whose bucket of tokens has no whole one, of those whose settings name a rate."""
+    spent: set[str] = set()
+    for name, bucket in (read_buckets(c, cold, rated) if rated else {}).items():
+        rate = load(name, rated[name]).rate_limit
+        if rate is not None and bucket_at(now, rate, bucket).leases == 0:
+            spent.add(name)
+    return spent
 
 
 def _kinds(served: Iterable[frozenset[str]]) -> frozenset[str] | None:

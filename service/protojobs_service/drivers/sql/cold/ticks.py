@@ -7,12 +7,13 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, select, tuple_, update
 
-from protojobs_service.domain.errors import JobsError, StoreUnavailable
+from protojobs_service.domain.errors import JobsError, QueueFull, StoreUnavailable
 from protojobs_service.domain.job import NewJob
 from protojobs_service.domain.schedule import Overlap, Schedule, lateness, tick_id
 from protojobs_service.domain.schedule_ticks import decide
 from protojobs_service.drivers.sql.cold.base import CHUNK, MINUTE, Cold, insert_all, micros, moment, span
 from protojobs_service.drivers.sql.cold.cancel import cancel
+from protojobs_service.drivers.sql.cold.depth import Depth
 from protojobs_service.drivers.sql.cold.dispatch import LaneIds, Stored, store_jobs
 from protojobs_service.drivers.sql.cold.schedules import TICKING, ticking, to_schedule
 from protojobs_service.drivers.sql.cold.standing import standing
@@ -51,23 +52,27 @@ def fire(
     *,
     lanes: LaneIds,
     full: Collection[Pair],
+    bounded: Collection[str],
     base: int,
     ids: tuple[bytes, bytes],
 ) -> tuple[Fired, Stored]:
-    """Do a turn with schedules that nobody else does at the moment. `full`: pairs that there is no lane for.
+    """Do a turn with schedules that nobody else does at the moment.
 
+    `full`: pairs that there is no lane for. `bounded`: queues with a max_depth; a tick into one that is full makes no job.
     `ids`: the range that can be stored now; a job outside fails the turn, to be done again once its day is there.
     """
     turn = _Turn(moment(cold.clock(c)))
     due = _lock_due(c, cold, firing.schedules, turn.now)
     known = [schedule for schedule in due if (schedule.queue, schedule.kind) in lanes or (schedule.queue, schedule.kind) in full]
     active = _active(c, cold, known)
+    depth = Depth(c, cold, {schedule.queue for schedule in known if schedule.queue in bounded})
     seen = 0
     for schedule in known:
         if len(turn.late) >= firing.jobs:
             break
         seen += 1
-        _tick(turn, schedule, firing, active=schedule.name in active, full=full)
+        _tick(turn, schedule, firing, active=schedule.name in active, full=full, depth=depth)
+    depth.make_room()
     _drop_known(c, cold, turn)
     if not all(ids[0] <= job.id < ids[1] for job in turn.jobs):
         raise StoreUnavailable("the day of a tick has no room yet")
@@ -104,7 +109,7 @@ def _active(c: Connection, cold: Cold, schedules: Sequence[Schedule]) -> set[str
     return {name for name, state in states.items() if state is not None and not state.is_final}
 
 
-def _tick(turn: _Turn, schedule: Schedule, firing: Firing, *, active: bool, full: Collection[Pair]) -> None:
+def _tick(turn: _Turn, schedule: Schedule, firing: Firing, *, active: bool, full: Collection[Pair], depth: Depth) -> None:
     try:
         decision = decide(schedule, turn.now, active=active, limit=firing.jobs - len(turn.late))
     except (LookupError, OSError, ValueError) as error:
@@ -122,10 +127,14 @@ def _tick(turn: _Turn, schedule: Schedule, firing: Firing, *, active: bool, full
             turn.refused.append((schedule.name, "QUOTA_EXCEEDED"))
             continue
         try:
-            turn.jobs.append(firing.make(schedule, job_id, run_at if run_at > turn.now else None))
+            job = firing.make(schedule, job_id, run_at if run_at > turn.now else None)
         except JobsError as error:
             turn.refused.append((schedule.name, error.reason))
             continue
+        if not depth.admit(job):
+            turn.refused.append((schedule.name, QueueFull.reason))
+            continue
+        turn.jobs.append(job)
         turn.ticks.append({"schedule": schedule.name, "tick_at": micros(tick), "job": job_id})
         turn.late.append(turn.now - tick)
         last_job = job_id
