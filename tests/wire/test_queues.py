@@ -64,13 +64,9 @@ async def test_a_masked_field_that_is_unset_goes_back_to_its_default(peer: Peer)
 
 
 LATER: list[tuple[str, dict[str, Any]]] = [
-    ("rate_limit", {"rate_limit": queue_service_pb2.RateLimit(per_second=1)}),
-    ("max_in_flight", {"max_in_flight": 1}),
     ("per_key_limit", {"per_key_limit": 2}),
     ("fairness", {"fairness": queue_service_pb2.Fairness(enabled=True)}),
     ("priority_mode", {"priority_mode": queue_service_pb2.PRIORITY_MODE_AGING}),
-    ("max_depth", {"max_depth": 5}),
-    ("overflow", {"overflow": queue_service_pb2.OVERFLOW_DROP_OLDEST}),
     ("history", {"history": queue_service_pb2.HISTORY_NONE}),
     ("events", {"events": queue_service_pb2.EVENT_LEVEL_ALL}),
     ("max_payload_bytes", {"max_payload_bytes": 10}),
@@ -98,9 +94,18 @@ BAD: list[tuple[str, dict[str, Any], list[str]]] = [
     ("queue.retry.max_retries", {"retry": job_pb2.RetryPolicy(max_retries=1001)}, []),
     ("queue.retention.failed", {"retention": queue_service_pb2.Retention(failed=Duration(seconds=-1))}, []),
     ("queue.retention.completed", {"retention": queue_service_pb2.Retention(completed=Duration(seconds=10**9))}, []),
+    *[
+        ("queue.rate_limit.per_second", {"rate_limit": queue_service_pb2.RateLimit(per_second=rate)}, [])
+        for rate in (0.0, -1.0, float("nan"), float("inf"), 1e7)
+    ],
+    ("queue.rate_limit.burst", {"rate_limit": queue_service_pb2.RateLimit(per_second=1, burst=1_000_001)}, []),
+    ("queue.max_in_flight", {"max_in_flight": 1_000_001}, []),
+    ("queue.max_depth", {"max_depth": 10**12 + 1}, []),
+    ("queue.overflow", {"overflow": 9}, []),
     ("update_mask.paths[0]", {}, ["paused"]),
     ("update_mask.paths[1]", {}, ["retry", "colour"]),
     ("update_mask.paths[0]", {}, ["retry.colour"]),
+    ("update_mask.paths[0]", {}, ["rate_limit.burst"]),
 ]
 
 

@@ -137,7 +137,7 @@ class Conversation:
                 case "drain":
                     self._on_drain(stream, frame.drain)
                 case "throttle":
-                    logger.debug("throttled", extra={"queue": frame.throttle.queue, "why": frame.throttle.why})
+                    _log_throttle(frame.throttle)
                 case "pong" | "welcome" | None:
                     pass
 
@@ -157,6 +157,16 @@ class Conversation:
         stream.leave_at = self._clock() + wait
         asyncio.get_running_loop().call_later(wait, self._wake.set)
         self._wake.set()
+
+
+def _log_throttle(throttle: wire.Throttle) -> None:
+    """Say why this worker is idle."""
+    try:
+        why = wire.ThrottleReason.Name(throttle.why).removeprefix("THROTTLE_REASON_").lower()
+    except ValueError:  # of a later version
+        why = str(throttle.why)
+    until = frames.seconds(throttle.until) if throttle.HasField("until") else None
+    logger.debug("throttled", extra={"queue": throttle.queue, "why": why, "seconds": until})
 
 
 def _first(ends: BaseExceptionGroup[StreamEnded]) -> StreamEnded:

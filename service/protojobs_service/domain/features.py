@@ -23,13 +23,13 @@ BUILT = (
     "unary_leases",
     "schedule_once",
     "schedules",
+    "queue_limits",
 )
 """Every driver has these."""
 
 LATER = {
     "unique": "unique keys are not built yet",
     "concurrency_key": "limits per key are not built yet",
-    "queue_limits": "rate_limit, max_in_flight and max_depth are not built yet",
     "fairness": "fair sharing and aging are not built yet",
     "update_job": "UpdateJob is not built yet; Retry takes a new payload",
     "bulk_jobs": "BulkJobs is not built yet; ClearQueue deletes in bulk",

@@ -18,6 +18,7 @@ from protojobs_service.domain.queue import QueueSettings, Retention
 from protojobs_service.transport import convert
 from protojobs_service.transport.convert import EPOCH, LATER, Pages
 from protojobs_service.transport.interceptors import Context
+from protojobs_service.transport.queue_limits import LIMIT_PATHS, parse_limits
 from protojobs_service.transport.views import to_queue, to_stats
 
 _MICROSECOND = timedelta(microseconds=1)
@@ -25,14 +26,10 @@ _CLEARED_BY_DEFAULT = (State.SCHEDULED, State.PENDING, State.RETRYING)
 _OUTPUT_ONLY = ("name", "paused", "create_time", "update_time")
 # Settings of later versions, with the value that means what this version does anyway.
 _LATER_SETTINGS: Mapping[str, int] = {
-    "rate_limit": 0,
-    "max_in_flight": 0,
     "per_key_limit": 0,
     "fairness": 0,
     "priority_mode": queue_service_pb2.PRIORITY_MODE_STRICT,
     "aging_interval": 0,
-    "max_depth": 0,
-    "overflow": queue_service_pb2.OVERFLOW_REJECT,
     "history": queue_service_pb2.HISTORY_ALL,
     "events": queue_service_pb2.EVENT_LEVEL_FINAL,
     "max_payload_bytes": 0,
@@ -46,6 +43,7 @@ _PATHS = (
     "retention",
     *(f"retention.{name}" for name in _RETENTION_FIELDS),
     "strict_leases",
+    *LIMIT_PATHS,
 )
 
 
@@ -131,6 +129,7 @@ def _change(queue: queue_service_pb2.Queue, mask: Any) -> Callable[[QueueSetting
     paths = _check_mask(mask) if mask else _set_paths(queue)
     set_policy = convert.parse_policy(queue, "retry", "run_timeout")
     set_retention = _parse_retention(queue)
+    set_limits = parse_limits(queue)
 
     def change(old: QueueSettings) -> QueueSettings:
         policy: dict[str, Any] = {}
@@ -147,8 +146,10 @@ def _change(queue: queue_service_pb2.Queue, mask: Any) -> Callable[[QueueSetting
                     retention |= {
                         each: set_retention.get(each, getattr(_KEPT, each)) for each in ([name] if name else _RETENTION_FIELDS)
                     }
-                case _:
+                case "strict_leases":
                     settings["strict_leases"] = queue.strict_leases
+                case _:
+                    settings[section] = set_limits[section]
         return replace(old, retry=replace(old.retry, **policy), retention=replace(old.retention, **retention), **settings)
 
     return change
@@ -184,6 +185,8 @@ def _set_paths(queue: queue_service_pb2.Queue) -> list[str]:
                 paths += [f"{field.name}.{inner.name}" for inner, _ in value.ListFields()]
             case "run_timeout" | "strict_leases":
                 paths.append(field.name)
+            case name if name in LIMIT_PATHS:
+                paths.append(name)
             case _:
                 pass
     return paths

@@ -12,6 +12,7 @@ from protojobs_service.domain.queue import QueueSettings
 from protojobs_service.domain.retry import Policy, PolicyChanges
 from protojobs_service.transport.convert import parse_spec, to_duration, to_timestamp
 from protojobs_service.transport.ids import format_id
+from protojobs_service.transport.queue_limits import set_limits
 
 OUTCOMES: Mapping[Code, job_pb2.AttemptOutcome.ValueType] = {
     Code.COMPLETED: job_pb2.ATTEMPT_OUTCOME_COMPLETED,
@@ -139,6 +140,7 @@ def to_queue(settings: QueueSettings) -> queue_service_pb2.Queue:
     """Return a queue; what nobody has set stays unset."""
     queue = queue_service_pb2.Queue(name=settings.name, paused=settings.paused, strict_leases=settings.strict_leases)
     _set_policy(queue, settings.retry)
+    set_limits(queue, settings)
     kept = settings.retention
     queue.retention.completed.CopyFrom(to_duration(kept.completed))
     queue.retention.failed.CopyFrom(to_duration(kept.failed))
@@ -183,6 +185,7 @@ def to_stats(stats: QueueStats) -> queue_service_pb2.QueueStats:
         paused=stats.paused,
     )
     result.limited_by.paused = stats.paused
+    result.limited_by.rate, result.limited_by.concurrency = stats.by_rate, stats.by_concurrency
     for kind, (pending, oldest_at) in sorted(stats.unserved.items()):
         entry = result.limited_by.no_worker_kinds.add(kind=kind, pending=pending)
         if oldest_at is not None:

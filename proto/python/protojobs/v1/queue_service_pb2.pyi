@@ -61,7 +61,7 @@ class _OverflowEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Overflow.Val
     OVERFLOW_RETRY: _Overflow.ValueType  # 2
     """RESOURCE_EXHAUSTED / QUEUE_FULL with RetryInfo."""
     OVERFLOW_DROP_OLDEST: _Overflow.ValueType  # 3
-    """The oldest waiting job is deleted."""
+    """The oldest waiting job is deleted: the PENDING one that came first, else the one with the lowest id."""
 
 class Overflow(_Overflow, metaclass=_OverflowEnumTypeWrapper):
     """What happens to a dispatch into a full queue."""
@@ -73,7 +73,7 @@ OVERFLOW_REJECT: Overflow.ValueType  # 1
 OVERFLOW_RETRY: Overflow.ValueType  # 2
 """RESOURCE_EXHAUSTED / QUEUE_FULL with RetryInfo."""
 OVERFLOW_DROP_OLDEST: Overflow.ValueType  # 3
-"""The oldest waiting job is deleted."""
+"""The oldest waiting job is deleted: the PENDING one that came first, else the one with the lowest id."""
 Global___Overflow: _TypeAlias = Overflow  # noqa: Y015
 
 class _History:
@@ -137,9 +137,9 @@ class RateLimit(_message.Message):
     PER_SECOND_FIELD_NUMBER: _builtins.int
     BURST_FIELD_NUMBER: _builtins.int
     per_second: _builtins.float
-    """Leases per second, more than 0."""
+    """Leases per second, more than 0, at most 1000000."""
     burst: _builtins.int
-    """Size of the bucket, at least 1. Default per_second."""
+    """Size of the bucket, at most 1000000. 0: per_second, rounded up."""
     def __init__(
         self,
         *,
@@ -270,13 +270,13 @@ class Queue(_message.Message):
     strict_leases: _builtins.bool
     """Refuse completions that come after the lease's deadline. Default false."""
     max_in_flight: _builtins.int
-    """Jobs running at once. 0: no limit."""
+    """Jobs running at once, at most 1000000. 0: no limit."""
     per_key_limit: _builtins.int
     """Jobs running at once per concurrency_key. 0: 1."""
     priority_mode: Global___PriorityMode.ValueType
     """Default STRICT."""
     max_depth: _builtins.int
-    """Waiting jobs at most. 0: no limit."""
+    """SCHEDULED, PENDING and RETRYING jobs at most, up to 10^12; only dispatches are refused. 0: no limit."""
     overflow: Global___Overflow.ValueType
     """Default REJECT."""
     history: Global___History.ValueType
