@@ -7,7 +7,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 from protojobs.v1 import job_pb2, queue_service_pb2
 
-from protojobs_client.models import Jitter, JobState, Retention, RetryPolicy
+from protojobs_client.models import Jitter, JobState, Overflow, RateLimit, Retention, RetryPolicy
 from protojobs_client.payload import JSON, Codec, Payload, encode_data
 from protojobs_client.request import UNSET_RETRY, JobRequest
 
@@ -69,6 +69,19 @@ def to_retention(retention: Retention) -> queue_service_pb2.Retention:
         failed=to_duration(retention.failed),
         cancelled=to_duration(retention.cancelled),
     )
+
+
+def to_rate_limit(limit: RateLimit) -> queue_service_pb2.RateLimit:
+    """Return the message. Raises ValueError for a burst below 1, which the wire cannot say."""
+    if limit.burst is not None and limit.burst < 1:
+        raise ValueError("burst must be at least 1")
+    return queue_service_pb2.RateLimit(per_second=limit.per_second, burst=limit.burst or 0)
+
+
+def to_overflow(overflow: Overflow | None) -> "queue_service_pb2.Overflow.ValueType":
+    """Return the number of a choice; None is the default."""
+    name = "UNSPECIFIED" if overflow is None else overflow.name
+    return queue_service_pb2.Overflow.Value(f"OVERFLOW_{name}")
 
 
 def to_state(state: JobState) -> "job_pb2.JobState.ValueType":

@@ -156,9 +156,25 @@ class Retention:
     cancelled: timedelta | None = None
 
 
+class Overflow(Enum):
+    """What happens to a dispatch into a queue at its max_depth."""
+
+    REJECT = "reject"
+    RETRY = "retry"  # refused too, but worth a retry in a moment
+    DROP_OLDEST = "drop_oldest"  # the oldest waiting job is deleted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateLimit:
+    """Jobs of a queue that start: `per_second` on average, and at most `burst` (default per_second) at once."""
+
+    per_second: float
+    burst: int | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueInfo:
-    """A queue and its settings; None means the default."""
+    """A queue and its settings; None means the default, for limits none."""
 
     name: str
     paused: bool
@@ -166,6 +182,10 @@ class QueueInfo:
     run_timeout: timedelta | None
     retention: Retention
     strict_leases: bool
+    max_in_flight: int | None
+    rate_limit: RateLimit | None
+    max_depth: int | None
+    overflow: Overflow
     created_at: datetime | None
     updated_at: datetime | None
 

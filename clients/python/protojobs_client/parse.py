@@ -21,9 +21,11 @@ from protojobs_client.models import (
     LimitedBy,
     Limits,
     NoWorkerKind,
+    Overflow,
     ProgressInfo,
     QueueInfo,
     QueueStats,
+    RateLimit,
     Retention,
     RetryPolicy,
     RunningJobInfo,
@@ -47,6 +49,7 @@ def _numbers(items: Iterable[tuple[str, int]], prefix: str, kind: type[EnumT]) -
 
 
 _STATES = _numbers(job_pb2.JobState.items(), "JOB_STATE_", JobState)
+_OVERFLOWS = _numbers(queue_service_pb2.Overflow.items(), "OVERFLOW_", Overflow)
 _ATTEMPT_OUTCOMES = _numbers(job_pb2.AttemptOutcome.items(), "ATTEMPT_OUTCOME_", AttemptOutcome)
 
 
@@ -143,9 +146,18 @@ def queue_info(queue: queue_service_pb2.Queue) -> QueueInfo:
             cancelled=span_of(queue.retention, "cancelled"),
         ),
         strict_leases=queue.strict_leases,
+        max_in_flight=queue.max_in_flight or None,
+        rate_limit=rate_limit(queue.rate_limit) if queue.HasField("rate_limit") else None,
+        max_depth=queue.max_depth or None,
+        overflow=_OVERFLOWS.get(queue.overflow, Overflow.REJECT),
         created_at=time_of(queue, "create_time"),
         updated_at=time_of(queue, "update_time"),
     )
+
+
+def rate_limit(limit: queue_service_pb2.RateLimit) -> RateLimit:
+    """Read the rate of a queue."""
+    return RateLimit(per_second=limit.per_second, burst=limit.burst)
 
 
 def queue_stats(stats: queue_service_pb2.QueueStats) -> QueueStats:

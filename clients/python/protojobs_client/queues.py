@@ -8,8 +8,8 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from protojobs.v1 import queue_service_pb2
 
 from protojobs_client.calls import Calls
-from protojobs_client.convert import to_retention, to_retry_policy, to_state, to_timestamp
-from protojobs_client.models import JobState, QueueInfo, Retention, RetryPolicy, Seconds, Stats
+from protojobs_client.convert import to_overflow, to_rate_limit, to_retention, to_retry_policy, to_state, to_timestamp
+from protojobs_client.models import JobState, Overflow, QueueInfo, RateLimit, Retention, RetryPolicy, Seconds, Stats
 from protojobs_client.pages import AsyncPages
 from protojobs_client.parse import queue_info, queue_stats, snapshot_at
 from protojobs_client.request import span
@@ -22,6 +22,17 @@ class QueueSettings(TypedDict, total=False):
     run_timeout: Seconds | None  # default of its jobs
     retention: Retention | None
     strict_leases: bool  # refuse completions that come after the lease's deadline
+    max_in_flight: int | None  # jobs running at once, over all workers
+    rate_limit: RateLimit | None  # jobs that start per second, over all workers
+    max_depth: int | None  # waiting jobs
+    overflow: Overflow | None  # what happens to a dispatch beyond max_depth
+
+
+def _at_least_one(name: str, limit: int | None) -> int:
+    """Return a limit as the wire has it, where 0 means none."""
+    if limit is not None and limit < 1:
+        raise ValueError(f"{name} must be at least 1, or None for no limit")
+    return limit or 0
 
 
 class QueueCalls(Calls):
@@ -45,7 +56,10 @@ class QueueCalls(Calls):
         return queue_info(answer.queue)
 
     async def update_queue(self, name: str, **settings: Unpack[QueueSettings]) -> QueueInfo:
-        """Change the settings that are named, and make the queue if it is new."""
+        """Change the settings that are named, and make the queue if it is new.
+
+        Raises ValueError for a limit below 1: None means no limit.
+        """
         queue = queue_service_pb2.Queue(name=name)
         if policy := settings.get("retry"):
             queue.retry.CopyFrom(to_retry_policy(policy) or queue.retry)
@@ -54,6 +68,11 @@ class QueueCalls(Calls):
         if retention := settings.get("retention"):
             queue.retention.CopyFrom(to_retention(retention))
         queue.strict_leases = settings.get("strict_leases", False)
+        if (rate_limit := settings.get("rate_limit")) is not None:
+            queue.rate_limit.CopyFrom(to_rate_limit(rate_limit))
+        queue.max_in_flight = _at_least_one("max_in_flight", settings.get("max_in_flight"))
+        queue.max_depth = _at_least_one("max_depth", settings.get("max_depth"))
+        queue.overflow = to_overflow(settings.get("overflow"))
         answer = await self._connection.call(
             self._connection.queues.UpdateQueue,
             queue_service_pb2.UpdateQueueRequest(queue=queue, update_mask=FieldMask(paths=list(settings))),

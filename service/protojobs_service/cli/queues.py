@@ -3,7 +3,7 @@
 from typing import Annotated
 
 import typer
-from protojobs_client import JobState
+from protojobs_client import JobState, Overflow, QueueSettings, RateLimit
 
 from protojobs_service.cli.connection import AddressOption, connected
 from protojobs_service.cli.output import JsonFlag, print_done, print_json, print_table
@@ -37,6 +37,70 @@ def list_queues(address: AddressOption = None, as_json: JsonFlag = False) -> Non
     )
     columns = ("queue", "paused", "retries", "run timeout", "keep completed", "keep failed", "since")
     print_table(columns, rows, empty="no queues")
+
+
+def _limit(text: str | None, option: str) -> int | None:
+    """Return the number that a text means, or None for `none`."""
+    if text is None or text == "none":
+        return None
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise typer.BadParameter(f"{text!r} is neither a number from 1 on nor none", param_hint=option)
+    return int(text)
+
+
+def _rate(text: str | None, burst: int | None) -> RateLimit | None:
+    if text == "none":
+        return None
+    try:
+        per_second = float(text or "")
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is neither a number nor none", param_hint="--rate") from None
+    return RateLimit(per_second=per_second, burst=burst)
+
+
+@queues.command()
+def limits(
+    queue: Name,
+    max_in_flight: Annotated[str | None, typer.Option(help="Jobs running at once, or none.")] = None,
+    rate: Annotated[str | None, typer.Option(help="Jobs that start per second, or none.")] = None,
+    burst: Annotated[int | None, typer.Option(min=1, help="With --rate: how many at once. [default: the rate]")] = None,
+    max_depth: Annotated[str | None, typer.Option(help="Waiting jobs, or none.")] = None,
+    overflow: Annotated[Overflow | None, typer.Option(help="What happens to jobs beyond --max-depth.")] = None,
+    address: AddressOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Show the limits of a queue, or change those that are named."""
+    if burst is not None and rate in (None, "none"):
+        raise typer.BadParameter("goes with --rate", param_hint="--burst")
+    settings = QueueSettings()
+    if max_in_flight is not None:
+        settings["max_in_flight"] = _limit(max_in_flight, "--max-in-flight")
+    if rate is not None:
+        settings["rate_limit"] = _rate(rate, burst)
+    if max_depth is not None:
+        settings["max_depth"] = _limit(max_depth, "--max-depth")
+    if overflow is not None:
+        settings["overflow"] = overflow
+    with connected(address, as_json=as_json) as client:
+        found = client.update_queue(queue, **settings) if settings else client.queue(queue)
+    shown = {
+        "max_in_flight": found.max_in_flight,
+        "rate_limit": found.rate_limit,
+        "max_depth": found.max_depth,
+        "overflow": found.overflow,
+    }
+    if as_json:
+        print_json({"queue": queue} | shown)
+        return
+    limit = found.rate_limit
+    per_second = "none" if limit is None else f"{limit.per_second:g} per second, {limit.burst} at once"
+    rows = [
+        ("max in flight", found.max_in_flight or "none"),
+        ("rate", per_second),
+        ("max depth", found.max_depth or "none"),
+        ("overflow", found.overflow.value),
+    ]
+    print_table(("limit", "value"), rows, empty="")
 
 
 @queues.command()

@@ -96,6 +96,10 @@ def _notes(stats: QueueStats) -> list[Text]:
     notes: list[Text] = []
     if stats.paused:
         notes.append(Text(f"{clean(stats.queue)} is paused", style="yellow"))
+    if stats.limited_by.concurrency:
+        notes.append(Text(f"{clean(stats.queue)}: as many jobs run as max_in_flight allows", style="yellow"))
+    if stats.limited_by.rate:
+        notes.append(Text(f"{clean(stats.queue)}: the rate limit is used up", style="yellow"))
     notes += [
         Text(f"{clean(stats.queue)}: no worker for {clean(each.kind)}, {each.pending:,} pending", style="yellow")
         for each in stats.limited_by.no_worker_kinds

@@ -21,8 +21,10 @@ from protojobs_client import (
     JobRequest,
     JobState,
     Options,
+    Overflow,
     Payload,
     PlainCodec,
+    RateLimit,
     Refused,
     Retention,
     RetryPolicy,
@@ -322,6 +324,21 @@ async def test_only_named_settings_of_a_queue_change(server: FakeServer, client:
     assert list(first.update_mask.paths) == ["retry", "retention"]
     assert list(second.update_mask.paths) == ["run_timeout"]
     assert not second.queue.HasField("run_timeout")
+
+
+async def test_limits_of_a_queue_are_set_and_read(server: FakeServer, client: AsyncClient) -> None:
+    rate = RateLimit(per_second=2.5, burst=4)
+
+    info = await client.update_queue("q", max_in_flight=3, rate_limit=rate, max_depth=9, overflow=Overflow.DROP_OLDEST)
+    none = await client.update_queue("q", max_in_flight=None, rate_limit=None, max_depth=None, overflow=None)
+
+    assert (info.max_in_flight, info.rate_limit, info.max_depth, info.overflow) == (3, rate, 9, Overflow.DROP_OLDEST)
+    assert (none.max_in_flight, none.rate_limit, none.max_depth, none.overflow) == (None, None, None, Overflow.REJECT)
+    assert list(server.queues.updates[1].update_mask.paths) == ["max_in_flight", "rate_limit", "max_depth", "overflow"]
+    for bad in ({"max_in_flight": 0}, {"max_depth": -1}, {"rate_limit": RateLimit(per_second=1, burst=0)}):
+        with pytest.raises(ValueError, match="at least 1"):
+            await client.update_queue("q", **bad)
+    assert len(server.queues.updates) == 2
 
 
 async def test_stats_workers_and_health_are_read(client: AsyncClient) -> None:
