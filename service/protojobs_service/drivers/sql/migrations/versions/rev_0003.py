@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import context, op
 from protojobs_service.drivers.sql.tables import IN_MYSQL, NAME
 
-revision = "0004"
+revision = "0003"
 down_revision = "0002"
 
 
