@@ -8,6 +8,8 @@ from enum import Enum
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
+from protojobs_client.payload import JSON, Payload, Use
+
 from protojobs_worker.outcomes import MAX_PROGRESS_BYTES, cut
 
 if TYPE_CHECKING:
@@ -111,6 +113,15 @@ class Attempt:
 
     _payload: Any = _UNREAD
 
+    def read_plain(self) -> Payload:
+        """Return the payload without its codec, opened once. Raises UndecodableError."""
+        if self._plain is None:
+            spec = self.job.spec
+            self._plain = self.handler.open(self.job, spec.payload, spec.content_type or JSON)
+        return self._plain
+
+    _plain: Payload | None = None
+
     def tell(self) -> None:
         """Let the session know that there is progress or a checkpoint to send."""
         if self.on_update is not None:
@@ -205,13 +216,13 @@ class JobContext:
 
     @property
     def payload(self) -> bytes:
-        """Payload as it was dispatched."""
-        return self._attempt.job.spec.payload
+        """Payload as it was dispatched, without what a codec did to it."""
+        return self._attempt.read_plain().data
 
     @property
     def content_type(self) -> str:
         """Media type of `payload`."""
-        return self._attempt.job.spec.content_type or "application/json"
+        return self._attempt.read_plain().content_type
 
     @property
     def data(self) -> Any:
@@ -220,8 +231,10 @@ class JobContext:
 
     @property
     def checkpoint(self) -> bytes:
-        """What an earlier attempt saved last; empty if nothing."""
-        return self._attempt.job.checkpoint
+        """What an earlier attempt saved last; empty if nothing. Raises UndecodableError if the codec cannot read it."""
+        attempt = self._attempt
+        stored = attempt.job.checkpoint
+        return attempt.handler.open(attempt.job, stored, JSON, Use.CHECKPOINT).data if stored else stored
 
     @property
     def deadline(self) -> float:
@@ -263,8 +276,10 @@ class JobContext:
         self._attempt.tell()
 
     def save_checkpoint(self, checkpoint: bytes) -> None:
-        """Hand bytes to the next attempt, at most 64 KiB. A later call replaces it."""
-        if len(checkpoint) > MAX_CHECKPOINT_BYTES:
+        """Hand bytes to the next attempt, at most 64 KiB as a codec makes them. A later call replaces it."""
+        attempt = self._attempt
+        stored = attempt.handler.seal(attempt.job, Payload(bytes(checkpoint)), Use.CHECKPOINT)
+        if len(stored) > MAX_CHECKPOINT_BYTES:
             raise ValueError(f"a checkpoint has at most {MAX_CHECKPOINT_BYTES} bytes")
-        self._attempt.checkpoint = bytes(checkpoint)
-        self._attempt.tell()
+        attempt.checkpoint = stored
+        attempt.tell()

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, cast, get_type_hints, is_typeddict
 
-from protojobs_client.payload import decode_data
+from protojobs_client.payload import decode_data, plain_bytes
 
 Decode = Callable[[bytes, str], Any]
 
@@ -29,10 +29,10 @@ def decoder(payload_type: Any) -> Decode:
     if payload_type is None:
         return decode_data
     if payload_type is bytes:
-        return lambda payload, _content_type: payload
+        return plain_bytes
     pydantic = _pydantic()
     if pydantic is not None and not (is_typeddict(payload_type) and _is_plain_typed_dict(payload_type)):
-        return _validating(pydantic.TypeAdapter(payload_type))
+        return _validating(pydantic.TypeAdapter(payload_type), pydantic.ValidationError)
     if dataclasses.is_dataclass(payload_type):
         return lambda payload, content_type: _build(payload_type, decode_data(payload, content_type))
     if is_typeddict(payload_type):
@@ -52,13 +52,23 @@ def _pydantic() -> Any:
         return None
 
 
-def _validating(adapter: Any) -> Decode:
+def _validating(adapter: Any, refusal: type[Exception]) -> Decode:
     def decode(payload: bytes, content_type: str) -> Any:
-        if content_type.startswith("application/json"):
-            return adapter.validate_json(payload)
-        return adapter.validate_python(decode_data(payload, content_type))
+        try:
+            if content_type.startswith("application/json"):
+                return adapter.validate_json(payload)
+            return adapter.validate_python(decode_data(payload, content_type))
+        except refusal as error:
+            # Its own text quotes the payload, and would be stored with the failure in the clear.
+            raise ValueError(_without_input(error)) from None
 
     return decode
+
+
+def _without_input(error: Any) -> str:
+    """Say what pydantic found where, without what it found."""
+    found = error.errors(include_input=False, include_context=False, include_url=False)
+    return "; ".join(f"{'.'.join(map(str, each['loc'])) or 'payload'}: {each['msg']}" for each in found)
 
 
 def _build(payload_type: Any, data: Any) -> Any:

@@ -17,7 +17,8 @@ import threading
 from collections.abc import Callable
 from typing import Protocol
 
-from protojobs_client.payload import Codec, Payload, encode_data
+from protojobs_client.errors import UndecodableError
+from protojobs_client.payload import Payload, Use, encode_data
 
 from protojobs_worker.context import Attempt, JobStopped, JobTimeout, StopReason
 from protojobs_worker.frames import WireLease
@@ -95,7 +96,7 @@ def classify(attempt: Attempt, value: object) -> Outcome:
     if isinstance(value, Verdict):
         return _verdict(value)
     try:
-        return Completed(_result(value, attempt.handler.codec))
+        return Completed(_result(attempt, value))
     except (TypeError, ValueError) as error:
         # The work is done and a retry would do it again: the same value would come back.
         return failed(error, retryable=False)
@@ -109,7 +110,7 @@ def classify_error(attempt: Attempt, error: BaseException) -> Outcome:
         return stopped(attempt)
     if isinstance(error, JobTimeout):
         return timed_out(attempt.run_timeout)
-    if isinstance(error, InvalidPayload):
+    if isinstance(error, InvalidPayload | UndecodableError):
         return failed(error, retryable=False)
     return failed(error, retryable=_may_retry(attempt, error))
 
@@ -140,9 +141,9 @@ def _verdict(verdict: Verdict) -> Outcome:
             return failed(verdict, retryable=False)
 
 
-def _result(value: object, codec: Codec | None) -> bytes:
+def _result(attempt: Attempt, value: object) -> bytes:
     payload = Payload(bytes(value)) if isinstance(value, bytes | bytearray) else encode_data(value)
-    return payload.data if codec is None else codec.encode(payload).data
+    return attempt.handler.seal(attempt.job, payload, Use.RESULT)
 
 
 def _may_retry(attempt: Attempt, error: BaseException) -> bool:

@@ -19,8 +19,9 @@ from enum import Enum
 from typing import Any, TypeGuard, cast, get_type_hints
 
 from protojobs.v1 import worker_service_pb2 as wire
+from protojobs_client.errors import UndecodableError
 from protojobs_client.job import Job
-from protojobs_client.payload import Codec, Payload, PlainCodec
+from protojobs_client.payload import Codec, Payload, PayloadContext, PlainCodec, Use
 
 from protojobs_worker.context import Attempt, JobContext
 from protojobs_worker.decoding import decoder, typed
@@ -70,7 +71,7 @@ class Handler:
         self.kind = kind
         self.target = target
         self.options = options
-        self.codec = None if codec is None or isinstance(codec, PlainCodec) else codec
+        self.codec = None if type(codec) is PlainCodec else codec
         self.timeout = options.timeout
         self.should_retry: Callable[[BaseException], bool] | None
         self.failed: Callable[[Attempt, BaseException], object] | None
@@ -99,16 +100,31 @@ class Handler:
     def __reduce__(self) -> tuple[Any, ...]:
         return Handler, (self.kind, self.target, self.options, self.codec)
 
+    def open(self, job: wire.LeasedJob, sealed: bytes, content_type: str, use: Use = Use.PAYLOAD) -> Payload:
+        """Return bytes of a job as its producer or an earlier attempt gave them. Raises UndecodableError."""
+        stored = Payload(sealed, content_type)
+        return stored if self.codec is None else self.codec.decode(stored, _context(job, use))
+
+    def seal(self, job: wire.LeasedJob, plain: Payload, use: Use) -> bytes:
+        """Return what the server stores."""
+        return plain.data if self.codec is None else self.codec.encode(plain, _context(job, use)).data
+
     def _decode_job(self, job: wire.LeasedJob) -> Any:
         spec = job.spec
         payload, content_type = spec.payload, spec.content_type or "application/json"
         try:
             if self.codec is not None:
-                plain = self.codec.decode(Payload(payload, content_type))
+                plain = self.open(job, payload, content_type)
                 payload, content_type = plain.data, plain.content_type
             return self._decode(payload, content_type)
+        except UndecodableError as error:
+            raise InvalidPayload(str(error)) from None
         except Exception as error:
             raise InvalidPayload(f"{type(error).__name__}: {error}") from error
+
+
+def _context(job: wire.LeasedJob, use: Use) -> PayloadContext:
+    return PayloadContext(kind=job.spec.kind, queue=job.spec.queue, use=use, job_id=job.job_id)
 
 
 def is_job_class(target: Callable[..., object] | type[Job]) -> TypeGuard[type[Job]]:

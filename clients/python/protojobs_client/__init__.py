@@ -6,6 +6,7 @@ Start with `Client` or `AsyncClient`; write kinds of jobs as `Job` classes. Erro
 from protojobs_client.async_client import AsyncClient
 from protojobs_client.channel import open_channel
 from protojobs_client.client import Client
+from protojobs_client.codecs import Chain, Compress, Encrypt
 from protojobs_client.errors import (
     JobCancelledError,
     JobEndedError,
@@ -14,6 +15,7 @@ from protojobs_client.errors import (
     JobNotFoundError,
     ProtoJobsError,
     UnavailableError,
+    UndecodableError,
     WaitTimeoutError,
 )
 from protojobs_client.ids import JobId, JobIds
@@ -47,7 +49,7 @@ from protojobs_client.models import (
 from protojobs_client.options import Options
 from protojobs_client.outcome import Dispatched, DispatchOutcome, DispatchResult, Refused
 from protojobs_client.pages import AsyncPages, Pages
-from protojobs_client.payload import Codec, Payload, PlainCodec, decode_data, encode_data
+from protojobs_client.payload import Codec, Payload, PayloadContext, PlainCodec, Use, decode_data, encode_data
 from protojobs_client.queues import QueueSettings
 from protojobs_client.request import DispatchOptions, JobOptions, JobRequest
 from protojobs_client.schedule import (
@@ -73,14 +75,17 @@ __all__ = [
     "Capability",
     "Catchup",
     "CatchupMode",
+    "Chain",
     "Client",
     "Codec",
+    "Compress",
     "Cron",
     "Daily",
     "DispatchOptions",
     "DispatchOutcome",
     "DispatchResult",
     "Dispatched",
+    "Encrypt",
     "Every",
     "HealthStatus",
     "Jitter",
@@ -105,6 +110,7 @@ __all__ = [
     "Overlap",
     "Pages",
     "Payload",
+    "PayloadContext",
     "PlainCodec",
     "ProgressInfo",
     "ProtoJobsError",
@@ -125,6 +131,8 @@ __all__ = [
     "Stats",
     "SyncReport",
     "UnavailableError",
+    "UndecodableError",
+    "Use",
     "WaitTimeoutError",
     "Weekday",
     "Weekly",

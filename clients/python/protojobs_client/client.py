@@ -88,6 +88,7 @@ class Client:
     result = _blocking(AsyncClient.result)
     cancel = _blocking(AsyncClient.cancel)
     retry = _blocking(AsyncClient.retry)
+    payload = _blocking(AsyncClient.payload)
     delete = _blocking(AsyncClient.delete)
 
     queues = _paged(AsyncClient.queues)

@@ -8,8 +8,10 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from protojobs.v1 import job_pb2, queue_service_pb2
 
 from protojobs_client.models import Jitter, JobState, Overflow, RateLimit, Retention, RetryPolicy
-from protojobs_client.payload import JSON, Codec, Payload, encode_data
+from protojobs_client.payload import JSON, Codec, Payload, PayloadContext, PlainCodec, encode_data
 from protojobs_client.request import UNSET_RETRY, JobRequest
+
+DEFAULT_QUEUE = "default"  # the server's, for jobs that name none
 
 _JITTERS = {Jitter.FULL: job_pb2.JITTER_FULL, Jitter.NONE: job_pb2.JITTER_NONE}
 
@@ -20,7 +22,10 @@ def to_spec(request: JobRequest, *, job_id: str, headers: Mapping[str, str], cod
     Raises TypeError or ValueError for data that cannot be encoded, and for text that is not Unicode.
     """
     options = request.options
-    payload = codec.encode(_payload(request))
+    payload = _payload(request)
+    if type(codec) is not PlainCodec:
+        context = PayloadContext(kind=request.kind, queue=options.queue or DEFAULT_QUEUE, job_id=job_id)
+        payload = codec.encode(payload, context)
     # Field by field: a third of the price of keyword arguments, most of which are not set.
     spec = job_pb2.JobSpec()
     spec.id = job_id

@@ -45,6 +45,7 @@ ProtoJobsError
 │   ├── JobFailedError
 │   ├── JobCancelledError
 │   └── JobExpiredError
+├── UndecodableError              the codec cannot read payload, result or checkpoint: see `reason`
 ├── WaitTimeoutError              raised by wait() (a TimeoutError too): the job is not final yet
 ├── ClientClosedError             the client was closed
 └── ClientForkedError             the client was in use before this process was forked
@@ -54,7 +55,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import cast
+from typing import Any, cast
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -333,6 +334,20 @@ class JobCancelledError(JobEndedError):
 
 class JobExpiredError(JobEndedError):
     """The job expired while it waited."""
+
+
+class UndecodableError(ProtoJobsError):
+    """The codec cannot read a payload, a result or a checkpoint; no retry can help. Never tells any of the bytes.
+
+    Reasons: NO_CODEC, UNKNOWN_KEY, NOT_AUTHENTIC (another key, another kind or queue, or changed bytes), NOT_ENCRYPTED,
+    CORRUPT, TOO_LARGE.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(f"{reason}: {message}", reason=reason)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.reason, self.message.removeprefix(f"{self.reason}: "))
 
 
 class WaitTimeoutError(ProtoJobsError, TimeoutError):

@@ -9,18 +9,20 @@ from protojobs.v1 import job_pb2, job_service_pb2
 
 from protojobs_client.calls import Calls
 from protojobs_client.convert import to_duration, to_state, to_timestamp
+from protojobs_client.envelope import method_of
 from protojobs_client.errors import (
     JobCancelledError,
     JobExpiredError,
     JobFailedError,
     JobNotFinalError,
+    UndecodableError,
     WaitTimeoutError,
 )
 from protojobs_client.ids import JobId
 from protojobs_client.models import AttemptInfo, JobInfo, JobState, Retried, Seconds
 from protojobs_client.pages import AsyncPages
 from protojobs_client.parse import attempt_info, job_info, job_state
-from protojobs_client.payload import JSON, Payload, decode_data, encode_data
+from protojobs_client.payload import JSON, Payload, PayloadContext, Use, decode_data, encode_data
 from protojobs_client.request import span
 
 _LONG_POLL = 20.0  # seconds; below what proxies cut
@@ -156,8 +158,9 @@ class JobCalls(Calls):
         `data` or `payload` replace its payload. The job is read first, so that a repeated call runs it once.
         Raises JobNotFinalError if it is pending or running.
         """
-        new = self._new_payload(data, payload, content_type)
+        plain = _new_payload(data, payload, content_type)
         job = await self.get(job_id)
+        new = None if plain is None else self._codec.encode(plain, _context(job))
         answer = await self._connection.call(
             self._connection.jobs.Retry,
             job_service_pb2.RetryRequest(
@@ -171,21 +174,21 @@ class JobCalls(Calls):
         )
         return Retried(job_id=JobId(job_id), state=job_state(answer.state), already=answer.already)
 
+    async def payload(self, job_id: str) -> Payload:
+        """Return the payload of a job, decoded by the codec of this client. Raises UndecodableError if it cannot."""
+        job = await self.get(job_id, full=True)
+        return self._codec.decode(Payload(job.payload or b"", job.content_type), _context(job))
+
     async def delete(self, job_id: str) -> None:
         """Remove a job with its history; its id stays taken. Raises JobRunningError while it runs."""
         await self._connection.call(self._connection.jobs.DeleteJob, job_service_pb2.DeleteJobRequest(job_id=job_id))
 
-    def _new_payload(self, data: object, payload: bytes | None, content_type: str | None) -> Payload | None:
-        if payload is None:
-            return None if data is None else self._codec.encode(encode_data(data, content_type))
-        if data is not None:
-            raise TypeError("data and payload exclude each other")
-        return self._codec.encode(Payload(payload, content_type or JSON))
-
     def _result(self, job: JobInfo, *, raw: bool) -> Any:
         match job.state:
             case JobState.COMPLETED:
-                decoded = self._codec.decode(Payload(job.result or b"", JSON))
+                decoded = self._codec.decode(Payload(job.result or b"", JSON), _context(job, Use.RESULT))
+                if method_of(decoded) is not None:
+                    raise UndecodableError("NO_CODEC", "a codec made this result, and none here reads it")
                 return decoded.data if raw else decode_data(decoded.data, decoded.content_type)
             case JobState.FAILED:
                 raise JobFailedError.of(job)
@@ -195,3 +198,15 @@ class JobCalls(Calls):
                 raise JobExpiredError.of(job)
             case _:
                 raise JobNotFinalError(f"job {job.id} is {job.state.value}", reason="JOB_NOT_FINAL")
+
+
+def _new_payload(data: object, payload: bytes | None, content_type: str | None) -> Payload | None:
+    if payload is None:
+        return None if data is None else encode_data(data, content_type)
+    if data is not None:
+        raise TypeError("data and payload exclude each other")
+    return Payload(payload, content_type or JSON)
+
+
+def _context(job: JobInfo, use: Use = Use.PAYLOAD) -> PayloadContext:
+    return PayloadContext(kind=job.kind, queue=job.queue, use=use, job_id=job.id)

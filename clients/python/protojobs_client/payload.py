@@ -4,10 +4,15 @@ import dataclasses
 import json
 from dataclasses import dataclass
 from datetime import date, datetime
+from enum import Enum
 from typing import Any, Protocol
 from uuid import UUID
 
+from protojobs_client.errors import UndecodableError
+
 JSON = "application/json"
+ENVELOPE = "application/vnd.protojobs.envelope"
+"""Media type of what a codec has made: see docs/protocol.md, Envelopes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,29 +23,49 @@ class Payload:
     content_type: str = JSON
 
 
-class Codec(Protocol):
-    """Changes payload bytes on their way to the server and back, for example to encrypt them.
+class Use(Enum):
+    """What bytes are for."""
 
-    Results have no stored media type: they reach `decode` as `application/json`.
+    PAYLOAD = "payload"
+    RESULT = "result"
+    CHECKPOINT = "checkpoint"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PayloadContext:
+    """Whose bytes they are, so that a codec may bind them to it."""
+
+    kind: str
+    queue: str
+    use: Use = Use.PAYLOAD
+    job_id: str = ""  # empty for the payload of a schedule, whose jobs get their ids from the server
+
+
+class Codec(Protocol):
+    """Changes payloads, results and checkpoints on their way to the server and back, for example to encrypt them.
+
+    The same input gives the same output, or a repeated dispatch of one id would look like another job. Results and
+    checkpoints have no stored media type: they reach `decode` as `application/json`. A codec of a worker whose handlers
+    run in processes must be picklable.
     """
 
-    def encode(self, payload: Payload) -> Payload:
-        """Return what the server stores; a changed `content_type` tells `decode` what was done."""
+    def encode(self, payload: Payload, context: PayloadContext) -> Payload:
+        """Return what the server stores."""
         ...
 
-    def decode(self, payload: Payload) -> Payload:
-        """Undo `encode`; payloads that it has not made pass unchanged."""
+    def decode(self, payload: Payload, context: PayloadContext) -> Payload:
+        """Undo `encode`; what it has not made passes unchanged. Raises UndecodableError, which never holds any of the bytes."""
         ...
 
 
 class PlainCodec:
     """Leaves payloads as they are."""
 
-    def encode(self, payload: Payload) -> Payload:
+    def encode(self, payload: Payload, context: PayloadContext) -> Payload:  # noqa: ARG002 - for overriders
         """Return the payload."""
         return payload
 
-    def decode(self, payload: Payload) -> Payload:
+    def decode(self, payload: Payload, context: PayloadContext) -> Payload:  # noqa: ARG002 - for overriders
         """Return the payload."""
         return payload
 
@@ -64,12 +89,19 @@ def encode_data(data: object, content_type: str | None = None) -> Payload:
 def decode_data(payload: bytes, content_type: str = JSON) -> Any:
     """Turn bytes into data: JSON is parsed (no bytes are None), text decoded, anything else stays bytes.
 
-    Raises ValueError for bytes that are not what `content_type` says.
+    Raises ValueError for bytes that are not what `content_type` says, and UndecodableError for those of a codec.
     """
     if _is_json(content_type or JSON):
         return json.loads(payload) if payload else None
     if content_type.startswith("text/"):
         return payload.decode()
+    return plain_bytes(payload, content_type)
+
+
+def plain_bytes(payload: bytes, content_type: str) -> bytes:
+    """Return the bytes. Raises UndecodableError if a codec made them that is not here."""
+    if content_type == ENVELOPE:
+        raise UndecodableError("NO_CODEC", "a codec made these bytes, and none here reads them")
     return payload
 
 

@@ -13,6 +13,7 @@ from protojobs_client import (
     AsyncClient,
     AttemptOutcome,
     Dispatched,
+    Encrypt,
     HealthStatus,
     JobCancelledError,
     JobExpiredError,
@@ -23,11 +24,14 @@ from protojobs_client import (
     Options,
     Overflow,
     Payload,
+    PayloadContext,
     PlainCodec,
     RateLimit,
     Refused,
     Retention,
     RetryPolicy,
+    UndecodableError,
+    Use,
     WaitTimeoutError,
 )
 from protojobs_client.errors import (
@@ -292,9 +296,36 @@ async def test_a_job_is_cancelled_and_deleted(server: FakeServer, client: AsyncC
     assert not server.jobs.jobs
 
 
+async def test_encrypted_jobs_are_read_and_retried_by_their_kind_and_queue(server: FakeServer) -> None:
+    codec = Encrypt({"k": bytes(32)}, required=True)
+    context = PayloadContext(kind="kind", queue="q", job_id="1")
+    stored = codec.encode(Payload(b'"old"'), context)
+    failed = job(job_pb2.JOB_STATE_FAILED)
+    failed.spec.payload, failed.spec.content_type = stored.data, stored.content_type
+    server.jobs.jobs["1"] = failed
+
+    async with AsyncClient(options=Options(address=server.address), codec=codec) as client:
+        before = await client.payload("1")
+        await client.retry("1", data="new")
+
+    retried = server.jobs.retries[-1]
+    assert before == Payload(b'"old"')
+    assert codec.decode(Payload(retried.payload, retried.content_type), context) == Payload(b'"new"')
+
+
+async def test_a_result_of_a_codec_that_is_not_here_is_an_error(server: FakeServer, client: AsyncClient) -> None:
+    sealed = Encrypt({"k": bytes(32)}).encode(Payload(b"1"), PayloadContext(kind="kind", queue="default", use=Use.RESULT))
+    server.jobs.jobs["1"] = job(job_pb2.JOB_STATE_COMPLETED, result=sealed.data)
+
+    with pytest.raises(UndecodableError) as refused:
+        await client.wait("1")
+
+    assert refused.value.reason == "NO_CODEC"
+
+
 async def test_the_codec_is_used_both_ways(server: FakeServer) -> None:
     class Reversed(PlainCodec):
-        def encode(self, payload: Payload) -> Payload:
+        def encode(self, payload: Payload, context: PayloadContext) -> Payload:
             return Payload(payload.data[::-1], payload.content_type)
 
         decode = encode

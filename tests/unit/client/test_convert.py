@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from protojobs.v1 import job_pb2
-from protojobs_client import JobRequest, JobState, Payload, PlainCodec, RetryPolicy
+from protojobs_client import JobRequest, JobState, Payload, PayloadContext, PlainCodec, RetryPolicy
 from protojobs_client.convert import to_duration, to_retry_policy, to_spec, to_state, to_timestamp
 from protojobs_client.models import Jitter
 from protojobs_client.parse import job_info, job_state, retry_policy
@@ -60,7 +60,7 @@ def test_data_and_payload_exclude_each_other() -> None:
 
 def test_the_codec_sees_every_payload() -> None:
     class Reversed(PlainCodec):
-        def encode(self, payload: Payload) -> Payload:
+        def encode(self, payload: Payload, context: PayloadContext) -> Payload:
             return Payload(payload.data[::-1], f"{payload.content_type}; reversed=1")
 
     spec = to_spec(JobRequest("kind", "ab"), job_id="id", headers={}, codec=Reversed())

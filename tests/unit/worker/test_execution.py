@@ -9,8 +9,10 @@ from typing import Any, TypedDict
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from protojobs.v1 import worker_service_pb2 as wire
+from protojobs_client import Chain, Compress, Encrypt
 from protojobs_client.job import Job
-from protojobs_client.payload import Payload
+from protojobs_client.payload import Payload, PayloadContext, Use
 from protojobs_worker import Cancel, Discard, JobContext, JobTimeout, Retry, Snooze, StopReason
 from protojobs_worker.context import Attempt
 from protojobs_worker.execution import run
@@ -284,7 +286,7 @@ def test_a_job_class_gets_its_data_and_judges_its_errors() -> None:
 
 def test_a_codec_opens_payloads_and_closes_results() -> None:
     class Backwards:
-        def encode(self, payload: Payload) -> Payload:
+        def encode(self, payload: Payload, context: PayloadContext) -> Payload:
             return Payload(payload.data[::-1], payload.content_type)
 
         decode = encode
@@ -295,6 +297,88 @@ def test_a_codec_opens_payloads_and_closes_results() -> None:
     outcome = run(Attempt(Lease(job.job_id, 1, job, 1), handler))
 
     assert outcome == Completed(b"]2,1[")
+
+
+CODEC = Chain(Compress(), Encrypt({"k": bytes(32)}, required=True))
+
+
+def sealed_job(plain: bytes, *, kind: str = "kind", checkpoint: bytes = b"") -> wire.LeasedJob:
+    """A leased job of kind "kind" whose payload was encrypted for `kind`."""
+    job = leased(1)
+    job.spec.kind, job.spec.queue = "kind", "default"
+    sealed = CODEC.encode(Payload(plain), PayloadContext(kind=kind, queue="default"))
+    job.spec.payload, job.spec.content_type = sealed.data, sealed.content_type
+    job.checkpoint = checkpoint
+    return job
+
+
+def test_payload_result_and_checkpoint_go_through_the_codec() -> None:
+    def handle(ctx: JobContext, data: object) -> object:
+        ctx.save_checkpoint(ctx.checkpoint + b"more")
+        return [ctx.payload.decode(), ctx.content_type, data]
+
+    job = sealed_job(b'{"to":"ann"}')
+
+    def of(use: Use) -> PayloadContext:
+        return PayloadContext(kind="kind", queue="default", use=use, job_id=job.job_id)
+
+    job.checkpoint = CODEC.encode(Payload(b"some "), of(Use.CHECKPOINT)).data
+    attempt = Attempt(Lease(job.job_id, 1, job, 1), Handler("kind", handle, HandlerOptions(), CODEC))
+
+    outcome = run(attempt)
+
+    assert isinstance(outcome, Completed)
+    assert attempt.checkpoint is not None
+    assert b"some" not in attempt.checkpoint
+    assert CODEC.decode(Payload(attempt.checkpoint), of(Use.CHECKPOINT)).data == b"some more"
+    result = CODEC.decode(Payload(outcome.result or b""), of(Use.RESULT)).data
+    assert result == b'["{\\"to\\":\\"ann\\"}","application/json",{"to":"ann"}]'
+
+
+def test_a_payload_of_another_kind_fails_for_good_and_says_why_without_any_of_it() -> None:
+    job = sealed_job(b'"secret"', kind="other")
+
+    outcome = run(Attempt(Lease(job.job_id, 1, job, 1), Handler("kind", lambda data: data, HandlerOptions(), CODEC)))
+
+    assert isinstance(outcome, Failed)
+    assert not outcome.retryable
+    assert outcome.error.message.startswith("NOT_AUTHENTIC: ")
+    assert "secret" not in outcome.error.stack
+
+
+def test_a_checkpoint_that_cannot_be_read_fails_for_good() -> None:
+    job = sealed_job(b"1", checkpoint=b"in the clear")
+    handler = Handler("kind", lambda ctx: ctx.checkpoint, HandlerOptions(), CODEC)
+
+    outcome = run(Attempt(Lease(job.job_id, 1, job, 1), handler))
+
+    assert isinstance(outcome, Failed)
+    assert not outcome.retryable
+    assert outcome.error.message.startswith("NOT_ENCRYPTED: ")
+
+
+@pytest.mark.parametrize("payload", [None, bytes])
+def test_without_its_codec_a_payload_is_not_handed_to_the_handler(payload: type | None) -> None:
+    job = sealed_job(b"1")
+    handler = Handler("kind", lambda data: data, HandlerOptions(payload=payload))
+
+    outcome = run(Attempt(Lease(job.job_id, 1, job, 1), handler))
+
+    assert isinstance(outcome, Failed)
+    assert outcome.error.message.startswith("NO_CODEC: ")
+
+
+def test_an_invalid_payload_is_described_without_its_values() -> None:
+    @dataclass
+    class Email:
+        to: int
+
+    job = leased(1, payload=b'{"to":"secret"}')
+    outcome = run(Attempt(Lease(job.job_id, 1, job, 1), Handler("kind", lambda data: data, HandlerOptions(payload=Email))))
+
+    assert isinstance(outcome, Failed)
+    assert outcome.error.message.startswith("ValueError: to: Input should be a valid integer")
+    assert "secret" not in outcome.error.message + outcome.error.stack
 
 
 @settings(deadline=None)
