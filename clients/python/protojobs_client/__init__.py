@@ -20,6 +20,7 @@ from protojobs_client.errors import (
 )
 from protojobs_client.ids import JobId, JobIds
 from protojobs_client.job import Job
+from protojobs_client.middleware import ClientMiddleware, JobQueued
 from protojobs_client.models import (
     AttemptInfo,
     AttemptOutcome,
@@ -77,6 +78,7 @@ __all__ = [
     "CatchupMode",
     "Chain",
     "Client",
+    "ClientMiddleware",
     "Codec",
     "Compress",
     "Cron",
@@ -100,6 +102,7 @@ __all__ = [
     "JobInfo",
     "JobNotFoundError",
     "JobOptions",
+    "JobQueued",
     "JobRequest",
     "JobState",
     "LimitedBy",

@@ -1,5 +1,6 @@
 """The client for asyncio."""
 
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
@@ -7,6 +8,7 @@ from protojobs_client.connection import Connection
 from protojobs_client.dispatching import DispatchCalls
 from protojobs_client.ids import JobIds
 from protojobs_client.jobs import JobCalls
+from protojobs_client.middleware import ClientHooks, ClientMiddleware
 from protojobs_client.operations import OperationCalls
 from protojobs_client.options import Options
 from protojobs_client.payload import Codec, PlainCodec
@@ -25,10 +27,18 @@ class AsyncClient(DispatchCalls, ScheduleCalls, JobCalls, QueueCalls, OperationC
     repeats retryable errors until `Options.call_timeout`, and raises a ProtoJobsError.
     """
 
-    def __init__(self, address: str | None = None, *, options: Options | None = None, codec: Codec | None = None) -> None:
+    def __init__(
+        self,
+        address: str | None = None,
+        *,
+        options: Options | None = None,
+        codec: Codec | None = None,
+        middleware: Sequence[ClientMiddleware] = (),
+    ) -> None:
         """Without `options` they come from the environment; an `address` goes before theirs."""
         options = options or Options.from_env()
-        super().__init__(Connection(options.at(address) if address else options), codec or PlainCodec(), JobIds())
+        connection = Connection(options.at(address) if address else options)
+        super().__init__(connection, codec or PlainCodec(), JobIds(), ClientHooks(middleware))
 
     async def __aenter__(self) -> Self:
         return self

@@ -2,13 +2,15 @@
 
 from protojobs_client.connection import Connection
 from protojobs_client.ids import JobIds
+from protojobs_client.middleware import ClientHooks
 from protojobs_client.payload import Codec
 
 
 class Calls:
-    """A connection, a codec and a source of ids."""
+    """A connection, a codec, a source of ids, and hooks around dispatches."""
 
-    def __init__(self, connection: Connection, codec: Codec, ids: JobIds) -> None:
+    def __init__(self, connection: Connection, codec: Codec, ids: JobIds, hooks: ClientHooks) -> None:
         self._connection = connection
         self._codec = codec
         self._ids = ids
+        self._hooks = hooks

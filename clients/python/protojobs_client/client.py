@@ -2,12 +2,13 @@
 
 import functools
 import weakref
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from protojobs_client.async_client import AsyncClient
 from protojobs_client.loop_thread import LoopThread
+from protojobs_client.middleware import ClientEvent, ClientMiddleware
 from protojobs_client.options import Options
 from protojobs_client.pages import AsyncPages, Pages
 from protojobs_client.payload import Codec
@@ -29,9 +30,20 @@ class Client:
     was used, forked children cannot use one (ClientForkedError): gRPC does not survive it. Ctrl-C ends a waiting call.
     """
 
-    def __init__(self, address: str | None = None, *, options: Options | None = None, codec: Codec | None = None) -> None:
+    def __init__(
+        self,
+        address: str | None = None,
+        *,
+        options: Options | None = None,
+        codec: Codec | None = None,
+        middleware: Sequence[ClientMiddleware] = (),
+    ) -> None:
         """Without `options` they come from the environment; an `address` goes before theirs."""
-        self._client = AsyncClient(address, options=options, codec=codec)
+        self._serve(AsyncClient(address, options=options, codec=codec, middleware=middleware))
+
+    def _serve(self, client: AsyncClient) -> None:
+        """Do what this client does on a thread of its own."""
+        self._client = client
         self._thread = LoopThread(self._client.close)
         self._stop = weakref.finalize(self, self._thread.stop)  # also when the interpreter ends
 
@@ -42,7 +54,8 @@ class Client:
         """Make the method of `Client` that waits for one of `AsyncClient`."""
 
         def call(self: "Client", /, *args: P.args, **kwargs: P.kwargs) -> ResultT:
-            return self._thread.run(method(self._client, *args, **kwargs))
+            bound: Callable[P, Coroutine[Any, Any, ResultT]] = getattr(self._client, method.__name__)  # a fake has its own
+            return self._thread.run(bound(*args, **kwargs))
 
         functools.update_wrapper(call, method)
         return call
@@ -54,10 +67,15 @@ class Client:
         """Make the method of `Client` that lists what one of `AsyncClient` lists."""
 
         def call(self: "Client", /, *args: P.args, **kwargs: P.kwargs) -> Pages[ItemT]:
-            return Pages(method(self._client, *args, **kwargs), self._thread.run)
+            bound: Callable[P, AsyncPages[ItemT]] = getattr(self._client, method.__name__)
+            return Pages(bound(*args, **kwargs), self._thread.run)
 
         functools.update_wrapper(call, method)
         return call
+
+    def on(self, event: ClientEvent, hook: Callable[..., object] | None = None) -> Any:
+        """Call `hook` at every such event; without a hook, a decorator. See `protojobs_client.middleware`."""
+        return self._client.on(event, hook)
 
     dispatch = _blocking(AsyncClient.dispatch)
     dispatch_later = _blocking(AsyncClient.dispatch_later)

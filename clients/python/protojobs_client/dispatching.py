@@ -1,10 +1,10 @@
 """Dispatching: one job, many jobs, later, at a time."""
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import Unpack
+from typing import Any, Unpack
 
 import grpc
 from protojobs.v1 import job_pb2, job_service_pb2, schedule_service_pb2
@@ -15,6 +15,7 @@ from protojobs_client.convert import to_spec, to_timestamp
 from protojobs_client.errors import JobIdTimeError, PayloadTooLargeError, ProtoJobsError
 from protojobs_client.ids import JobId
 from protojobs_client.job import Job
+from protojobs_client.middleware import ClientEvent
 from protojobs_client.models import Seconds
 from protojobs_client.outcome import Dispatched, DispatchResult, Refused
 from protojobs_client.parse import dispatch_result, dispatched
@@ -33,6 +34,15 @@ class DispatchCalls(Calls):
     UNAVAILABLE, and by callers who give `job_id` themselves.
     """
 
+    def on(self, event: ClientEvent, hook: Callable[..., object] | None = None) -> Any:
+        """Call `hook` at every such event; without a hook, a decorator. See `protojobs_client.middleware`."""
+
+        def register(function: Callable[..., object]) -> Callable[..., object]:
+            self._hooks.add(event, function)
+            return function
+
+        return register if hook is None else register(hook)
+
     async def dispatch(
         self,
         job: str | type[Job] | Job | JobRequest,
@@ -46,7 +56,12 @@ class DispatchCalls(Calls):
         stream. Raises ProtoJobsError (DuplicateJobError, QueueFullError, UnavailableError, ...).
         """
         request = to_request(job, data, options)
-        result = await self._submit(request)
+        if self._hooks:
+            request = self._hooks.before(request)
+            result = await self._submit(request)
+            self._hooks.after([request], [result])
+        else:
+            result = await self._submit(request)
         if isinstance(result, Refused):
             raise result.error
         return result
@@ -65,31 +80,17 @@ class DispatchCalls(Calls):
     async def dispatch_many(self, jobs: Iterable[Job | JobRequest], *, atomic: bool = False) -> list[DispatchResult]:
         """Store many jobs; return what became of each, in order.
 
-        A refused job is a `Refused` with its error and id, not an exception. Data that cannot be encoded raises before
-        anything is sent. Jobs are sent in batches of up to
+        A refused job is a `Refused` with its error and id, not an exception. Data that cannot be encoded, and a hook that
+        refuses a job, raise before anything is sent. Jobs are sent in batches of up to
         1000. With `atomic` all are stored or none: one refused job raises its error, and they must fit into
         one batch (ValueError).
         """
         requests = [to_request(job, None, {}) for job in jobs]
-        trace = trace_fields(self._connection.options.baggage)
-        items: list[Sized] = []
-        for request in requests:
-            if len(items) % MAX_ITEMS == 0:
-                await asyncio.sleep(0)  # the loop has other work
-            items.append(self._item(request, trace))
-        if atomic:
-            return await self._send_atomic(requests, items)
-        results = await self._send_batches(items)
-        again = [
-            index
-            for index, result in enumerate(results)
-            if isinstance(result, Refused) and self._learned(requests[index], result.error)
-        ]
-        if not again:
-            return results
-        repeated = await self._send_batches([self._item(requests[index], trace) for index in again])
-        for index, result in zip(again, repeated, strict=True):
-            results[index] = result
+        if not self._hooks:
+            return await self._send_many(requests, atomic=atomic)
+        requests = [self._hooks.before(request) for request in requests]
+        results = await self._send_many(requests, atomic=atomic)
+        self._hooks.after(requests, results)
         return results
 
     async def schedule_at(
@@ -173,6 +174,14 @@ class DispatchCalls(Calls):
     async def _schedule(self, request: JobRequest, when: schedule_service_pb2.ScheduleSpec) -> JobId:
         if request.options.delay is not None or request.options.run_at is not None:
             raise ValueError("a scheduled job takes no delay or run_at")
+        if not self._hooks:
+            return await self._schedule_learning(request, when)
+        request = self._hooks.before(request)
+        job_id = await self._schedule_learning(request, when)
+        self._hooks.after([request], [Dispatched(job_id)])
+        return job_id
+
+    async def _schedule_learning(self, request: JobRequest, when: schedule_service_pb2.ScheduleSpec) -> JobId:
         try:
             return await self._schedule_once(request, when)
         except JobIdTimeError as error:
@@ -188,6 +197,28 @@ class DispatchCalls(Calls):
             deadline=self._connection.options.dispatch_deadline,
         )
         return JobId(answer.job_id)
+
+    async def _send_many(self, requests: Sequence[JobRequest], *, atomic: bool) -> list[DispatchResult]:
+        trace = trace_fields(self._connection.options.baggage)
+        items: list[Sized] = []
+        for request in requests:
+            if len(items) % MAX_ITEMS == 0:
+                await asyncio.sleep(0)  # the loop has other work
+            items.append(self._item(request, trace))
+        if atomic:
+            return await self._send_atomic(requests, items)
+        results = await self._send_batches(items)
+        again = [
+            index
+            for index, result in enumerate(results)
+            if isinstance(result, Refused) and self._learned(requests[index], result.error)
+        ]
+        if not again:
+            return results
+        repeated = await self._send_batches([self._item(requests[index], trace) for index in again])
+        for index, result in zip(again, repeated, strict=True):
+            results[index] = result
+        return results
 
     async def _send_atomic(self, requests: Sequence[JobRequest], items: list[Sized]) -> list[DispatchResult]:
         if not items:
