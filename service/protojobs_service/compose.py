@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 
 from protojobs_service.admin import Admin
-from protojobs_service.application import Application, Timings
+from protojobs_service.application import Application, Timings, UpkeepDone
 from protojobs_service.drivers.memory import MemoryDriver
 from protojobs_service.drivers.sql import migrate
 from protojobs_service.drivers.sql.driver import SqlDriver
@@ -78,6 +78,14 @@ async def check_schema(settings: Settings) -> str:
     """Return current, missing, older or newer. Raises InvalidSettings, StoreUnavailable."""
     options = _options(settings)
     return (await migrate.check(options.url, schema=options.schema, prefix=options.prefix)).value
+
+
+async def upkeep_once(settings: Settings, most: int) -> UpkeepDone:
+    """Do what the timers of a server do to its store, once, at most `most` jobs a step. Raises InvalidSettings, StoreUnavailable."""
+    if settings.driver is DriverName.MEMORY:
+        raise InvalidSettings("driver: memory is one server's own; nobody else can look after it")
+    application = Application.over(make_driver(settings), limits=settings.bounds, draft=Templates(settings.bounds).draft)
+    return await application.upkeep_once(most)
 
 
 @asynccontextmanager

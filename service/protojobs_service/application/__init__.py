@@ -24,6 +24,7 @@ from protojobs_service.application.service import Application
 from protojobs_service.application.settle import Settle
 from protojobs_service.application.store_time import StoreTime
 from protojobs_service.application.timings import Timings
+from protojobs_service.application.upkeep_once import UpkeepDone
 from protojobs_service.application.wait import Wait
 from protojobs_service.application.workers import Workers
 from protojobs_service.port import (
@@ -87,6 +88,7 @@ __all__ = [
     "StoreTime",
     "SystemClock",
     "Timings",
+    "UpkeepDone",
     "Wait",
     "Window",
     "Workers",

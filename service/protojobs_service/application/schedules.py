@@ -13,7 +13,7 @@ from protojobs_service.domain.job import Draft, JobId, NewJob
 from protojobs_service.domain.schedule import Definition, Schedule, Spec
 from protojobs_service.domain.schedule_calendar import next_after
 from protojobs_service.domain.schedule_changes import define, pause, remove, resume
-from protojobs_service.port import Driver, Firing
+from protojobs_service.port import Driver, Fired, Firing
 
 _log = logging.getLogger(__name__)
 
@@ -103,6 +103,10 @@ class Schedules:
 
     async def tick_turn(self) -> float | None:
         """Let schedules tick whose time has come, in one bounded step; 0 where more are due. Raises StoreUnavailable."""
+        return 0.0 if (await self.fire()).more else None
+
+    async def fire(self) -> Fired:
+        """Do such a step; returns what it did. Raises StoreUnavailable."""
         firing = Firing(
             schedules=_SCHEDULES_PER_TURN, jobs=_JOBS_PER_TURN, cancel_within=DEFAULT_CANCEL_DEADLINE, make=self._make_job
         )
@@ -111,7 +115,7 @@ class Schedules:
             _log.warning("ticks were missed", extra={"ticks": fired.missed})
         for name, reason in fired.refused:
             _log.error("tick refused", extra={"schedule": name, "reason": reason})
-        return 0.0 if fired.more else None
+        return fired
 
     async def forget_ticks(self, limit: int) -> int:
         """Drop rows of old ticks, at most `limit`; returns how many. Raises StoreUnavailable."""

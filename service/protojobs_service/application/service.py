@@ -26,6 +26,7 @@ from protojobs_service.application.settle import Settle
 from protojobs_service.application.store_time import StoreTime
 from protojobs_service.application.timings import Timings
 from protojobs_service.application.upkeep import Upkeep
+from protojobs_service.application.upkeep_once import UpkeepDone, upkeep_once
 from protojobs_service.application.wait import Wait
 from protojobs_service.application.workers import Workers
 from protojobs_service.domain.bounds import Limits
@@ -123,6 +124,16 @@ class Application:
         built = [Capability(name=name, available=True) for name in BUILT]
         later = [Capability(name=name, available=False, reason=why) for name, why in LATER.items()]
         return [*self.driver.capabilities(), *built, *later]
+
+    async def upkeep_once(self, most: int) -> UpkeepDone:
+        """Open the driver, do every step of upkeep once and close it, instead of `running`. Raises StoreUnavailable."""
+        await self.driver.open(self.room)
+        try:
+            await self.store_time.refresh()
+            await self.known_queues.refresh()
+            return await upkeep_once(self.driver, self.schedules, most)
+        finally:
+            await self.driver.close()
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:

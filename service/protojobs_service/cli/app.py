@@ -16,6 +16,7 @@ from protojobs_service.cli.queues import queues
 from protojobs_service.cli.schedules import schedules
 from protojobs_service.cli.serve import dev, serve
 from protojobs_service.cli.stats import stats
+from protojobs_service.cli.upkeep import upkeep
 from protojobs_service.cli.workers import workers
 
 app = typer.Typer(
@@ -32,6 +33,7 @@ app = typer.Typer(
 app.command()(dev)
 app.command()(serve)
 app.add_typer(migrate, name="migrate")
+app.command()(upkeep)
 app.command()(dispatch)
 app.add_typer(jobs, name="jobs")
 app.add_typer(queues, name="queues")

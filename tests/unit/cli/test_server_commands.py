@@ -13,7 +13,7 @@ def test_every_command_explains_itself() -> None:
 
     assert result.exit_code == 0
     assert "Exit codes" in result.stdout
-    for name in ("dev", "serve", "migrate", "dispatch", "jobs", "queues", "stats", "workers", "health", "config"):
+    for name in ("dev", "serve", "migrate", "upkeep", "dispatch", "jobs", "queues", "stats", "workers", "health", "config"):
         assert name in result.stdout
         assert run(name, "--help").exit_code == 0
 
