@@ -2,8 +2,8 @@
 
 import logging
 import secrets
-from collections.abc import AsyncGenerator, Generator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -11,8 +11,9 @@ from random import Random
 from protojobs_service.admin import Admin
 from protojobs_service.application import Application, Timings, UpkeepDone
 from protojobs_service.drivers.memory import MemoryDriver
-from protojobs_service.drivers.sql import migrate
+from protojobs_service.drivers.sql import foreign_rows, migrate
 from protojobs_service.drivers.sql.driver import SqlDriver
+from protojobs_service.drivers.sql.foreign_rows import ForeignTable
 from protojobs_service.drivers.sql.sqlite import SqliteStore
 from protojobs_service.drivers.sql.store import Options, Store
 from protojobs_service.drivers.traced import TracedDriver
@@ -80,8 +81,13 @@ async def check_schema(settings: Settings) -> str:
     return (await migrate.check(options.url, schema=options.schema, prefix=options.prefix)).value
 
 
+def foreign_tables(dsn: str) -> AbstractAsyncContextManager[Callable[[str, str], ForeignTable]]:
+    """Open tables of another program's database by name and key. Raises ValueError."""
+    return foreign_rows.foreign_tables(dsn)
+
+
 async def upkeep_once(settings: Settings, most: int) -> UpkeepDone:
-    """Do what the timers of a server do to its store, once, at most `most` jobs a step. Raises InvalidSettings, StoreUnavailable."""
+    """Do what the timers of a server do to its store, once: at most `most` a step. Raises InvalidSettings, StoreUnavailable."""
     if settings.driver is DriverName.MEMORY:
         raise InvalidSettings("driver: memory is one server's own; nobody else can look after it")
     application = Application.over(make_driver(settings), limits=settings.bounds, draft=Templates(settings.bounds).draft)

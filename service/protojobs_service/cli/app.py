@@ -10,6 +10,7 @@ import typer
 from protojobs_service.cli.config import config
 from protojobs_service.cli.dispatch import dispatch
 from protojobs_service.cli.health import health
+from protojobs_service.cli.import_php import import_
 from protojobs_service.cli.jobs import jobs
 from protojobs_service.cli.migrate import migrate
 from protojobs_service.cli.queues import queues
@@ -34,6 +35,7 @@ app.command()(dev)
 app.command()(serve)
 app.add_typer(migrate, name="migrate")
 app.command()(upkeep)
+app.add_typer(import_, name="import")
 app.command()(dispatch)
 app.add_typer(jobs, name="jobs")
 app.add_typer(queues, name="queues")
