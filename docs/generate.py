@@ -8,7 +8,10 @@ from protojobs_service.domain import bounds
 from protojobs_service.domain.features import BUILT, LATER
 from protojobs_service.domain.lifecycle import TRANSITIONS, mermaid
 
-DOCS = Path(__file__).parent
+DOCS = Path(__file__).resolve().parent
+sys.path.insert(0, str(DOCS.parent))  # run as a program, from anywhere
+
+from docs import reference_pages  # noqa: E402
 
 
 def lifecycle() -> str:
@@ -85,8 +88,10 @@ def main() -> int:
     """Write or check every page."""
     check = "--check" in sys.argv
     stale: list[str] = []
-    for name, text in {"lifecycle.md": lifecycle(), "limits.md": limits(), "features.md": features()}.items():
+    texts = {"lifecycle.md": lifecycle(), "limits.md": limits(), "features.md": features(), **reference_pages.pages()}
+    for name, text in texts.items():
         path = DOCS / name
+        path.parent.mkdir(exist_ok=True)
         if not path.exists() or path.read_text() != text:
             stale.append(name)
             if not check:
