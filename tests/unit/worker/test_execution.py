@@ -1,6 +1,7 @@
 """The pipeline: what a handler says or raises becomes exactly one outcome."""
 
 import asyncio
+import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -333,6 +334,21 @@ def test_payload_result_and_checkpoint_go_through_the_codec() -> None:
     assert CODEC.decode(Payload(attempt.checkpoint), of(Use.CHECKPOINT)).data == b"some more"
     result = CODEC.decode(Payload(outcome.result or b""), of(Use.RESULT)).data
     assert result == b'["{\\"to\\":\\"ann\\"}","application/json",{"to":"ann"}]'
+
+
+def echo(data: object) -> object:
+    return data
+
+
+def test_a_handler_takes_its_codec_to_the_process_that_runs_it() -> None:
+    job = sealed_job(b"[1]")
+    handler = pickle.loads(pickle.dumps(Handler("kind", echo, HandlerOptions(), CODEC)))  # noqa: S301 - our own
+
+    outcome = run(Attempt(Lease(job.job_id, 1, job, 1), handler))
+
+    assert isinstance(outcome, Completed)
+    result = PayloadContext(kind="kind", queue="default", use=Use.RESULT, job_id=job.job_id)
+    assert CODEC.decode(Payload(outcome.result or b""), result).data == b"[1]"
 
 
 def test_a_payload_of_another_kind_fails_for_good_and_says_why_without_any_of_it() -> None:
