@@ -7,8 +7,6 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-import stamina
-
 from benchmarks.scenarios import SCENARIOS, Load, Result
 from benchmarks.stack import Stack, running_stack
 
@@ -16,7 +14,6 @@ from benchmarks.stack import Stack, running_stack
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one scenario; 0 if every promise was kept."""
     chosen = _parser().parse_args(arguments)
-    stamina.instrumentation.set_on_retry_hooks([])  # they write to standard output
     given = {name: value for name in ("seconds", "jobs", "producers", "outstanding", "batch", "workers", "window", "concurrency")
              if (value := getattr(chosen, name)) is not None}  # fmt: skip
     load = Load(**given)

@@ -6,7 +6,6 @@ from typing import cast
 
 import pytest
 import pytest_asyncio
-import stamina
 
 from tests.chaos.maria_store import MariaStore
 from tests.chaos.stand import Stand
@@ -88,11 +87,3 @@ async def make_stand(tmp_path: Path) -> AsyncIterator[MakeStand]:
 async def stand(store: Store, make_stand: MakeStand) -> Stand:
     """A stand on each store in turn."""
     return make_stand(store)
-
-
-@pytest.fixture(autouse=True)
-def quiet_retries() -> Iterator[None]:
-    """Keep the retries of the client, which these tests are full of, out of their output."""
-    stamina.instrumentation.set_on_retry_hooks([])
-    yield
-    stamina.instrumentation.set_on_retry_hooks(None)

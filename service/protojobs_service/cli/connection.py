@@ -6,7 +6,6 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Annotated, NoReturn
 
-import stamina
 import typer
 from protojobs_client import Client, Options, ProtoJobsError, UnavailableError, WaitTimeoutError
 from protojobs_client.errors import DeadlineExceededError, JobEndedError, NotFoundError
@@ -24,8 +23,6 @@ _PATIENCE = timedelta(seconds=5)
 @contextmanager
 def connected(address: str | None, *, as_json: bool) -> Generator[Client]:
     """Give a client of the server; ends the command with one line and an exit code for whatever it refuses."""
-    # What the client tries again is no news to the person who waits.
-    stamina.instrumentation.set_on_retry_hooks(())
     try:
         options = Options.from_env()
         options = replace(options, address=address or options.address, call_timeout=_PATIENCE, streaming=False)
