@@ -59,12 +59,15 @@ async def test_running_job_is_refused(driver: Driver) -> None:
     await settle_well(driver, worker, lease)
 
 
-async def test_unknown_and_deleted_jobs_are_not_found(driver: Driver) -> None:
+async def test_delete_that_is_repeated_is_answered_as_the_first_time(driver: Driver) -> None:
     job_id = await store(driver)
 
     results = await driver.jobs.delete([job_id, new_id(), job_id])
+    again = await driver.jobs.delete([job_id])
 
-    assert results == [(True, None), (False, None), (False, None)]
+    assert results == [(True, None), (False, None), (True, None)]
+    assert list(again) == [(True, None)]
+    assert sum((await numbers_of(driver)).counts.values()) == 0
 
 
 async def test_other_jobs_stay(driver: Driver) -> None:

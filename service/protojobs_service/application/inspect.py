@@ -35,7 +35,7 @@ class Inspect:
         return attempts
 
     async def delete(self, job_id: JobId) -> None:
-        """Remove a job with its history; its id stays taken. Raises JobNotFound, JobRunning, StoreUnavailable."""
+        """Remove a job with its history; its id stays taken. Idempotent. Raises JobNotFound, JobRunning, StoreUnavailable."""
         [result] = await self._driver.jobs.delete([job_id])
         if not result.found:
             raise JobNotFound

@@ -181,7 +181,10 @@ class Jobs(Protocol):
         ...
 
     async def delete(self, ids: Sequence[JobId]) -> Sequence[CancelResult]:
-        """Remove jobs that are not RUNNING, with their history; the ids stay taken. state RUNNING where refused, else None."""
+        """Remove jobs that are not RUNNING, with their history; the ids stay taken, and may be deleted again.
+
+        state RUNNING where refused, else None.
+        """
         ...
 
     async def get(self, ids: Sequence[JobId]) -> Sequence[JobRecord | None]:

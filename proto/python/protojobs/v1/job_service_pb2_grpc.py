@@ -164,8 +164,8 @@ class JobServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def DeleteJob(self, request, context):
-        """Removes a job that is not RUNNING, with its history; its id stays taken. Idempotent.
-        Reasons: INVALID_FIELD, JOB_NOT_FOUND, JOB_RUNNING.
+        """Removes a job that is not RUNNING, with its history; its id stays taken. Idempotent: a job that was deleted before is OK,
+        not JOB_NOT_FOUND. Reasons: INVALID_FIELD, JOB_NOT_FOUND, JOB_RUNNING.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -59,8 +59,8 @@ class JobServiceStub:
     UpdateJob: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.UpdateJobRequest, _job_service_pb2.UpdateJobResponse]
     """Changes a job that waits. Reasons: INVALID_FIELD, JOB_NOT_FOUND, JOB_RUNNING, JOB_FINAL, DUPLICATE_JOB, DRIVER_UNSUPPORTED."""
     DeleteJob: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.DeleteJobRequest, _job_service_pb2.DeleteJobResponse]
-    """Removes a job that is not RUNNING, with its history; its id stays taken. Idempotent.
-    Reasons: INVALID_FIELD, JOB_NOT_FOUND, JOB_RUNNING.
+    """Removes a job that is not RUNNING, with its history; its id stays taken. Idempotent: a job that was deleted before is OK,
+    not JOB_NOT_FOUND. Reasons: INVALID_FIELD, JOB_NOT_FOUND, JOB_RUNNING.
     """
     Cancel: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.CancelRequest, _job_service_pb2.CancelResponse]
     """Cancels a job: at once while it waits, by its worker while it runs (with a deadline after which the lease is revoked).
@@ -107,8 +107,8 @@ class JobServiceAsyncStub(JobServiceStub):
     UpdateJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.UpdateJobRequest, _job_service_pb2.UpdateJobResponse]  # type: ignore[assignment]
     """Changes a job that waits. Reasons: INVALID_FIELD, JOB_NOT_FOUND, JOB_RUNNING, JOB_FINAL, DUPLICATE_JOB, DRIVER_UNSUPPORTED."""
     DeleteJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.DeleteJobRequest, _job_service_pb2.DeleteJobResponse]  # type: ignore[assignment]
-    """Removes a job that is not RUNNING, with its history; its id stays taken. Idempotent.
-    Reasons: INVALID_FIELD, JOB_NOT_FOUND, JOB_RUNNING.
+    """Removes a job that is not RUNNING, with its history; its id stays taken. Idempotent: a job that was deleted before is OK,
+    not JOB_NOT_FOUND. Reasons: INVALID_FIELD, JOB_NOT_FOUND, JOB_RUNNING.
     """
     Cancel: _aio.UnaryUnaryMultiCallable[_job_service_pb2.CancelRequest, _job_service_pb2.CancelResponse]  # type: ignore[assignment]
     """Cancels a job: at once while it waits, by its worker while it runs (with a deadline after which the lease is revoked).
@@ -200,8 +200,8 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _job_service_pb2.DeleteJobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_job_service_pb2.DeleteJobResponse, _abc.Awaitable[_job_service_pb2.DeleteJobResponse]]:
-        """Removes a job that is not RUNNING, with its history; its id stays taken. Idempotent.
-        Reasons: INVALID_FIELD, JOB_NOT_FOUND, JOB_RUNNING.
+        """Removes a job that is not RUNNING, with its history; its id stays taken. Idempotent: a job that was deleted before is OK,
+        not JOB_NOT_FOUND. Reasons: INVALID_FIELD, JOB_NOT_FOUND, JOB_RUNNING.
         """
 
     @_abc_1.abstractmethod

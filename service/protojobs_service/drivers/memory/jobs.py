@@ -178,12 +178,12 @@ class MemoryJobs:
         return RetakeResult(found=True, state=job.state)
 
     async def delete(self, ids: Sequence[JobId]) -> Sequence[CancelResult]:
-        return [self._delete(self._store.known(job_id)) for job_id in ids]
+        return [self._delete(self._store.jobs.get(job_id)) for job_id in ids]
 
     def _delete(self, job: StoredJob | None) -> CancelResult:
         if job is None:
             return CancelResult(found=False, state=None)
-        if job.state is not State.RUNNING:
+        if job.state not in (State.RUNNING, None):
             self._store.delete(job)
         return CancelResult(found=True, state=job.state)
 

@@ -16,7 +16,7 @@ _DELETED = CancelResult(found=True, state=None)
 
 
 def delete_jobs(c: Connection, cold: Cold, ids: Sequence[bytes]) -> list[CancelResult]:
-    """Delete jobs that do not run; answers by place."""
+    """Delete jobs that do not run; answers by place. To delete a tombstone changes nothing, and is answered as the first time."""
     now = cold.clock(c)
     results: dict[bytes, CancelResult] = {}
     changes: Counter[tuple[int, State]] = Counter()
@@ -34,8 +34,10 @@ def delete_jobs(c: Connection, cold: Cold, ids: Sequence[bytes]) -> list[CancelR
         stands = standing(c, cold, rest) if rest else {}
         for job_id in list(rest):
             at = stands.get(job_id)
-            if at is None or at.state is None:
+            if at is None:
                 results[job_id] = CancelResult(found=False, state=None)
+            elif at.state is None:
+                results[job_id] = _DELETED
             elif at.state is State.RUNNING:
                 results[job_id] = CancelResult(found=True, state=State.RUNNING)
         rest = rest - results.keys()
@@ -43,12 +45,7 @@ def delete_jobs(c: Connection, cold: Cold, ids: Sequence[bytes]) -> list[CancelR
             break
     tally(c, cold, changes)
     unknown = CancelResult(found=False, state=None)
-    answers: list[CancelResult] = []
-    for job_id in ids:
-        answers.append(results.get(job_id, unknown))
-        if answers[-1] is _DELETED:
-            results[job_id] = unknown  # a second mention finds nothing
-    return answers
+    return [results.get(job_id, unknown) for job_id in ids]
 
 
 def _bury_final(c: Connection, cold: Cold, ids: Sequence[bytes], changes: Counter[tuple[int, State]]) -> list[bytes]:
