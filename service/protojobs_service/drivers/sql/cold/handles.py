@@ -1,15 +1,12 @@
 """Sessions and their handles: finding, locking and closing them."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, select, update
 
 from protojobs_service.drivers.sql.cold.base import Cold, among, chunks
 from protojobs_service.drivers.sql.tables import Tables
-
-UNKNOWN = 0
-"""The handle of `done` rows that no worker had."""
 
 
 def is_open(tables: Tables) -> ColumnElement[bool]:
@@ -42,11 +39,3 @@ def close_handles(c: Connection, cold: Cold, sessions: Sequence[int], now: int) 
         found = c.execute(select(handle.c.id).where(*of_these).order_by(handle.c.id).with_for_update()).scalars().all()
         for ids in chunks(found):
             c.execute(update(handle).where(among(handle.c.id, ids)).values(closed_at=now))
-
-
-def workers(c: Connection, cold: Cold, handles: Iterable[int]) -> dict[int, str]:
-    """Return the worker's label for each handle."""
-    handle, session = cold.tables.handle, cold.tables.session
-    columns = select(handle.c.id, session.c.worker).join_from(handle, session, session.c.id == handle.c.session)
-    wanted = sorted(set(handles) - {UNKNOWN})
-    return {row.id: row.worker for some in chunks(wanted) for row in c.execute(columns.where(among(handle.c.id, some)))}

@@ -35,10 +35,14 @@ class Standing(NamedTuple):
     policy: str | None
     spec_hash: bytes | None
     envelope: bytes
+    expire_at: int | None
+    parent: bytes | None
 
 
-def standing(c: Connection, cold: Cold, ids: Iterable[bytes], *, envelopes: bool = False) -> dict[bytes, Standing]:
-    """Return where each known id stands, the deleted ones too; the envelope only where asked."""
+def standing(
+    c: Connection, cold: Cold, ids: Iterable[bytes], *, envelopes: bool = False, origins: bool = False
+) -> dict[bytes, Standing]:
+    """Return where each known id stands, the deleted ones too. Only where asked: the envelope; deadline and parent (`origins`)."""
     tables = cold.tables
     job, lane, running, due, ready, done = tables.job, tables.lane, tables.running, tables.due, tables.ready, tables.done
     source = (
@@ -59,6 +63,10 @@ def standing(c: Connection, cold: Cold, ids: Iterable[bytes], *, envelopes: bool
         *(done.c[name].label(f"done_{name}") for name in ("attempt", "handle", "started_at", "finished_at", "outcome")),
         *([job.c.envelope] if envelopes else []),
     ]
+    if origins:
+        deadline, parent = tables.deadline, tables.parent
+        source = source.outerjoin(deadline, deadline.c.id == job.c.id).outerjoin(parent, parent.c.id == job.c.id)
+        columns += [deadline.c.expire_at, parent.c.parent]
     found: dict[bytes, Standing] = {}
     for some in chunks(list(ids)):
         for row in c.execute(select(*columns).select_from(source).where(among(job.c.id, some))).mappings():
@@ -97,6 +105,8 @@ def _standing(row: Any) -> Standing:
         policy=row["policy"],
         spec_hash=row["spec_hash"],
         envelope=row.get("envelope", b""),
+        expire_at=row.get("expire_at"),
+        parent=row.get("parent"),
     )
 
 
