@@ -1,5 +1,5 @@
 """The stand of tests/chaos."""
 
-from tests.chaos.conftest import make_stand, quiet_retries
+from tests.chaos.conftest import make_stand
 
-__all__ = ["make_stand", "quiet_retries"]
+__all__ = ["make_stand"]

@@ -13,7 +13,8 @@ from protojobs_service.drivers.sql import postgres_partitions
 from protojobs_service.drivers.sql.postgres import PostgresStore
 from protojobs_service.drivers.sql.postgres_link import connect_arguments
 from protojobs_service.drivers.sql.store import Completions, Options
-from sqlalchemy import Connection, func, insert, select, text
+from sqlalchemy import Connection, insert, select, text
+from sqlalchemy.util import await_only
 
 from tests.postgres import Cluster, running_cluster
 from tests.unit.drivers.kit import COMPLETED, LANE, PENDING, RUNNING, Ground, completions, group, new_id, new_ids, opened, rows
@@ -88,7 +89,7 @@ async def test_a_deadlock_with_somebody_else_is_survived(ground: Ground, other: 
 
 
 async def test_a_cold_operation_that_deadlocks_is_run_again(ground: Ground, twin: Ground) -> None:
-    lane, runs = ground.store.tables.lane, list[str]()
+    lane, runs, both = ground.store.tables.lane, list[str](), asyncio.Barrier(2)
     await ground.store.run(lambda c: c.execute(insert(lane), [{"queue": "q", "kind": "a"}, {"queue": "q", "kind": "b"}]))
 
     def cross(first: str, second: str) -> Any:
@@ -97,7 +98,7 @@ async def test_a_cold_operation_that_deadlocks_is_run_again(ground: Ground, twin
             for kind in (first, second):
                 c.execute(lane.update().where(lane.c.kind == kind).values(queue=lane.c.queue + first))
                 if runs.count(first) == 1 and kind == first:
-                    c.execute(select(func.pg_sleep(0.5)))
+                    await_only(both.wait())
 
         return operation
 
@@ -121,12 +122,11 @@ async def test_a_domain_error_rolls_back_and_comes_out_as_it_is(ground: Ground) 
 
 
 async def test_a_read_is_one_snapshot_and_cannot_write(ground: Ground, other: "asyncpg.Connection[Any]") -> None:
-    lane, loop = ground.store.tables.lane, asyncio.get_running_loop()
+    lane = ground.store.tables.lane
 
     def read(c: Connection) -> tuple[int, int]:
         first = len(c.execute(select(lane)).all())
-        loop.create_task(other.execute("insert into pj_lane (queue,kind) values ('q','k')"))
-        c.execute(select(func.pg_sleep(0.2)))
+        await_only(other.execute("insert into pj_lane (queue,kind) values ('q','k')"))
         return first, len(c.execute(select(lane)).all())
 
     assert await ground.store.run(read, write=False) == (0, 0)
@@ -162,13 +162,9 @@ async def test_a_close_that_comes_second_sees_what_the_claim_took(ground: Ground
     await ground.store.dispatch(rows(new_ids(1)), 0)
 
     assert len(await ground.store.claim([group(handle)], 1)) == 1
-    closing = asyncio.ensure_future(ground.close_handle(handle))
-    await asyncio.sleep(0.1)
-    heartbeat_blocked = closing.done()
+    # An update of closed_at alone takes no key lock, and waits for nobody: who closes must lock FOR UPDATE first.
+    await asyncio.wait_for(ground.close_handle(handle), 5)
     await theirs.commit()
-    await closing
-
-    assert heartbeat_blocked  # an update of closed_at alone takes no key lock: who closes must lock FOR UPDATE first
 
 
 async def test_rows_that_another_claim_holds_are_skipped(ground: Ground, other: "asyncpg.Connection[Any]") -> None:
@@ -204,8 +200,9 @@ async def test_two_replicas_claiming_at_once_share_without_doubles(ground: Groun
 async def test_a_hot_connection_that_was_cut_is_made_again(ground: Ground, other: "asyncpg.Connection[Any]") -> None:
     handle = await ground.add_handle()
     await ground.store.dispatch(rows(new_ids(1)), 0)
+    cut = _cut(ground)
     await other.execute("select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'protojobs%'")
-    await asyncio.sleep(0.05)
+    await cut.wait()
 
     await ground.store.dispatch(rows(new_ids(2), handles=[handle, 0]), 0)
 
@@ -263,12 +260,19 @@ async def test_a_changed_table_does_not_stop_the_prepared_statements(ground: Gro
 async def test_every_connection_in_use_is_overload_not_a_hang(postgres_dsn: str) -> None:
     store = PostgresStore(Options(url=postgres_dsn, pool_size=1))
     await store.open()
-    holding = asyncio.ensure_future(store.run(lambda c: c.execute(select(func.pg_sleep(1.5)))))
-    await asyncio.sleep(0.1)
+    held, refused = asyncio.Event(), asyncio.Event()
+
+    def hold(_: Connection) -> None:
+        held.set()
+        await_only(refused.wait())
+
+    holding = asyncio.ensure_future(store.run(hold))
+    await held.wait()
 
     with pytest.raises(Exception, match="in use"):
         await store.run(lambda c: c.execute(select(1)))
 
+    refused.set()
     await holding
     await store.close()
 
@@ -382,10 +386,13 @@ async def test_hints_come_back_after_their_connection_was_cut(
     await other.execute("select pg_terminate_backend(pid) from unnest($1::int[]) pid", old)
 
     await _until(lambda: _sessions(ground, "hints", 2, without=old))
-    await asyncio.sleep(0.1)
-    ground.store.announce([3])
 
-    assert list(await asyncio.wait_for(heard.get(), 5)) == [3]
+    async def is_heard() -> bool:
+        ground.store.announce([3])
+        return not heard.empty()
+
+    await _until(is_heard)  # connected is not yet listening
+    assert list(await heard.get()) == [3]
     for task in (listening, speaking):
         task.cancel()
     await asyncio.wait([listening, speaking])
@@ -416,6 +423,15 @@ async def test_hot_connections_pin_their_plans(ground: Ground, postgres_cluster:
 def days(connection: Connection, table: Any) -> list[int]:
     """Return the days of a table's partitions, since the epoch."""
     return [int.from_bytes(p.low[:6], "big") // 86_400_000 for p in postgres_partitions.partitions(connection, table)]
+
+
+def _cut(ground: Ground) -> asyncio.Event:
+    """Return what is set when the connection of dispatches is seen to be closed."""
+    cut = asyncio.Event()
+    assert isinstance(ground.store, PostgresStore)
+    assert ground.store._dispatcher._raw is not None
+    ground.store._dispatcher._raw.add_termination_listener(lambda _: cut.set())
+    return cut
 
 
 def _text(job_id: bytes) -> str:
