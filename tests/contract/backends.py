@@ -1,14 +1,12 @@
 """The stores that the contract runs on. A new one is one entry of BACKENDS."""
 
-import shutil
-from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
-from pathlib import Path
 from random import Random
-from typing import Protocol
+from typing import Any, Protocol, cast
 
 import pytest
 from protojobs_service.domain.job import Handle, Lease
@@ -21,6 +19,7 @@ from protojobs_service.drivers.sql.postgres import PostgresStore
 from protojobs_service.drivers.sql.sqlite import SqliteStore
 from protojobs_service.drivers.sql.store import Options, Store
 from protojobs_service.port import Driver, Room
+from sqlalchemy import Connection
 
 from tests.mariadb import MariaServer
 from tests.postgres import Cluster
@@ -31,6 +30,10 @@ class Clock(Protocol):
 
     async def advance(self, span: timedelta) -> None:
         """Move the store's clock forward."""
+        ...
+
+    def now(self) -> datetime:
+        """Return it without asking the store: the stores of the tests run by this machine's clock."""
         ...
 
 
@@ -99,11 +102,33 @@ class Bench:
     twin: Callable[[], AbstractAsyncContextManager[Driver]]
 
 
+@dataclass(frozen=True, slots=True)
+class OpenStore:
+    """A store that is open, and how to make another one on the same database, where it takes several."""
+
+    store: Store
+    clock: "SqlClock"
+    another: Callable[[], Store] | None
+
+
+@dataclass(slots=True)
+class Kept:
+    """Stores that stay open from test to test, by backend: to connect, prepare and plan again takes longer than most tests."""
+
+    stores: dict[str, OpenStore] = field(default_factory=dict[str, OpenStore])
+
+    async def end(self) -> None:
+        """Close them; the loop must be the one that they were opened in."""
+        for each in self.stores.values():
+            await each.store.close()
+        self.stores.clear()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backend:
-    """How to open one store, empty; the request gives fixtures such as tmp_path and postgres_dsn."""
+    """How to open one store, empty; the request gives the servers, `kept` what earlier tests of the same loop have opened."""
 
-    open: Callable[[pytest.FixtureRequest], AbstractAsyncContextManager[Bench]]
+    open: Callable[[pytest.FixtureRequest, Kept], AbstractAsyncContextManager[Bench]]
     marks: Sequence[pytest.MarkDecorator] = ()
 
 
@@ -116,17 +141,19 @@ class _HandClock:
     """Stands still until it is moved."""
 
     def __init__(self) -> None:
-        self.now = datetime.now(UTC)
+        self._now = datetime.now(UTC)
 
     def __call__(self) -> datetime:
-        return self.now
+        return self._now
+
+    now = __call__
 
     async def advance(self, span: timedelta) -> None:
-        self.now += span
+        self._now += span
 
 
 @asynccontextmanager
-async def _memory(request: pytest.FixtureRequest) -> AsyncGenerator[Bench]:
+async def _memory(request: pytest.FixtureRequest, kept: Kept) -> AsyncGenerator[Bench]:
     clock, room = _HandClock(), FakeRoom()
     driver = MemoryDriver(fingerprint=fingerprint, clock=clock, rng=Random(1))
     await driver.open(room)
@@ -134,27 +161,60 @@ async def _memory(request: pytest.FixtureRequest) -> AsyncGenerator[Bench]:
     await driver.close()
 
 
-class _SqlClock:
+class SqlClock:
     """Runs with the machine's time, moved forward by the tests' offset."""
 
     def __init__(self) -> None:
         self.offset_us = [0]
 
+    def now(self) -> datetime:
+        return datetime.now(UTC) + timedelta(microseconds=self.offset_us[0])
+
     async def advance(self, span: timedelta) -> None:
         self.offset_us[0] += span // timedelta(microseconds=1)
 
 
+class _Lent:
+    """A store that stays open when its driver closes it."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def open(self) -> None:
+        """Make the days that an earlier test, far ahead, has dropped."""
+        await self._store.maintain()
+
+    async def close(self) -> None:
+        """Do nothing."""
+
+
+async def _make(make: Callable[[Options], Store], url: str, *, several: bool = True) -> OpenStore:
+    clock = SqlClock()
+    options = Options(url=url, test_clock=clock.offset_us)
+    store = make(options)
+    await store.open()
+    return OpenStore(store, clock, (lambda: make(options)) if several else None)
+
+
 @asynccontextmanager
-async def _opened(store: Store, clock: _SqlClock, another: Callable[[], Store] | None = None) -> AsyncGenerator[Bench]:
+async def _opened(kept: Kept, name: str, make: Callable[[], Awaitable[OpenStore]]) -> AsyncGenerator[Bench]:
+    if name not in kept.stores:
+        kept.stores[name] = await make()
+    opened = kept.stores[name]
+    opened.clock.offset_us[0] = 0
+    await opened.store.run(lambda c: _empty(c, opened.store))
     room = FakeRoom()
-    driver = SqlDriver(store, fingerprint=fingerprint, rng=Random(1), replica="test")
+    driver = SqlDriver(cast("Store", _Lent(opened.store)), fingerprint=fingerprint, rng=Random(1), replica="test")
 
     @asynccontextmanager
     async def twin() -> AsyncGenerator[Driver]:
-        if another is None:
+        if opened.another is None:
             yield driver
             return
-        other = SqlDriver(another(), fingerprint=fingerprint, rng=Random(2), replica="twin")
+        other = SqlDriver(opened.another(), fingerprint=fingerprint, rng=Random(2), replica="twin")
         await other.open(FakeRoom())
         try:
             yield other
@@ -163,66 +223,60 @@ async def _opened(store: Store, clock: _SqlClock, another: Callable[[], Store] |
 
     await driver.open(room)
     try:
-        yield Bench(driver=driver, room=room, clock=clock, twin=twin)
+        yield Bench(driver=driver, room=room, clock=opened.clock, twin=twin)
     finally:
         await driver.close()
 
 
-_upgraded: set[Path] = set()
-"""The database files that fresh ones are copied from."""
+def _empty(c: Connection, store: Store) -> None:
+    tables = store.tables.metadata.tables.values()
+    if c.dialect.name == "postgresql":
+        emptied = ",".join(f"t{n} as (delete from {c.dialect.identifier_preparer.format_table(t)})" for n, t in enumerate(tables))
+        c.exec_driver_sql(f"with {emptied} select 1")
+    else:
+        for table in tables:
+            c.execute(table.delete())
 
 
 @asynccontextmanager
-async def _sqlite(request: pytest.FixtureRequest) -> AsyncGenerator[Bench]:
-    template: Path = request.getfixturevalue("tmp_path_factory").getbasetemp() / "template.db"
-    if template not in _upgraded:
-        await upgrade(f"sqlite:///{template}")
-        _upgraded.add(template)
-    database = request.getfixturevalue("tmp_path") / "jobs.db"
-    shutil.copyfile(template, database)
-    clock = _SqlClock()
-    async with _opened(SqliteStore(Options(url=f"sqlite:///{database}", test_clock=clock.offset_us)), clock) as bench:
+async def _sqlite(request: pytest.FixtureRequest, kept: Kept) -> AsyncGenerator[Bench]:
+    async def make() -> OpenStore:
+        url = f"sqlite:///{request.getfixturevalue('tmp_path_factory').mktemp('contract')}/jobs.db"
+        await upgrade(url)
+        return await _make(SqliteStore, url, several=False)
+
+    async with _opened(kept, "sqlite", make) as bench:
         yield bench
 
 
 _databases: dict[int, str] = {}
-"""By port of the server, the database that tests empty and use again: making one takes longer than most tests."""
+"""By port of the server, the database of these tests: making one takes longer than most of them."""
 
 
-@asynccontextmanager
-async def _postgres(request: pytest.FixtureRequest) -> AsyncGenerator[Bench]:
-    cluster: Cluster = request.getfixturevalue("postgres_cluster")
-    if cluster.port not in _databases:
-        name = cluster.create_database()
-        await upgrade(cluster.dsn(name))
-        _databases[cluster.port] = cluster.dsn(name)
-    clock = _SqlClock()
-    options = Options(url=_databases[cluster.port], test_clock=clock.offset_us)
-    store = PostgresStore(options)
-    await _empty(store)
-    async with _opened(store, clock, lambda: PostgresStore(options)) as bench:
-        yield bench
-
-
-@asynccontextmanager
-async def _mariadb(request: pytest.FixtureRequest) -> AsyncGenerator[Bench]:
-    server: MariaServer = request.getfixturevalue("mariadb_server")
+async def _url(server: Cluster | MariaServer) -> str:
     if server.port not in _databases:
         url = server.dsn(server.create_database())
         await upgrade(url)
         _databases[server.port] = url
-    clock = _SqlClock()
-    options = Options(url=_databases[server.port], test_clock=clock.offset_us)
-    store = MysqlStore(options)
-    await _empty(store)
-    async with _opened(store, clock, lambda: MysqlStore(options)) as bench:
+    return _databases[server.port]
+
+
+@asynccontextmanager
+async def _postgres(request: pytest.FixtureRequest, kept: Kept) -> AsyncGenerator[Bench]:
+    async def make() -> OpenStore:
+        return await _make(PostgresStore, await _url(request.getfixturevalue("postgres_cluster")))
+
+    async with _opened(kept, "postgres", make) as bench:
         yield bench
 
 
-async def _empty(store: Store) -> None:
-    await store.open()
-    await store.run(lambda c: [c.execute(table.delete()) for table in store.tables.metadata.tables.values()])
-    await store.close()
+@asynccontextmanager
+async def _mariadb(request: pytest.FixtureRequest, kept: Kept) -> AsyncGenerator[Bench]:
+    async def make() -> OpenStore:
+        return await _make(MysqlStore, await _url(request.getfixturevalue("mariadb_server")))
+
+    async with _opened(kept, "mysql", make) as bench:
+        yield bench
 
 
 BACKENDS: Mapping[str, Backend] = {

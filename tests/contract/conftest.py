@@ -7,7 +7,7 @@ import pytest
 import pytest_asyncio
 from protojobs_service.port import Driver
 
-from tests.contract.backends import BACKENDS, Bench, Clock, FakeRoom
+from tests.contract.backends import BACKENDS, Bench, Clock, FakeRoom, Kept
 from tests.contract.exemptions import EXEMPTIONS
 
 _HERE = Path(__file__).parent
@@ -16,9 +16,11 @@ EVERY_BACKEND = [pytest.param(name, id=name, marks=backend.marks) for name, back
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what the table of exemptions names."""
+    """Run the contract in one loop, in which the stores stay open; skip what the table of exemptions names."""
     for item in items:
         if isinstance(item, pytest.Function) and item.path.parent == _HERE:
+            if item.get_closest_marker("asyncio") is not None:
+                item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
             reason = EXEMPTIONS.get((_backend(item), item.originalname))
             if reason is not None:
                 item.add_marker(pytest.mark.skip(reason=reason))
@@ -34,10 +36,18 @@ def backend(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest_asyncio.fixture
-async def bench(request: pytest.FixtureRequest, backend: str) -> AsyncIterator[Bench]:
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def kept() -> AsyncIterator[Kept]:
+    """Keep the stores of the session open."""
+    kept = Kept()
+    yield kept
+    await kept.end()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def bench(request: pytest.FixtureRequest, backend: str, kept: Kept) -> AsyncIterator[Bench]:
     """Open an empty store of the backend."""
-    async with BACKENDS[backend].open(request) as bench:
+    async with BACKENDS[backend].open(request, kept) as bench:
         yield bench
 
 

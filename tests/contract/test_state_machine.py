@@ -24,8 +24,8 @@ from protojobs_service.domain.outcome import COMPLETE, Crash, Fail, JobError, Ou
 from protojobs_service.domain.retry import Jitter, Policy
 from protojobs_service.port import Claim, DispatchVerdict, Held, Opening, Retake, Settlement, SettleVerdict
 
-from tests.contract.acts import SECOND, Span, during, new_id, new_job
-from tests.contract.backends import BACKENDS, Bench
+from tests.contract.acts import SECOND, Span, new_id, new_job
+from tests.contract.backends import BACKENDS, Bench, Kept
 from tests.contract.model import FINAL, Job, Model, Session
 
 T = TypeVar("T")
@@ -63,7 +63,7 @@ class Walk(RuleBasedStateMachine):
     def __init__(self, world: World) -> None:
         super().__init__()
         self.world = world
-        self.driver = world.bench.driver
+        self.driver, self.clock = world.bench.driver, world.bench.clock
         self.model = Model()
         name = f"walk-{secrets.token_hex(6)}"
         self.queues = [f"{name}-a", f"{name}-b"]
@@ -75,6 +75,12 @@ class Walk(RuleBasedStateMachine):
         """Return the value of a coroutine."""
         self.sound = False
         return self.world.runner.run(call)
+
+    def during(self, call: Coroutine[Any, Any, T]) -> tuple[T, Span]:
+        """Return the value of a coroutine, and the span of store's time in which it ran."""
+        first = self.clock.now()
+        value = self.wait(call)
+        return value, Span(first, self.clock.now())
 
     # Jobs come.
 
@@ -94,7 +100,7 @@ class Walk(RuleBasedStateMachine):
         self._dispatch([self._spec(queue, kind, priority, max_retries, **times) for _ in range(number)])
 
     def _in(self, seconds: int | None) -> datetime | None:
-        return None if seconds is None else self.wait(self.driver.ping()) + seconds * SECOND
+        return None if seconds is None else self.clock.now() + seconds * SECOND
 
     def _spec(self, queue: int, kind: str, priority: int = 5, max_retries: int = 1, **times: Any) -> NewJob:
         policy = Policy(max_retries=max_retries, initial_backoff=2 * SECOND, max_backoff=4 * SECOND, jitter=Jitter.NONE)
@@ -186,7 +192,7 @@ class Walk(RuleBasedStateMachine):
         names = tuple(self.queues[queue] for queue in queues)
         claim = Claim(session.handle, names, None if kinds is None else frozenset(kinds), frozenset(barred), limit, 0)
 
-        leases, span = self.wait(during(self.driver, self.driver.jobs.claim([claim])))
+        leases, span = self.during(self.driver.jobs.claim([claim]))
 
         self._judge_leases(claim, leases, span, alive=session.alive)
         for lease in leases:
@@ -339,13 +345,12 @@ class Walk(RuleBasedStateMachine):
         if sure:
             return  # deleting as often as all else would leave little to walk on
         self.follow_expiry()
-        found = job.state is not None
 
         [result] = self.wait(self.driver.jobs.delete([job.spec.id]))
 
         if job.state is not State.RUNNING:
             job.delete()
-        assert result == (found, job.state)
+        assert result == (True, job.state)
         self.touch(job.spec.id)
 
     # Sessions come and go.
@@ -401,7 +406,7 @@ class Walk(RuleBasedStateMachine):
     async def _die(self, session: Session, begun: Sequence[JobId]) -> Sequence[Settlement]:
         await self.driver.sessions.beat()
         await self.driver.sessions.detach(session.handle, begun, SECOND)
-        await self.world.bench.clock.advance(1.2 * SECOND)
+        await self.clock.advance(1.2 * SECOND)
         return await self.driver.sessions.rescue(MANY)
 
     @rule(which=WHICH)
@@ -434,7 +439,7 @@ class Walk(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([0, 2, 12]), promote=st.booleans(), expire=st.booleans(), recount=st.booleans())
     def time_passes(self, seconds: int, promote: bool, expire: bool, recount: bool) -> None:
-        self.wait(self.world.bench.clock.advance(seconds * SECOND))
+        self.wait(self.clock.advance(seconds * SECOND))
         self.wait(self.driver.sessions.beat())
         if promote:
             self._promote()
@@ -444,7 +449,7 @@ class Walk(RuleBasedStateMachine):
             self._recount()
 
     def _promote(self) -> None:
-        promoted, span = self.wait(during(self.driver, self.driver.jobs.promote(MANY)))
+        promoted, span = self.during(self.driver.jobs.promote(MANY))
 
         sure, possible = self.model.due(span.first), self.model.due(span.last)
         assert len(sure) <= promoted <= len(possible)
@@ -455,7 +460,7 @@ class Walk(RuleBasedStateMachine):
         self.touch(*possible)
 
     def _expire(self) -> None:
-        ended, span = self.wait(during(self.driver, self.driver.jobs.expire(MANY)))
+        ended, span = self.during(self.driver.jobs.expire(MANY))
 
         sure, possible = self.model.overdue(span.first), self.model.expirable(span.last)
         assert ended <= len(possible)
@@ -489,7 +494,7 @@ class Walk(RuleBasedStateMachine):
         """Compare every job; where its deadline has passed and whoever met it has ended it, the model follows."""
         ids = list(self.model.jobs)
         records = self.wait(self.driver.jobs.get(ids))
-        expirable = self.model.expirable(self.wait(self.driver.ping())) if self.model.deadlines() else set[JobId]()
+        expirable = self.model.expirable(self.clock.now()) if self.model.deadlines() else set[JobId]()
         for job_id, record in zip(ids, records, strict=True):
             job = self.model.jobs[job_id]
             if record is None:
@@ -562,7 +567,8 @@ class Walk(RuleBasedStateMachine):
 @pytest.mark.timeout(1800)
 def test_random_walk(request: pytest.FixtureRequest, backend: str) -> None:
     with asyncio.Runner() as runner:
-        opening = BACKENDS[backend].open(request)
+        kept = Kept()
+        opening = BACKENDS[backend].open(request, kept)
         world = World(runner.run(_enter(opening)), runner)
 
         class OfThisWorld(Walk):
@@ -572,12 +578,13 @@ def test_random_walk(request: pytest.FixtureRequest, backend: str) -> None:
         try:
             run_state_machine_as_test(OfThisWorld, settings=WALKS)
         finally:
-            runner.run(_exit(opening))
+            runner.run(_exit(opening, kept))
 
 
 async def _enter(opening: AbstractAsyncContextManager[Bench]) -> Bench:
     return await opening.__aenter__()
 
 
-async def _exit(opening: AbstractAsyncContextManager[Bench]) -> None:
+async def _exit(opening: AbstractAsyncContextManager[Bench], kept: Kept) -> None:
     await opening.__aexit__(None, None, None)
+    await kept.end()

@@ -15,6 +15,7 @@ import pytest
 import pytest_asyncio
 from protojobs_service.domain.job import Lease
 from protojobs_service.domain.lifecycle import Code, State
+from protojobs_service.domain.outcome import Complete
 from protojobs_service.domain.queue import Retention
 from protojobs_service.domain.retry import Policy
 from protojobs_service.drivers.sql.cold import base
@@ -45,6 +46,7 @@ from tests.contract.acts import (
     die,
     held,
     new_job,
+    numbers_of,
     outcomes_of,
     reconnect,
     record,
@@ -56,7 +58,7 @@ from tests.contract.acts import (
     store_all,
     store_and_run,
 )
-from tests.contract.backends import FakeRoom, fingerprint
+from tests.contract.backends import FakeRoom, SqlClock, fingerprint
 from tests.unit.drivers.kit import SERVERS, server_url, store_of
 
 pytestmark = pytest.mark.asyncio
@@ -64,23 +66,12 @@ pytestmark = pytest.mark.asyncio
 HOUR = timedelta(hours=1)
 
 
-class Clock:
-    """The store's time, moved forward by the tests."""
-
-    def __init__(self) -> None:
-        self.offset_us = [0]
-
-    async def advance(self, span: timedelta) -> None:
-        """Move the store's clock forward."""
-        self.offset_us[0] += span // timedelta(microseconds=1)
-
-
 class Pair(NamedTuple):
     """Two replicas of one store."""
 
     here: SqlDriver
     there: SqlDriver
-    clock: Clock
+    clock: SqlClock
 
     @property
     def tables(self) -> Tables:
@@ -102,7 +93,7 @@ async def pair(request: pytest.FixtureRequest) -> AsyncGenerator[Pair]:
     """Open two replicas on one database."""
     url = server_url(request)
     await upgrade(url)
-    clock = Clock()
+    clock = SqlClock()
     here, there = (
         SqlDriver(
             store_of(Options(url=url, test_clock=clock.offset_us)),
@@ -275,7 +266,7 @@ async def test_broken_row_stops_no_other_rescue(pair: Pair) -> None:
 
 
 async def test_broken_row_stops_no_other_rescue_on_sqlite(tmp_path: Path) -> None:
-    url, clock = f"sqlite:///{tmp_path}/jobs.db", Clock()
+    url, clock = f"sqlite:///{tmp_path}/jobs.db", SqlClock()
     await upgrade(url)
     store = SqliteStore(Options(url=url, test_clock=clock.offset_us))
     driver = SqlDriver(store, fingerprint=fingerprint, rng=Random(1), replica="alone")
@@ -286,7 +277,7 @@ async def test_broken_row_stops_no_other_rescue_on_sqlite(tmp_path: Path) -> Non
     await driver.close()
 
 
-async def _break_one_and_rescue(driver: SqlDriver, clock: Clock) -> None:
+async def _break_one_and_rescue(driver: SqlDriver, clock: SqlClock) -> None:
     worker = await connect(driver)
     ids = await store_all(driver, [new_job() for _ in range(3)])
     leases = await claim(driver, worker)
@@ -399,3 +390,26 @@ async def test_settings_are_not_acknowledged_under_a_number_that_another_replica
     await pair.there.queues.settings(0)
     [row] = await pair.query(select(replica).where(replica.c.slot == pair.here._replica.number))
     assert (row.replica, row.settings_version) == ("here", newest.version)
+
+
+async def test_child_is_stored_where_its_queue_is_deleted_while_its_parent_completes(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = await connect(pair.here)
+    lease = await store_and_run(pair.here, worker)
+    child, store = new_job("next"), pair.here._store
+    run = store.run
+
+    async def lose_the_queue_first(operation: Any, *, write: bool = True, vital: bool = False) -> Any:
+        if vital:
+            monkeypatch.undo()
+            await pair.there.queues.delete("next", force=True)
+            await pair.here._lanes.reload()
+        return await run(operation, write=write, vital=vital)
+
+    monkeypatch.setattr(store, "run", lose_the_queue_first)
+    await settle_well(pair.here, worker, lease, Complete(children=(child,)))
+
+    assert await states_of(pair.here, [child.id]) == [State.PENDING]
+    await pair.here._lanes.reload()  # finds a job in a lane whose queue is gone, and makes the queue again
+    assert (await numbers_of(pair.here, "next")).counts[State.PENDING] == 1

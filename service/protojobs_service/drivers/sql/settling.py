@@ -81,6 +81,8 @@ class Settling:
                 await self._lanes.resolve([pair])
             except QuotaExceeded:
                 continue  # the completion holds without this child; a store that does not answer would lose it
+        # Taken once: while the transaction waits or runs again, a reload may drop a lane that a child was promised.
+        lanes, strict = self._lanes.ids, self._lanes.strict
         front = self._ready.positions.front(len(items))
         with self._ready.positions.flight(count_children(items)) as base:
             settled, arrivals = await self._store.run(
@@ -88,8 +90,8 @@ class Settling:
                     c,
                     self._cold,
                     items,
-                    strict=self._lanes.strict,
-                    lanes=self._lanes.ids,
+                    strict=strict,
+                    lanes=lanes,
                     ids=self._store.id_range,
                     bounded=self._lanes.deep,
                     base=base,
