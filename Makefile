@@ -13,6 +13,8 @@ export UV_PYTHON_DOWNLOADS = never
 export PYRIGHT_PYTHON_IGNORE_WARNINGS = 1
 # The virtual environment of whoever calls us is not ours.
 unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH
+# Container images set it; without bytecode each of the many programs that tests start compiles for 2.3 s.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:

@@ -19,15 +19,19 @@ NOT_ON_THIS_MACHINE = "not on this machine: "
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark each test that asks for a database server, so that `make check` can leave it out."""
     for item in items:
-        for fixture, marker in (("postgres_cluster", pytest.mark.postgres), ("mariadb_server", pytest.mark.mariadb)):
+        for fixture, marker in (
+            ("postgres_cluster", pytest.mark.postgres),
+            ("durable_cluster", pytest.mark.postgres),
+            ("mariadb_server", pytest.mark.mariadb),
+        ):
             if fixture in getattr(item, "fixturenames", ()):
                 item.add_marker(marker)
 
 
 @pytest.fixture(scope="session")
 def postgres_cluster() -> Iterator[Cluster]:
-    """Run a PostgreSQL cluster for the session; under xdist, one for each process."""
-    yield from _started("PostgreSQL", running_cluster())
+    """Run a PostgreSQL cluster for the session, in memory; under xdist, one for each process."""
+    yield from _started("PostgreSQL", running_cluster(in_memory=True))
 
 
 @pytest.fixture
@@ -38,8 +42,8 @@ def postgres_dsn(postgres_cluster: Cluster) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def mariadb_server() -> Iterator[MariaServer]:
-    """Run a MariaDB for the session; under xdist, one for each process."""
-    yield from _started("MariaDB", running_server())
+    """Run a MariaDB for the session, in memory; under xdist, one for each process."""
+    yield from _started("MariaDB", running_server(in_memory=True))
 
 
 @pytest.fixture

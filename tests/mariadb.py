@@ -11,14 +11,13 @@ import secrets
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.private_server import Account, ServerUnavailable, run_with, start, stop
+from tests.private_server import Account, ServerUnavailable, make_home, run_with, start, stop
 
 _START_SECONDS = 30.0
 _USER = "protojobs"
@@ -63,16 +62,17 @@ class MariaServer:
 
 
 @contextmanager
-def running_server(options: Mapping[str, str] | None = None) -> Iterator[MariaServer]:
+def running_server(options: Mapping[str, str] | None = None, *, in_memory: bool = False) -> Iterator[MariaServer]:
     """Start a fresh server and remove it, with its directory, at the end.
 
-    `options` are server settings (`--name=value`) beside the defaults. Raises ServerUnavailable.
+    `options` are server settings (`--name=value`) beside the defaults.
+    `in_memory`: no test may be about what a crash of the machine would leave. Raises ServerUnavailable.
     """
     mariadbd = shutil.which("mariadbd", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin")
     if mariadbd is None or shutil.which("mariadb") is None or shutil.which("mariadb-install-db") is None:
         raise ServerUnavailable("needs mariadb-server-core and mariadb-client-core")
     account = Account.choose()
-    home = Path(tempfile.mkdtemp(prefix="protojobs-maria-"))
+    home = make_home("protojobs-maria-", in_memory=in_memory)
     password = secrets.token_hex(16)
     try:
         account.own(home)

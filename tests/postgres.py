@@ -13,14 +13,13 @@ import secrets
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.private_server import Account, ServerUnavailable, run_with, start, stop
+from tests.private_server import Account, ServerUnavailable, make_home, run_with, start, stop
 
 _START_SECONDS = 30.0
 
@@ -68,14 +67,15 @@ class Cluster:
 
 
 @contextmanager
-def running_cluster(options: Mapping[str, str] | None = None) -> Iterator[Cluster]:
+def running_cluster(options: Mapping[str, str] | None = None, *, in_memory: bool = False) -> Iterator[Cluster]:
     """Start a fresh cluster and remove it, server and directory, at the end.
 
-    `options` are server settings (`-c name=value`) beside the defaults. Raises ServerUnavailable.
+    `options` are server settings (`-c name=value`) beside the defaults.
+    `in_memory`: no test may be about what a crash of the machine would leave. Raises ServerUnavailable.
     """
     install = _find_install()
     account = Account.choose()
-    home = Path(tempfile.mkdtemp(prefix="protojobs-pg-"))
+    home = make_home("protojobs-pg-", in_memory=in_memory)
     try:
         account.own(home)
         bin_dir = _reachable(install, account, home) / "bin"

@@ -32,14 +32,24 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     return cast("Store", request.getfixturevalue(f"{request.param}_store"))
 
 
-@pytest.fixture
-def postgres_store(postgres_cluster: Cluster) -> Iterator[PostgresStore]:
-    """Give the test a fresh database of the session's cluster."""
-    database = postgres_cluster.create_database()
+@pytest.fixture(scope="session")
+def durable_cluster() -> Iterator[Cluster]:
+    """Run a PostgreSQL cluster on the disk for all kill tests: here commits cost what they cost."""
     try:
-        yield PostgresStore(cluster=postgres_cluster, database=database)
+        with running_cluster() as cluster:
+            yield cluster
+    except ServerUnavailable as error:
+        pytest.skip(f"{NOT_ON_THIS_MACHINE}PostgreSQL: {error}")
+
+
+@pytest.fixture
+def postgres_store(durable_cluster: Cluster) -> Iterator[PostgresStore]:
+    """Give the test a fresh database."""
+    database = durable_cluster.create_database()
+    try:
+        yield PostgresStore(cluster=durable_cluster, database=database)
     finally:
-        postgres_cluster.drop_database(database)
+        durable_cluster.drop_database(database)
 
 
 @pytest.fixture
