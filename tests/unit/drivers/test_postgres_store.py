@@ -408,6 +408,18 @@ async def test_a_server_that_may_lose_commits_is_refused_or_told_of(caplog: pyte
         assert "synchronous_commit is off" in caplog.text
 
 
+@pytest.mark.parametrize(("pool_size", "told"), [(189, False), (190, True)])
+async def test_a_server_with_too_few_connections_is_told_of(
+    postgres_cluster: Cluster, caplog: pytest.LogCaptureFixture, pool_size: int, told: bool
+) -> None:
+    """The server has 200, 3 of them for superusers; beside its pool a store opens 4 vital ones, 3 hot ones and one for hints."""
+    store = PostgresStore(Options(url=postgres_cluster.dsn(), pool_size=pool_size))
+    await store.open()
+    await store.close()
+
+    assert ("too few connections" in caplog.text) is told
+
+
 async def test_hot_connections_pin_their_plans(ground: Ground, postgres_cluster: Cluster) -> None:
     await ground.store.dispatch(rows(new_ids(1)), 0)
     await ground.store.complete(Completions([new_id()], [1], [1]), 2)

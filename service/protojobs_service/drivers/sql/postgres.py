@@ -32,6 +32,8 @@ _POSITION = attrgetter("position")
 
 _OLDEST = 140_000
 _VITAL_POOL_SIZE = 4
+_HINTS = 1
+"""Connections beside the pools and the hot links."""
 _POOL_SECONDS = 1.0
 _STATEMENT_SECONDS = 30
 _RECYCLE_SECONDS = 1800
@@ -72,6 +74,7 @@ class PostgresStore:
             self._vital_engine = self._make_engine(self._options, _VITAL_POOL_SIZE)
         try:
             await self.run(_check, write=False)
+            await self.run(self._count_connections, write=False)
             await self.maintain()
             for link in self._links:
                 link.start()
@@ -156,6 +159,18 @@ class PostgresStore:
     async def listen(self, arrived: Callable[[Collection[int]], None]) -> None:
         """Exchange hints with the other replicas until cancelled; see Store.listen."""
         await self._hints.run(arrived)
+
+    def _count_connections(self, connection: Connection) -> None:
+        """Warn where the server has fewer connections than this process alone may open; others need theirs, too."""
+        names = ("max_connections", "superuser_reserved_connections", "reserved_connections")  # the last one since 16
+        columns = (func.coalesce(func.current_setting(name, True), "0") for name in names)
+        most, *reserved = (int(value) for value in connection.execute(select(*columns)).one())
+        wanted = self._options.pool_size + _VITAL_POOL_SIZE + len(self._links) + _HINTS
+        if wanted > most - sum(reserved):
+            _log.warning(
+                "PostgreSQL has too few connections: operations will fail as overloaded",
+                extra={"wanted": wanted, "max_connections": most, "reserved": sum(reserved)},
+            )
 
     def _maintain(self, connection: Connection) -> tuple[bytes, bytes]:
         job, done = self.tables.job, self.tables.done
