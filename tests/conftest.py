@@ -23,6 +23,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             ("postgres_cluster", pytest.mark.postgres),
             ("durable_cluster", pytest.mark.postgres),
             ("mariadb_server", pytest.mark.mariadb),
+            ("durable_mariadb", pytest.mark.mariadb),
         ):
             if fixture in getattr(item, "fixturenames", ()):
                 item.add_marker(marker)
@@ -31,7 +32,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def postgres_cluster() -> Iterator[Cluster]:
     """Run a PostgreSQL cluster for the session, in memory; under xdist, one for each process."""
-    yield from _started("PostgreSQL", running_cluster(in_memory=True))
+    yield from started("PostgreSQL", running_cluster(in_memory=True))
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def postgres_dsn(postgres_cluster: Cluster) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def mariadb_server() -> Iterator[MariaServer]:
     """Run a MariaDB for the session, in memory; under xdist, one for each process."""
-    yield from _started("MariaDB", running_server(in_memory=True))
+    yield from started("MariaDB", running_server(in_memory=True))
 
 
 @pytest.fixture
@@ -52,7 +53,8 @@ def mariadb_dsn(mariadb_server: MariaServer) -> Iterator[str]:
     yield from _fresh_database(mariadb_server)
 
 
-def _started(name: str, running: AbstractContextManager[ServerT]) -> Iterator[ServerT]:
+def started(name: str, running: AbstractContextManager[ServerT]) -> Iterator[ServerT]:
+    """Yield a server that runs; skip the test where this machine cannot run it."""
     try:
         with running as server:
             yield server

@@ -10,8 +10,8 @@ import pytest_asyncio
 from tests.chaos.maria_store import MariaStore
 from tests.chaos.stand import Stand
 from tests.chaos.stores import PostgresStore, SqliteStore, Store
-from tests.conftest import NOT_ON_THIS_MACHINE
-from tests.mariadb import MariaServer
+from tests.conftest import NOT_ON_THIS_MACHINE, started
+from tests.mariadb import MariaServer, running_server
 from tests.postgres import Cluster, running_cluster
 from tests.private_server import ServerUnavailable
 
@@ -35,11 +35,13 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
 @pytest.fixture(scope="session")
 def durable_cluster() -> Iterator[Cluster]:
     """Run a PostgreSQL cluster on the disk for all kill tests: here commits cost what they cost."""
-    try:
-        with running_cluster() as cluster:
-            yield cluster
-    except ServerUnavailable as error:
-        pytest.skip(f"{NOT_ON_THIS_MACHINE}PostgreSQL: {error}")
+    yield from started("PostgreSQL", running_cluster())
+
+
+@pytest.fixture(scope="session")
+def durable_mariadb() -> Iterator[MariaServer]:
+    """Run a MariaDB on the disk for all kill tests."""
+    yield from started("MariaDB", running_server())
 
 
 @pytest.fixture
@@ -53,13 +55,13 @@ def postgres_store(durable_cluster: Cluster) -> Iterator[PostgresStore]:
 
 
 @pytest.fixture
-def mariadb_store(mariadb_server: MariaServer) -> Iterator[MariaStore]:
-    """Give the test a fresh database of the session's server."""
-    database = mariadb_server.create_database()
+def mariadb_store(durable_mariadb: MariaServer) -> Iterator[MariaStore]:
+    """Give the test a fresh database."""
+    database = durable_mariadb.create_database()
     try:
-        yield MariaStore(server=mariadb_server, database=database)
+        yield MariaStore(server=durable_mariadb, database=database)
     finally:
-        mariadb_server.drop_database(database)
+        durable_mariadb.drop_database(database)
 
 
 @pytest.fixture

@@ -24,6 +24,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             reason = EXEMPTIONS.get((_backend(item), item.originalname))
             if reason is not None:
                 item.add_marker(pytest.mark.skip(reason=reason))
+    # The walks take minutes: begun last, they would be all that still runs.
+    items.sort(key=lambda item: item.path.name != "test_state_machine.py")
 
 
 def _backend(item: pytest.Function) -> str:

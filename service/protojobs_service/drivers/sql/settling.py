@@ -82,7 +82,7 @@ class Settling:
             except QuotaExceeded:
                 continue  # the completion holds without this child; a store that does not answer would lose it
         # Taken once: while the transaction waits or runs again, a reload may drop a lane that a child was promised.
-        lanes, strict = self._lanes.ids, self._lanes.strict
+        lanes, strict, deep = self._lanes.ids, self._lanes.strict, self._lanes.deep
         front = self._ready.positions.front(len(items))
         with self._ready.positions.flight(count_children(items)) as base:
             settled, arrivals = await self._store.run(
@@ -93,7 +93,7 @@ class Settling:
                     strict=strict,
                     lanes=lanes,
                     ids=self._store.id_range,
-                    bounded=self._lanes.deep,
+                    bounded=deep,
                     base=base,
                     front=front,
                     rng=self._rng,
