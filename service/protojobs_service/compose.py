@@ -22,7 +22,7 @@ from protojobs_service.settings import DriverName, InvalidSettings, Settings
 from protojobs_service.telemetry import Telemetry, service_version
 from protojobs_service.transport.schedule_convert import Templates
 from protojobs_service.transport.server import GrpcServer
-from protojobs_service.transport.specs import fingerprint
+from protojobs_service.transport.specs import fingerprint, unique_of
 
 _log = logging.getLogger(__name__)
 
@@ -155,7 +155,7 @@ def _unwrap(error: BaseException) -> BaseException:
 def _sql_driver(store: Store, settings: Settings) -> SqlDriver:
     # Two servers may be given one name by mistake; a replica's must be its own.
     replica = f"{settings.server_id}-{secrets.token_hex(4)}"
-    return SqlDriver(store, fingerprint=fingerprint, rng=Random(), replica=replica)
+    return SqlDriver(store, fingerprint=fingerprint, unique_of=unique_of, rng=Random(), replica=replica)
 
 
 def _options(settings: Settings) -> Options:

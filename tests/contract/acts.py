@@ -26,7 +26,7 @@ from protojobs_service.port import (
     SettleVerdict,
 )
 
-from tests.contract.backends import Clock
+from tests.contract.backends import UNIQUE, Clock
 
 T = TypeVar("T")
 
@@ -55,7 +55,10 @@ _new_id_times = [0]
 def new_job(queue: str = "q", kind: str = "k", *, body: bytes = b"body", **fields: Any) -> NewJob:
     """Return a job to store, with an id of its own unless one is given."""
     job_id: JobId = fields.pop("id", None) or new_id()
-    return NewJob(job_id, queue, kind, fields.pop("priority", 5), job_id + body, **fields)
+    job = NewJob(job_id, queue, kind, fields.pop("priority", 5), job_id + body, **fields)
+    if job.unique is not None:
+        UNIQUE[job_id] = job.unique
+    return job
 
 
 async def store(driver: Driver, queue: str = "q", kind: str = "k", **fields: Any) -> JobId:

@@ -11,6 +11,7 @@ from typing import Any, Protocol, cast
 import pytest
 from protojobs_service.domain.job import Handle, Lease
 from protojobs_service.domain.queue_limits import Hold
+from protojobs_service.domain.unique import Unique
 from protojobs_service.drivers.memory import MemoryDriver
 from protojobs_service.drivers.sql.driver import SqlDriver
 from protojobs_service.drivers.sql.migrate import upgrade
@@ -137,6 +138,15 @@ def fingerprint(queue: str, kind: str, envelope: bytes) -> bytes:
     return blake2b(b"\0".join((queue.encode(), kind.encode(), envelope)), digest_size=16).digest()
 
 
+UNIQUE: dict[bytes, Unique] = {}
+"""By id, the keys of the jobs that tests have made: their envelopes say nothing but the id."""
+
+
+def unique_of(envelope: bytes) -> Unique | None:
+    """Return the unique key of a test's envelope."""
+    return UNIQUE.get(envelope[:16])
+
+
 class _HandClock:
     """Stands still until it is moved."""
 
@@ -207,14 +217,14 @@ async def _opened(kept: Kept, name: str, make: Callable[[], Awaitable[OpenStore]
     opened.clock.offset_us[0] = 0
     await opened.store.run(lambda c: _empty(c, opened.store))
     room = FakeRoom()
-    driver = SqlDriver(cast("Store", _Lent(opened.store)), fingerprint=fingerprint, rng=Random(1), replica="test")
+    driver = SqlDriver(cast("Store", _Lent(opened.store)), fingerprint=fingerprint, unique_of=unique_of, rng=Random(1), replica="test")
 
     @asynccontextmanager
     async def twin() -> AsyncGenerator[Driver]:
         if opened.another is None:
             yield driver
             return
-        other = SqlDriver(opened.another(), fingerprint=fingerprint, rng=Random(2), replica="twin")
+        other = SqlDriver(opened.another(), fingerprint=fingerprint, unique_of=unique_of, rng=Random(2), replica="twin")
         await other.open(FakeRoom())
         try:
             yield other

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from protojobs_service.domain.lifecycle import State
 from protojobs_service.domain.retry import DEFAULT_POLICY
-from protojobs_service.port import DispatchVerdict, Driver
+from protojobs_service.port import Dispatched, DispatchVerdict, Driver
 
 from tests.contract.acts import (
     EXACT,
@@ -35,7 +35,7 @@ async def test_new_job_is_pending_and_reads_as_it_was_dispatched(driver: Driver)
 
     [answer], span = await during(driver, driver.jobs.dispatch([job]))
 
-    assert answer == (DispatchVerdict.CREATED, State.PENDING)
+    assert answer == Dispatched(DispatchVerdict.CREATED, State.PENDING)
     found = await record(driver, job.id)
     assert (found.queue, found.kind, found.priority, found.envelope) == ("mail", "send", 7, job.envelope)
     assert (found.labels, found.parent, found.policy) == ({"tenant": "a", "empty": ""}, parent, EXACT)
@@ -59,7 +59,7 @@ async def test_delay_counts_from_the_stores_now(driver: Driver) -> None:
 
     [answer], span = await during(driver, driver.jobs.dispatch([job]))
 
-    assert answer == (DispatchVerdict.CREATED, State.SCHEDULED)
+    assert answer == Dispatched(DispatchVerdict.CREATED, State.SCHEDULED)
     assert span.holds((await record(driver, job.id)).next_at, plus=MINUTE)
 
 
@@ -68,7 +68,7 @@ async def test_run_at_ahead_schedules_for_exactly_that_time(driver: Driver) -> N
 
     [answer] = await driver.jobs.dispatch([job := new_job(run_at=run_at)])
 
-    assert answer == (DispatchVerdict.CREATED, State.SCHEDULED)
+    assert answer == Dispatched(DispatchVerdict.CREATED, State.SCHEDULED)
     assert (await record(driver, job.id)).next_at == run_at
 
 
@@ -78,7 +78,7 @@ async def test_time_that_is_over_means_at_once(driver: Driver) -> None:
 
     answers = await driver.jobs.dispatch([past, none])
 
-    assert answers == [(DispatchVerdict.CREATED, State.PENDING)] * 2
+    assert answers == [Dispatched(DispatchVerdict.CREATED, State.PENDING)] * 2
 
 
 async def test_answers_stand_by_place(driver: Driver) -> None:
@@ -88,11 +88,11 @@ async def test_answers_stand_by_place(driver: Driver) -> None:
     answers = await driver.jobs.dispatch(jobs)
 
     assert answers == [
-        (DispatchVerdict.CREATED, State.SCHEDULED),
-        (DispatchVerdict.EXISTING, State.PENDING),
-        (DispatchVerdict.CREATED, State.PENDING),
-        (DispatchVerdict.REUSED, None),
-        (DispatchVerdict.CREATED, State.PENDING),
+        Dispatched(DispatchVerdict.CREATED, State.SCHEDULED),
+        Dispatched(DispatchVerdict.EXISTING, State.PENDING),
+        Dispatched(DispatchVerdict.CREATED, State.PENDING),
+        Dispatched(DispatchVerdict.REUSED, None),
+        Dispatched(DispatchVerdict.CREATED, State.PENDING),
     ]
 
 
@@ -105,7 +105,7 @@ async def test_thousand_jobs_are_stored_at_once(driver: Driver) -> None:
 
     answers = await driver.jobs.dispatch(jobs)
 
-    assert answers == [(DispatchVerdict.CREATED, State.PENDING)] * 1000
+    assert answers == [Dispatched(DispatchVerdict.CREATED, State.PENDING)] * 1000
     assert await states_of(driver, [job.id for job in jobs]) == [State.PENDING] * 1000
 
 
@@ -116,7 +116,7 @@ async def test_concurrent_calls_each_get_their_own_answers(driver: Driver) -> No
 
     for jobs, answer in zip(calls, answers, strict=True):
         states = [State.PENDING if job.delay is None else State.SCHEDULED for job in jobs]
-        assert answer == [(DispatchVerdict.CREATED, state) for state in states]
+        assert answer == [Dispatched(DispatchVerdict.CREATED, state) for state in states]
         assert await states_of(driver, [job.id for job in jobs]) == states
 
 
@@ -126,7 +126,11 @@ async def test_atomic_batch_with_a_reused_id_stores_nothing(driver: Driver) -> N
 
     answers = await driver.jobs.dispatch([fresh[0], new_job(id=old, body=b"other"), fresh[1]], atomic=True)
 
-    assert answers == [(DispatchVerdict.ABORTED, None), (DispatchVerdict.REUSED, None), (DispatchVerdict.ABORTED, None)]
+    assert answers == [
+        Dispatched(DispatchVerdict.ABORTED, None),
+        Dispatched(DispatchVerdict.REUSED, None),
+        Dispatched(DispatchVerdict.ABORTED, None),
+    ]
     assert await states_of(driver, [job.id for job in fresh]) == [None, None]
 
 
@@ -135,7 +139,7 @@ async def test_atomic_batch_that_reuses_an_id_of_its_own_stores_nothing(driver: 
 
     answers = await driver.jobs.dispatch([job, new_job(id=job.id, body=b"other")], atomic=True)
 
-    assert answers == [(DispatchVerdict.ABORTED, None), (DispatchVerdict.REUSED, None)]
+    assert answers == [Dispatched(DispatchVerdict.ABORTED, None), Dispatched(DispatchVerdict.REUSED, None)]
     assert await states_of(driver, [job.id]) == [None]
 
 
@@ -145,7 +149,7 @@ async def test_atomic_batch_may_be_repeated(driver: Driver) -> None:
 
     answers = await driver.jobs.dispatch(jobs, atomic=True)
 
-    assert answers == [(DispatchVerdict.EXISTING, State.PENDING), (DispatchVerdict.EXISTING, State.SCHEDULED)]
+    assert answers == [Dispatched(DispatchVerdict.EXISTING, State.PENDING), Dispatched(DispatchVerdict.EXISTING, State.SCHEDULED)]
 
 
 async def test_reused_id_spoils_no_other_item_without_atomic(driver: Driver) -> None:
@@ -215,7 +219,7 @@ async def test_place_of_a_closed_handle_leaves_the_job_pending(driver: Driver, r
 
     [answer] = await driver.jobs.dispatch([job := new_job()])
 
-    assert answer == (DispatchVerdict.CREATED, State.PENDING)
+    assert answer == Dispatched(DispatchVerdict.CREATED, State.PENDING)
     assert (room.reserved, room.delivered) == ([], [])
     other = await connect(driver)
     assert (await run(driver, other, job.id)).attempt == 1

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from protojobs_service.domain.lifecycle import State
 from protojobs_service.domain.queue import Retention
-from protojobs_service.port import DispatchVerdict, Driver
+from protojobs_service.port import Dispatched, DispatchVerdict, Driver
 
 from tests.contract.acts import (
     DAY,
@@ -37,7 +37,7 @@ async def test_repeated_dispatch_answers_existing_and_changes_nothing(driver: Dr
 
     [answer] = await driver.jobs.dispatch([job])
 
-    assert answer == (DispatchVerdict.EXISTING, State.SCHEDULED)
+    assert answer == Dispatched(DispatchVerdict.EXISTING, State.SCHEDULED)
     assert await record(driver, job.id) == before
 
 
@@ -47,7 +47,7 @@ async def test_existing_tells_the_present_state(driver: Driver, clock: Clock, st
 
     [answer] = await driver.jobs.dispatch([new_job(id=job_id)])
 
-    assert answer == (DispatchVerdict.EXISTING, state)
+    assert answer == Dispatched(DispatchVerdict.EXISTING, state)
     assert await state_of(driver, job_id) is state
 
 
@@ -97,7 +97,7 @@ async def test_id_of_another_job_is_reused(driver: Driver, clock: Clock, state: 
 
     [answer] = await driver.jobs.dispatch([new_job(id=job_id, **other)])
 
-    assert answer == (DispatchVerdict.REUSED, None)
+    assert answer == Dispatched(DispatchVerdict.REUSED, None)
     assert await record(driver, job_id) == before
 
 
@@ -108,7 +108,7 @@ async def test_queue_kind_and_payload_alone_make_the_same_job(driver: Driver, ot
 
     [answer] = await driver.jobs.dispatch([new_job(id=job_id, **other)])
 
-    assert answer == (DispatchVerdict.EXISTING, State.PENDING)
+    assert answer == Dispatched(DispatchVerdict.EXISTING, State.PENDING)
     assert await record(driver, job_id) == before
 
 
@@ -143,8 +143,8 @@ async def test_deleted_id_stays_taken(driver: Driver) -> None:
 
     same, other = await driver.jobs.dispatch([new_job(id=job_id), new_job(id=job_id, body=b"other")])
 
-    assert same == (DispatchVerdict.EXISTING, None)
-    assert other == (DispatchVerdict.REUSED, None)
+    assert same == Dispatched(DispatchVerdict.EXISTING, None)
+    assert other == Dispatched(DispatchVerdict.REUSED, None)
     assert await driver.jobs.get([job_id]) == [None]
 
 
@@ -154,8 +154,8 @@ async def test_first_payload_counts_after_an_edit(driver: Driver, clock: Clock) 
 
     first, edited = await driver.jobs.dispatch([new_job(id=job_id), new_job(id=job_id, body=b"edited")])
 
-    assert first == (DispatchVerdict.EXISTING, State.PENDING)
-    assert edited == (DispatchVerdict.REUSED, None)
+    assert first == Dispatched(DispatchVerdict.EXISTING, State.PENDING)
+    assert edited == Dispatched(DispatchVerdict.REUSED, None)
 
 
 async def test_emptied_job_is_still_known(driver: Driver, clock: Clock) -> None:
@@ -193,4 +193,4 @@ async def test_days_later_an_id_inside_the_window_is_still_known(driver: Driver,
 
     [answer] = await driver.jobs.dispatch([new_job(id=lease.id)])
 
-    assert answer == (DispatchVerdict.EXISTING, State.COMPLETED)
+    assert answer == Dispatched(DispatchVerdict.EXISTING, State.COMPLETED)

@@ -9,7 +9,7 @@ from protojobs_service.domain.lifecycle import State
 from protojobs_service.domain.queue import QueueSettings, Retention
 from protojobs_service.domain.queue_limits import Overflow, RateLimit
 from protojobs_service.domain.retry import Jitter, PolicyChanges
-from protojobs_service.port import ClearQuery, DispatchVerdict, Driver, SettingsBook
+from protojobs_service.port import ClearQuery, Dispatched, DispatchVerdict, Driver, SettingsBook
 
 from tests.contract.acts import (
     MINUTE,
@@ -176,7 +176,7 @@ async def test_queue_with_jobs_is_deleted_only_by_force(driver: Driver, clock: C
     assert await states_of(driver, [job_id, other]) == [None, State.PENDING]
     assert "q" not in (await _book(driver)).queues
     [answer] = await driver.jobs.dispatch([new_job(id=job_id)])
-    assert answer == (DispatchVerdict.EXISTING, None)
+    assert answer == Dispatched(DispatchVerdict.EXISTING, None)
 
 
 async def test_queue_with_a_running_job_is_not_deleted_even_by_force(driver: Driver) -> None:
@@ -226,7 +226,7 @@ async def test_clear_deletes_the_named_states_of_the_queue(driver: Driver, clock
     assert await state_of(driver, other) is State.PENDING
     assert (await numbers_of(driver)).counts[State.PENDING] == 0
     [answer] = await driver.jobs.dispatch([new_job(id=ids[State.PENDING])])
-    assert answer == (DispatchVerdict.EXISTING, None)
+    assert answer == Dispatched(DispatchVerdict.EXISTING, None)
 
 
 async def test_clear_leaves_running_jobs(driver: Driver, clock: Clock) -> None:

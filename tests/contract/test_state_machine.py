@@ -22,7 +22,17 @@ from protojobs_service.domain.job import Handle, JobId, Lease, NewJob
 from protojobs_service.domain.lifecycle import Code, State
 from protojobs_service.domain.outcome import COMPLETE, Crash, Fail, JobError, Outcome, Release, Snooze
 from protojobs_service.domain.retry import Jitter, Policy
-from protojobs_service.port import Claim, DispatchVerdict, Held, Opening, Retake, Settlement, SettleVerdict
+from protojobs_service.port import (
+    Claim,
+    Dispatched,
+    DispatchVerdict,
+    Held,
+    Opening,
+    Retake,
+    RetakeResult,
+    Settlement,
+    SettleVerdict,
+)
 
 from tests.contract.acts import SECOND, Span, new_id, new_job
 from tests.contract.backends import BACKENDS, Bench, Kept
@@ -111,7 +121,7 @@ class Walk(RuleBasedStateMachine):
 
         for spec, answer in zip(specs, answers, strict=True):
             state = State.PENDING if spec.delay is None else State.SCHEDULED
-            assert answer == (DispatchVerdict.CREATED, state)
+            assert answer == Dispatched(DispatchVerdict.CREATED, state)
             max_retries = 0 if spec.policy is None else spec.policy.max_retries
             job = Job(spec, state, max_retries, spec.envelope, expire_at=spec.expire_at, overdue_at=spec.expire_at)
             self.model.jobs[spec.id] = job
@@ -126,8 +136,8 @@ class Walk(RuleBasedStateMachine):
 
         same, other = self.wait(self.driver.jobs.dispatch([job.spec, job.spec._replace(envelope=job.spec.envelope + b"!")]))
 
-        assert same == (DispatchVerdict.EXISTING, job.state)
-        assert other == (DispatchVerdict.REUSED, None)
+        assert same == Dispatched(DispatchVerdict.EXISTING, job.state)
+        assert other == Dispatched(DispatchVerdict.REUSED, None)
         self.touch(job.spec.id)
 
     # Workers take them.
@@ -335,7 +345,7 @@ class Walk(RuleBasedStateMachine):
         if job.state is not None and not already and not refused:
             job.retake()
             self.model.pend(job)
-        assert result == (job.state is not None, job.state, already, refused)
+        assert result == RetakeResult(job.state is not None, job.state, already, refused)
         self.touch(job.spec.id)
 
     @precondition(lambda self: self.model.jobs)

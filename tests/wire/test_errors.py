@@ -277,8 +277,6 @@ async def test_an_unknown_id_is_not_found(peer: Peer, name: str, request_type: A
 
 
 LATER_FIELDS: list[tuple[str, dict[str, Any]]] = [
-    ("unique", {"unique": job_pb2.Unique(key="k", scope=job_pb2.UNIQUE_SCOPE_UNTIL_DONE)}),
-    ("unique", {"unique": job_pb2.Unique()}),
     ("fairness_key", {"fairness_key": "tenant"}),
     ("concurrency_key", {"concurrency_key": "tenant"}),
     ("result_retention", {"result_retention": Duration(seconds=60)}),
@@ -304,7 +302,8 @@ async def test_the_same_id_with_another_body_is_refused(peer: Peer) -> None:
 
 
 async def test_bad_items_of_a_batch_do_not_spoil_the_good_ones(peer: Peer) -> None:
-    specs = [spec(), spec(priority=10), spec(id="x"), spec(payload=b"x" * 1024 * 1025), spec(unique=job_pb2.Unique()), spec()]
+    large, later = spec(payload=b"x" * 1024 * 1025), spec(result_retention=Duration(seconds=60))
+    specs = [spec(), spec(priority=10), spec(id="x"), large, later, spec()]
     raw = job_service_pb2.DispatchBatchRequest(specs=specs).SerializeToString() + b"\x0a\x03\xff\xff\xff"
 
     answer = job_service_pb2.DispatchBatchResponse.FromString(await peer.send("/protojobs.v1.JobService/DispatchBatch", raw))
@@ -321,7 +320,7 @@ async def test_bad_items_of_a_batch_do_not_spoil_the_good_ones(peer: Peer) -> No
     ]
     assert errors[0].fields == ["specs[1].priority"]
     assert errors[1].fields == ["specs[2].id"]
-    assert errors[3].metadata["field"] == "specs[4].unique"
+    assert errors[3].metadata["field"] == "specs[4].result_retention"
 
 
 async def test_one_bad_item_refuses_an_atomic_batch(peer: Peer) -> None:

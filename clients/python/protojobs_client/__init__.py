@@ -8,6 +8,7 @@ from protojobs_client.channel import open_channel
 from protojobs_client.client import Client
 from protojobs_client.codecs import Chain, Compress, Encrypt
 from protojobs_client.errors import (
+    DuplicateJobError,
     JobCancelledError,
     JobEndedError,
     JobExpiredError,
@@ -67,6 +68,7 @@ from protojobs_client.schedule import (
     Weekday,
     Weekly,
 )
+from protojobs_client.unique import OnConflict, Unique, UniqueScope
 
 __all__ = [
     "AsyncClient",
@@ -87,6 +89,7 @@ __all__ = [
     "DispatchOutcome",
     "DispatchResult",
     "Dispatched",
+    "DuplicateJobError",
     "Encrypt",
     "Every",
     "HealthStatus",
@@ -108,6 +111,7 @@ __all__ = [
     "LimitedBy",
     "Limits",
     "NoWorkerKind",
+    "OnConflict",
     "Options",
     "Overflow",
     "Overlap",
@@ -135,6 +139,8 @@ __all__ = [
     "SyncReport",
     "UnavailableError",
     "UndecodableError",
+    "Unique",
+    "UniqueScope",
     "Use",
     "WaitTimeoutError",
     "Weekday",

@@ -9,7 +9,8 @@ from protojobs.v1 import job_pb2, queue_service_pb2
 
 from protojobs_client.models import Jitter, JobState, Overflow, RateLimit, Retention, RetryPolicy
 from protojobs_client.payload import JSON, Codec, Payload, PayloadContext, PlainCodec, encode_data
-from protojobs_client.request import UNSET_RETRY, JobRequest
+from protojobs_client.request import UNSET_RETRY, JobRequest, span
+from protojobs_client.unique import Unique
 
 DEFAULT_QUEUE = "default"  # the server's, for jobs that name none
 
@@ -50,6 +51,8 @@ def to_spec(request: JobRequest, *, job_id: str, headers: Mapping[str, str], cod
         spec.retry.CopyFrom(retry)
     if options.expire_at is not None:
         spec.expire_time.CopyFrom(_timestamp(options.expire_at))
+    if options.unique is not None:
+        spec.unique.CopyFrom(_unique(options.unique))
     return spec
 
 
@@ -106,6 +109,13 @@ def to_duration(span: timedelta | None) -> Duration | None:
     duration = Duration()
     duration.FromTimedelta(span)
     return duration
+
+
+def _unique(unique: Unique) -> job_pb2.Unique:
+    window = None if unique.window is None else to_duration(span(unique.window))
+    scope = job_pb2.UniqueScope.Value(f"UNIQUE_SCOPE_{unique.scope.name}")
+    on_conflict = job_pb2.UniqueConflict.Value(f"UNIQUE_CONFLICT_{unique.on_conflict.name}")
+    return job_pb2.Unique(key=unique.key, scope=scope, window=window, on_conflict=on_conflict)
 
 
 def _timestamp(moment: datetime) -> Timestamp:

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from protojobs_client.models import RetryPolicy, Seconds
 from protojobs_client.request import JobOptions, JobRequest, merged_retry, span
+from protojobs_client.unique import OnConflict, UniqueScope
 
 
 class _SettingAndOption:
@@ -102,6 +103,17 @@ class Job:
     def expires_at(self, expire_at: datetime) -> JobRequest:
         """End it as EXPIRED if it still waits then."""
         return self.request().expires_at(expire_at)
+
+    def unique(
+        self,
+        key: str,
+        *,
+        scope: UniqueScope = UniqueScope.UNTIL_DONE,
+        window: Seconds | None = None,
+        on_conflict: OnConflict = OnConflict.REJECT,
+    ) -> JobRequest:
+        """Let at most one job of this key be in its queue; see `Unique`."""
+        return self.request().unique(key, scope=scope, window=window, on_conflict=on_conflict)
 
     def label(self, key: str, value: str) -> JobRequest:
         """Add a label, to find it by."""

@@ -9,7 +9,11 @@ from protojobs_client.ids import JobId
 
 
 class DispatchOutcome(Enum):
-    """What a dispatch did. EXISTING: the id (or the unique key) was stored before; nothing changed."""
+    """What a dispatch did.
+
+    EXISTING: the id was stored before, or the unique key belongs to another job, whose id is returned; nothing changed.
+    REPLACED: stored, and another job of the unique key was ended.
+    """
 
     CREATED = "created"
     EXISTING = "existing"

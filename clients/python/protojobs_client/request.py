@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, TypedDict, Unpack
 
 from protojobs_client.models import RetryPolicy, Seconds
+from protojobs_client.unique import OnConflict, Unique, UniqueScope
 
 UNSET_RETRY: Final = RetryPolicy()
 """The policy that says nothing, one for all requests: most are told apart from others by identity."""
@@ -24,6 +25,7 @@ class DispatchOptions(TypedDict, total=False):
     retry: RetryPolicy
     run_timeout: Seconds  # longest run of one attempt; default 300 s
     expire_at: datetime  # aware; the job ends as EXPIRED if it waits then
+    unique: Unique  # at most one job of this key in its queue
     content_type: str
     payload: bytes  # raw, instead of data; needs content_type unless it is JSON
 
@@ -42,6 +44,7 @@ class JobOptions:
     retry: RetryPolicy = UNSET_RETRY
     run_timeout: timedelta | None = None
     expire_at: datetime | None = None
+    unique: Unique | None = None
     content_type: str | None = None
     payload: bytes | None = field(default=None, repr=False)
 
@@ -115,6 +118,17 @@ class JobRequest:
     def expires_at(self, expire_at: datetime) -> "JobRequest":
         """End it as EXPIRED if it still waits then."""
         return self.with_options(expire_at=expire_at)
+
+    def unique(
+        self,
+        key: str,
+        *,
+        scope: UniqueScope = UniqueScope.UNTIL_DONE,
+        window: Seconds | None = None,
+        on_conflict: OnConflict = OnConflict.REJECT,
+    ) -> "JobRequest":
+        """Let at most one job of this key be in its queue; see `Unique`."""
+        return self.with_options(unique=Unique(key, scope=scope, window=window, on_conflict=on_conflict))
 
     def label(self, key: str, value: str) -> "JobRequest":
         """Add a label, to find it by."""

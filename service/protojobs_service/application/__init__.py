@@ -2,7 +2,7 @@
 
 from protojobs_service.application.cancel import Cancel
 from protojobs_service.application.clock import Clock, SystemClock
-from protojobs_service.application.dispatch import Answer, Dispatch
+from protojobs_service.application.dispatch import Answer, Dispatch, job_of
 from protojobs_service.application.inspect import Inspect
 from protojobs_service.application.known_queues import KnownQueues
 from protojobs_service.application.lease import Leasing
@@ -92,4 +92,5 @@ __all__ = [
     "Wait",
     "Window",
     "Workers",
+    "job_of",
 ]

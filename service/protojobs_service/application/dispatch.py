@@ -7,6 +7,7 @@ from protojobs_service.application.lease_errands import Errands
 from protojobs_service.application.store_time import StoreTime
 from protojobs_service.domain.errors import (
     BatchAborted,
+    DuplicateJob,
     JobIdReused,
     JobIdTime,
     JobsError,
@@ -14,12 +15,13 @@ from protojobs_service.domain.errors import (
     QueueFullForNow,
     StoreUnavailable,
 )
-from protojobs_service.domain.job import Draft, NewJob
+from protojobs_service.domain.job import Draft, JobId, NewJob
 from protojobs_service.domain.queue_limits import Overflow
 from protojobs_service.port import Dispatched, DispatchVerdict, Driver
 
 Answer = Dispatched | JobsError
-"""Dispatched with CREATED or EXISTING; or why the item is refused: JobIdTime, JobIdReused, QueueFull (ForNow), BatchAborted,
+"""Dispatched with CREATED, EXISTING or REPLACED; or why the item is refused: JobIdTime, JobIdReused, DuplicateJob,
+QueueFull (ForNow), BatchAborted,
 StoreUnavailable."""
 
 _REFUSALS: dict[DispatchVerdict, type[JobIdReused | BatchAborted | StoreUnavailable]] = {
@@ -101,4 +103,11 @@ class Dispatch:
         if answer.verdict is DispatchVerdict.FULL:
             retry = self._queues.settings(job.queue).overflow is Overflow.RETRY
             return QueueFullForNow() if retry else QueueFull()
+        if answer.verdict is DispatchVerdict.DUPLICATE and answer.holder is not None:
+            return DuplicateJob(answer.holder)
         return _REFUSALS[answer.verdict]() if answer.verdict in _REFUSALS else answer
+
+
+def job_of(answer: Dispatched, job_id: JobId) -> JobId:
+    """Return the job that a dispatch of `job_id` is answered with: another one, where that has its unique key."""
+    return answer.holder if answer.verdict is DispatchVerdict.EXISTING and answer.holder is not None else job_id

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
-from protojobs_service.domain.errors import Conflict, JobNotFinal, JobNotFound
+from protojobs_service.domain.errors import Conflict, DuplicateJob, JobNotFinal, JobNotFound
 from protojobs_service.domain.job import JobId, JobRecord
 from protojobs_service.domain.lifecycle import State
 from protojobs_service.port import Driver, Retake
@@ -29,8 +29,8 @@ class Retry:
     async def one(self, retake: Retake, edit: Edit | None = None) -> Retried:
         """Apply `retake`; with `edit` the envelope is read, edited and stored under the attempt that was read.
 
-        Raises JobNotFound, JobNotFinal (pending or running), Conflict (changed while it was edited; its payload is no longer
-        kept), StoreUnavailable.
+        Raises JobNotFound, JobNotFinal (pending or running), DuplicateJob (another job has its unique key), Conflict (changed while
+        it was edited; its payload is no longer kept), StoreUnavailable.
         """
         seen = retake.expected_attempt
         if edit is not None:
@@ -40,6 +40,8 @@ class Retry:
             raise JobNotFound
         if result.refused:
             raise JobNotFinal
+        if result.duplicate is not None:
+            raise DuplicateJob(result.duplicate)
         if result.already and seen == 0 and edit is not None:
             raise Conflict
         return Retried(result.state, result.already)

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
-from protojobs_service.application.dispatch import Dispatch
+from protojobs_service.application.dispatch import Dispatch, job_of
 from protojobs_service.application.known_queues import KnownQueues
 from protojobs_service.application.store_time import StoreTime
 from protojobs_service.domain.bounds import DEFAULT_CANCEL_DEADLINE
@@ -79,12 +79,16 @@ class Schedules:
         """Let it tick again, from now on. Raises ScheduleNotFound, StoreUnavailable."""
         await self._driver.schedules.change(name, resume)
 
-    async def trigger(self, name: str, job_id: JobId) -> None:
-        """Store a job of the schedule now, whatever its ticks do. Raises ScheduleNotFound, and as Dispatch does."""
+    async def trigger(self, name: str, job_id: JobId) -> JobId:
+        """Store a job of the schedule now, whatever its ticks do, and return its id, or that of the one that has its unique key.
+
+        Raises ScheduleNotFound, and as Dispatch does.
+        """
         schedule = await self.get(name)
         [answer] = await self._dispatch.many([self._draft(schedule.template, job_id)])
         if isinstance(answer, JobsError):
             raise answer
+        return job_of(answer, job_id)
 
     async def preview(self, name: str, start: datetime | None, count: int) -> list[datetime]:
         """Return the next ticks of a schedule, paused or not. Raises ScheduleNotFound, StoreUnavailable."""

@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 
 import typer
-from protojobs_client import DispatchOptions, RetryPolicy
+from protojobs_client import DispatchOptions, OnConflict, RetryPolicy, Unique, UniqueScope
 
 from protojobs_service.cli.connection import AddressOption, connected
 from protojobs_service.cli.output import JsonFlag, cell, print_json, print_pairs, screen
@@ -25,6 +25,10 @@ def dispatch(
     retries: Annotated[int | None, typer.Option(help="Retries after the first run. [default: the queue's, 3]")] = None,
     run_timeout: Annotated[str | None, typer.Option(help="Longest run of one attempt. [default: the queue's, 5m]")] = None,
     expires: Annotated[str | None, typer.Option(help="Do not start it after this time, ISO 8601.")] = None,
+    unique_key: Annotated[str | None, typer.Option(help="At most one job of this key in its queue.")] = None,
+    unique_scope: Annotated[UniqueScope | None, typer.Option(help="When the key is free. [default: until_done]")] = None,
+    unique_window: Annotated[str | None, typer.Option(help="For scope window: how long the key is taken.")] = None,
+    on_conflict: Annotated[OnConflict | None, typer.Option(help="If the key is taken. [default: reject]")] = None,
     content_type: Annotated[str, typer.Option(help="Media type; anything but JSON is sent as it is.")] = _JSON,
     wait: Annotated[bool, typer.Option("--wait", "-w", help="Wait for its result and print it.")] = False,
     timeout: Annotated[str | None, typer.Option(help="Wait no longer than this.")] = None,
@@ -53,6 +57,8 @@ def dispatch(
         options["run_timeout"] = parse_span(run_timeout)
     if expires is not None:
         options["expire_at"] = parse_time(expires)
+    if (unique := _unique(unique_key, unique_scope, unique_window, on_conflict)) is not None:
+        options["unique"] = unique
     if data is not None:
         payload = read_data(data)
         if content_type == _JSON:
@@ -72,6 +78,25 @@ def dispatch(
         screen().print(cell(f"{stored.job_id} completed"))
         if result is not None:
             print_json(result)
+
+
+def _unique(key: str | None, scope: UniqueScope | None, window: str | None, on_conflict: OnConflict | None) -> Unique | None:
+    """Return what the options about a unique key mean together."""
+    if key is None:
+        if scope or window or on_conflict:
+            raise typer.BadParameter("needs --unique-key", param_hint="--unique-scope, --unique-window, --on-conflict")
+        return None
+    if scope is None:
+        scope = UniqueScope.UNTIL_DONE if window is None else UniqueScope.WINDOW
+    try:
+        return Unique(
+            key,
+            scope=scope,
+            window=None if window is None else parse_span(window),
+            on_conflict=on_conflict or OnConflict.REJECT,
+        )
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--unique-key") from None
 
 
 def _show(values: dict[str, Any], *, as_json: bool) -> None:

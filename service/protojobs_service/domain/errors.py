@@ -13,6 +13,7 @@
     |  |- ScheduleNotFound                                                    (SCHEDULE_NOT_FOUND)
     |- AlreadyExists
     |  |- JobIdReused          same id, another body                          (JOB_ID_REUSED)
+    |  |- DuplicateJob         another job has the unique key                 (DUPLICATE_JOB)
     |- WrongState
     |  |- JobFinal             the job is final                               (JOB_FINAL)
     |  |- JobNotFinal          the job is PENDING or RUNNING                  (JOB_NOT_FINAL)
@@ -38,6 +39,7 @@
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import ClassVar
+from uuid import UUID
 
 
 class JobsError(Exception):
@@ -139,6 +141,15 @@ class JobIdReused(AlreadyExists):
 
     def __init__(self, message: str = "the job id was used for another job") -> None:
         super().__init__(message)
+
+
+class DuplicateJob(AlreadyExists):
+    """Another job has the unique key; `job_id` in the metadata names it."""
+
+    reason = "DUPLICATE_JOB"
+
+    def __init__(self, job_id: bytes) -> None:
+        super().__init__("another job has the unique key", metadata={"job_id": str(UUID(bytes=job_id))})
 
 
 class WrongState(JobsError):

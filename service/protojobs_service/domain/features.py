@@ -24,11 +24,11 @@ BUILT = (
     "schedule_once",
     "schedules",
     "queue_limits",
+    "unique",
 )
 """Every driver has these."""
 
 LATER = {
-    "unique": "unique keys are not built yet",
     "concurrency_key": "limits per key are not built yet",
     "fairness": "fair sharing and aging are not built yet",
     "update_job": "UpdateJob is not built yet; Retry takes a new payload",

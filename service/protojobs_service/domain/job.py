@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, NewType
 from protojobs_service.domain.lifecycle import Code, State
 from protojobs_service.domain.outcome import JobError
 from protojobs_service.domain.retry import Policy, PolicyChanges
+from protojobs_service.domain.unique import Unique
 
 JobId = NewType("JobId", bytes)
 """A UUIDv7 as its 16 raw bytes: text and UUID objects cost a microsecond each, so only the wire has them."""
@@ -37,6 +38,7 @@ class NewJob(NamedTuple):
     expire_at: datetime | None = None
     labels: Mapping[str, str] | None = None
     parent: JobId | None = None
+    unique: Unique | None = None
 
 
 class Draft(NamedTuple):

@@ -173,7 +173,7 @@ class TracedJobs:
         with self._timed("dispatch"):
             answers = await self._inner.dispatch(jobs, atomic=atomic)
         leased = 0
-        for (verdict, state), count in _runs(answers):
+        for (verdict, state, _), count in _runs(answers):
             self._dispatched.add(count, _DISPATCHED[verdict])
             if state is State.RUNNING and verdict is DispatchVerdict.CREATED:
                 leased += count

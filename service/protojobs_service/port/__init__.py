@@ -4,7 +4,7 @@ Every method takes and returns whole batches, every write is conditional, and ti
 Drivers raise nothing but `domain.errors`. The interface is internal: it may change in any release.
 """
 
-from protojobs_service.port.driver import Capability, Driver, Fingerprint, Room
+from protojobs_service.port.driver import Capability, Driver, Fingerprint, Room, UniqueOf
 from protojobs_service.port.jobs import (
     CancelResult,
     Claim,
@@ -66,4 +66,5 @@ __all__ = [
     "SettleVerdict",
     "Settled",
     "Settlement",
+    "UniqueOf",
 ]

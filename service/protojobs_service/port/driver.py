@@ -7,6 +7,7 @@ from typing import Protocol
 
 from protojobs_service.domain.job import Handle, Lease
 from protojobs_service.domain.queue_limits import Hold
+from protojobs_service.domain.unique import Unique
 from protojobs_service.port.jobs import Jobs
 from protojobs_service.port.queues import Queues
 from protojobs_service.port.schedules import Schedules
@@ -15,6 +16,13 @@ from protojobs_service.port.sessions import Sessions
 Fingerprint = Callable[[str, str, bytes], bytes]
 """(queue, kind, envelope) -> 16 bytes over queue, kind, content type and payload: tells a retried dispatch from a reused id.
 Handed to the driver because only the wire can read an envelope."""
+
+UniqueOf = Callable[[bytes], Unique | None]
+"""envelope -> the unique key that its job asked for, so that Retry can take it again. Handed to the driver as `Fingerprint` is."""
+
+
+def no_unique(_envelope: bytes) -> None:
+    """Say that no envelope names a key: for stores of jobs that have none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,18 +19,26 @@ class DispatchVerdict(Enum):
     REUSED = 3
     """The id belongs to a job with another fingerprint."""
     ABORTED = 4
-    """atomic: another item was REUSED; nothing was stored."""
+    """atomic: another item was refused; nothing was stored."""
     UNAVAILABLE = 5
     """This item cannot be stored now (its day has no partition); safe to retry."""
     FULL = 6
     """As many jobs wait in the queue as its max_depth allows."""
+    DUPLICATE = 7
+    """Another job has its unique key; nothing was stored."""
+    REPLACED = 8
+    """Stored; it has ended another job of its unique key."""
 
 
 class Dispatched(NamedTuple):
-    """Answer to one NewJob, with its state at the commit; None where nothing is stored or the job is deleted."""
+    """Answer to one NewJob, with its state at the commit; None where nothing is stored or the job is deleted.
+
+    holder: the other job that had its unique key. With EXISTING that one is the answer, and `state` is its state.
+    """
 
     verdict: DispatchVerdict
     state: State | None
+    holder: JobId | None = None
 
 
 class Claim(NamedTuple):
@@ -116,6 +124,8 @@ class RetakeResult(NamedTuple):
     already: bool = False
     refused: bool = False
     """PENDING or RUNNING (JOB_NOT_FINAL)."""
+    duplicate: JobId | None = None
+    """Nothing was done: this other job has the unique key."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,7 +154,9 @@ class Jobs(Protocol):
 
         A known id never runs twice: EXISTING if queue, kind, content type and payload are the same, else REUSED, also after
         the job has finished. The same id twice in one call or in merged calls: the first place decides. Envelopes must hold the id.
-        A queue at its max_depth takes no new id (FULL), or the oldest of its waiting jobs are deleted for it (Overflow).
+        Then the unique keys, by place, as `domain.unique.decide` says: never two jobs have one. atomic: a DUPLICATE refuses all.
+        A queue at its max_depth takes no new id (FULL), or the oldest of its waiting jobs are deleted for it (Overflow). Who meets
+        the holder of a key needs no room: nothing is stored, or the holder ends.
         """
         ...
 
@@ -161,7 +173,8 @@ class Jobs(Protocol):
         """End attempts as `domain.outcome.decide` says; answers by place. Children of a Complete stand in the same transaction.
 
         One accepted outcome per attempt; an item that this session has ended before, by its own word, is ALREADY, any other
-        SUPERSEDED. Children that exist, or for which there is no room (QuotaExceeded), are left out: the completion holds.
+        SUPERSEDED. Children that exist, for which there is no room (QuotaExceeded), or whose unique key another job has, are left
+        out: the completion holds.
         """
         ...
 
@@ -176,7 +189,8 @@ class Jobs(Protocol):
     async def retake(self, items: Sequence[Retake]) -> Sequence[RetakeResult]:
         """Move final jobs back to PENDING (SCHEDULED with run_at), failures and crashes 0, attempt kept; run waiting ones now.
 
-        Compare-and-set on the final attempt: a repeat with the same expected_attempt changes nothing.
+        Compare-and-set on the final attempt: a repeat with the same expected_attempt changes nothing. A final job takes its unique
+        key again; where another job has it, nothing is done.
         """
         ...
 

@@ -17,7 +17,7 @@ from protojobs_service.transport.convert import Pages
 from protojobs_service.transport.dispatch_stream import DispatchStream
 from protojobs_service.transport.ids import format_id
 from protojobs_service.transport.interceptors import Context, Drain, long_poll, parse, raw
-from protojobs_service.transport.results import OUTCOMES, is_all_created, place_errors, read_specs, to_result, under
+from protojobs_service.transport.results import OUTCOMES, id_text, is_all_created, place_errors, read_specs, to_result, under
 from protojobs_service.transport.specs import Common, Specs
 from protojobs_service.transport.views import state_of, to_attempt, to_job
 
@@ -47,8 +47,8 @@ class JobServicer:
                 raise answer
         except JobsError as error:
             raise under(error, "spec") from None
-        outcome = OUTCOMES[answer.verdict]
-        return job_service_pb2.DispatchResponse(job_id=format_id(draft.job.id), outcome=outcome, state=state_of(answer.state))
+        job_id, outcome = id_text(answer, format_id(draft.job.id)), OUTCOMES[answer.verdict]
+        return job_service_pb2.DispatchResponse(job_id=job_id, outcome=outcome, state=state_of(answer.state))
 
     @raw
     async def DispatchBatch(self, data: bytes, _context: Context) -> job_service_pb2.DispatchBatchResponse | bytes:
@@ -184,7 +184,7 @@ def _results(items: list[Draft | JobsError], answers: Sequence[Answer]) -> job_s
     for index, (item, answer) in enumerate(zip(items, answers, strict=True)):
         job_id = "" if isinstance(item, JobsError) else format_id(item.job.id)
         if isinstance(answer, Dispatched):
-            add(job_id=job_id, outcome=OUTCOMES[answer.verdict])
+            add(job_id=id_text(answer, job_id), outcome=OUTCOMES[answer.verdict])
         else:
             response.results.append(to_result(job_id, answer, f"specs[{index}]"))
     return response

@@ -7,12 +7,14 @@ from protojobs.v1 import job_service_pb2
 from protojobs_service.application import Answer, Dispatched, DispatchVerdict
 from protojobs_service.domain.errors import InvalidField, JobsError, Unsupported
 from protojobs_service.domain.job import Draft
+from protojobs_service.transport.ids import format_id
 from protojobs_service.transport.specs import Specs
 from protojobs_service.transport.status import to_status
 
 OUTCOMES = {
     DispatchVerdict.CREATED: job_service_pb2.DISPATCH_OUTCOME_CREATED,
     DispatchVerdict.EXISTING: job_service_pb2.DISPATCH_OUTCOME_EXISTING,
+    DispatchVerdict.REPLACED: job_service_pb2.DISPATCH_OUTCOME_REPLACED,
 }
 
 
@@ -45,7 +47,13 @@ def to_result(job_id: str, answer: Answer, path: str) -> job_service_pb2.Dispatc
     """Return what became of one item; fields in its error are named under `path`."""
     if isinstance(answer, JobsError):
         return job_service_pb2.DispatchResult(job_id=job_id, error=to_status(under(answer, path)))
-    return job_service_pb2.DispatchResult(job_id=job_id, outcome=OUTCOMES[answer.verdict])
+    return job_service_pb2.DispatchResult(job_id=id_text(answer, job_id), outcome=OUTCOMES[answer.verdict])
+
+
+def id_text(answer: Dispatched, job_id: str) -> str:
+    """Return the id that an answer names: that of another job, where that has the unique key and is returned instead."""
+    other = answer.holder if answer.verdict is DispatchVerdict.EXISTING else None
+    return job_id if other is None else format_id(other)
 
 
 def under(error: JobsError, path: str) -> JobsError:

@@ -7,7 +7,7 @@ from datetime import datetime
 from protojobs.v1 import job_pb2, schedule_service_pb2
 from uuid_utils import uuid7
 
-from protojobs_service.application import Application
+from protojobs_service.application import Application, job_of
 from protojobs_service.domain import bounds
 from protojobs_service.domain.errors import InvalidField, JobIdTime, JobsError
 from protojobs_service.domain.job import JobId
@@ -49,14 +49,16 @@ class ScheduleServicer:
         job = _once(schedule)
         try:
             draft = self._specs.draft(job.SerializeToString())
+            job_id = draft.job.id
             if not request.validate_only:
                 [answer] = await self._dispatch.many([draft])
                 if isinstance(answer, JobsError):
                     raise answer
+                job_id = job_of(answer, job_id)
         except JobsError as error:
             raise _named(error) from None
         stored = schedule_service_pb2.Schedule(spec=schedule.spec, job=schedule.job)
-        stored.job.id = format_id(draft.job.id)
+        stored.job.id = format_id(job_id)
         if schedule.spec.HasField("at"):
             stored.next_time.CopyFrom(schedule.spec.at)
         if not request.validate_only:
@@ -118,10 +120,10 @@ class ScheduleServicer:
         name = convert.check_name("name", request.name)
         job_id = ids.parse_id(request.job_id, "job_id") if request.job_id else JobId(uuid7().bytes)
         try:
-            await self._schedules.trigger(name, job_id)
+            stored = await self._schedules.trigger(name, job_id)
         except JobIdTime:
             raise JobIdTime.at("job_id", self._store_time.now()) from None
-        return schedule_service_pb2.TriggerScheduleResponse(job_id=format_id(job_id))
+        return schedule_service_pb2.TriggerScheduleResponse(job_id=format_id(stored))
 
     async def PreviewSchedule(
         self, request: schedule_service_pb2.PreviewScheduleRequest, _context: Context

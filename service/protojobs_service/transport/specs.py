@@ -20,6 +20,7 @@ from uuid_utils import uuid7
 from protojobs_service.domain import bounds
 from protojobs_service.domain.errors import InvalidField, PayloadTooLarge, Unsupported
 from protojobs_service.domain.job import Draft, JobId, NewJob, make_tuple
+from protojobs_service.domain.unique import Unique
 from protojobs_service.transport.convert import (
     LATER,
     NO_CHANGES,
@@ -34,16 +35,17 @@ from protojobs_service.transport.convert import (
 )
 from protojobs_service.transport.ids import ids_of, parse_id
 from protojobs_service.transport.status import MalformedMessage
+from protojobs_service.transport.unique import parse_unique, read_unique
 
 _CACHED_NAMES = 4096
 # Tag and length of JobSpec.id: appended to an envelope it replaces the id, because the last value of a field wins.
 _ID_PREFIX = b"\x0a\x24"
 # 65 headers with different keys need more bytes than this.
 _TOO_SMALL_FOR_MANY_HEADERS = 320
-_LATER_FIELDS = ("unique", "fairness_key", "concurrency_key", "result_retention", "on_complete", "on_failed")
+_LATER_FIELDS = ("fairness_key", "concurrency_key", "result_retention", "on_complete", "on_failed")
 
 _HEAD = ".protojobs.head.Head"
-_NOTHING_RARE = (None,) * 6
+_NOTHING_RARE = (None,) * 7
 _FIELDS = attrgetter("id", "queue", "kind", "priority", "content_type")
 _RARE = methodcaller("WhichOneof", "rare")
 
@@ -213,7 +215,9 @@ class _Rare:
         self._refuse_later_fields()
         delay, run_at = self._start()
         expire_at = self._expiry(run_at)
-        job = job._replace(delay=delay, run_at=run_at, expire_at=expire_at, labels=parse_labels(self._spec.labels) or None)
+        unique = parse_unique(self._spec.unique, delayed=delay is not None) if self._spec.HasField("unique") else None
+        labels = parse_labels(self._spec.labels) or None
+        job = job._replace(delay=delay, run_at=run_at, expire_at=expire_at, labels=labels, unique=unique)
         changes = parse_policy(self._spec, "retry", "run_timeout")
         return Draft(job, None if changes == NO_CHANGES else changes)
 
@@ -249,6 +253,12 @@ def fingerprint(queue: str, kind: str, envelope: bytes) -> bytes:
     for part in parts:
         digest.update(part)
     return digest.digest()
+
+
+def unique_of(envelope: bytes) -> Unique | None:
+    """Return the unique key that a stored envelope asks for; its bounds were checked when it was stored."""
+    spec = parse_spec(envelope)
+    return read_unique(spec.unique) if spec.HasField("unique") else None
 
 
 def _remember(names: dict[str, str], name: str) -> str:

@@ -53,6 +53,7 @@ CODES: dict[type[errors.JobsError], grpc.StatusCode] = {
     errors.ScheduleNotFound: grpc.StatusCode.NOT_FOUND,
     errors.AlreadyExists: grpc.StatusCode.ALREADY_EXISTS,
     errors.JobIdReused: grpc.StatusCode.ALREADY_EXISTS,
+    errors.DuplicateJob: grpc.StatusCode.ALREADY_EXISTS,
     errors.WrongState: grpc.StatusCode.FAILED_PRECONDITION,
     errors.JobFinal: grpc.StatusCode.FAILED_PRECONDITION,
     errors.JobNotFinal: grpc.StatusCode.FAILED_PRECONDITION,
@@ -83,6 +84,7 @@ RESOURCES: dict[type[errors.JobsError], str] = {
     errors.SessionNotFound: "session",
     errors.ScheduleNotFound: "schedule",
     errors.JobIdReused: "job",
+    errors.DuplicateJob: "job",
 }
 
 STATUS_CODES: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}

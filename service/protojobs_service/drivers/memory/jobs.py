@@ -1,6 +1,6 @@
 """Storing, leasing and ending jobs in memory."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -12,7 +12,8 @@ from protojobs_service.domain.job import AttemptRecord, JobId, JobRecord, Lease,
 from protojobs_service.domain.lifecycle import FINAL_STATES, RETAKEN, WAITING_STATES, Code, State
 from protojobs_service.domain.outcome import Complete
 from protojobs_service.domain.queue_limits import Hold
-from protojobs_service.drivers.memory.limits import Depth, admitted, free_leases, hold_of, spend
+from protojobs_service.domain.unique import Decision, Verdict, decide
+from protojobs_service.drivers.memory.limits import Depth, free_leases, hold_of, spend
 from protojobs_service.drivers.memory.store import Store, StoredJob, retry_until
 from protojobs_service.port.jobs import (
     CancelResult,
@@ -28,7 +29,14 @@ from protojobs_service.port.jobs import (
     SettleVerdict,
 )
 
-_REFUSALS = frozenset({DispatchVerdict.REUSED, DispatchVerdict.FULL})
+_VERDICTS = {
+    Verdict.TAKES: DispatchVerdict.CREATED,
+    Verdict.REPLACES: DispatchVerdict.REPLACED,
+    Verdict.EXISTING: DispatchVerdict.EXISTING,
+    Verdict.DUPLICATE: DispatchVerdict.DUPLICATE,
+}
+_STORED = frozenset({DispatchVerdict.CREATED, DispatchVerdict.REPLACED})
+_REFUSALS = frozenset({DispatchVerdict.REUSED, DispatchVerdict.FULL, DispatchVerdict.DUPLICATE})
 
 
 class MemoryJobs:
@@ -40,23 +48,61 @@ class MemoryJobs:
     async def dispatch(self, jobs: Sequence[NewJob], *, atomic: bool = False) -> Sequence[Dispatched]:
         store, now = self._store, self._store.now()
         verdicts = self._judge(jobs)
-        if atomic and DispatchVerdict.REUSED in verdicts:
-            return [Dispatched(v if v is DispatchVerdict.REUSED else DispatchVerdict.ABORTED, None) for v in verdicts]
         fresh = [new for new, verdict in zip(jobs, verdicts, strict=True) if verdict is DispatchVerdict.CREATED]
         store.use(fresh)
         depth = Depth(store)
         full = {new.id for new in fresh if not depth.admit(new)}
-        if full:
-            verdicts = [DispatchVerdict.FULL if new.id in full else v for new, v in zip(jobs, verdicts, strict=True)]
-            if atomic:
-                return [Dispatched(v if v is DispatchVerdict.FULL else DispatchVerdict.ABORTED, None) for v in verdicts]
-        depth.make_room()
-        judged = list(zip(jobs, verdicts, strict=True))
         fresh = [new for new in fresh if new.id not in full]
+        judged = [DispatchVerdict.FULL if new.id in full else v for new, v in zip(jobs, verdicts, strict=True)]
+        if atomic:
+            decisions = self._decide(fresh, now)
+            judged = [self._verdict(new, v, decisions) for new, v in zip(jobs, judged, strict=True)]
+            if not _REFUSALS.isdisjoint(judged):
+                judged = [v if v in _REFUSALS else DispatchVerdict.ABORTED for v in judged]
+                return [self._answer(new, v, decisions.get(new.id)) for new, v in zip(jobs, judged, strict=True)]
+        depth.make_room()
+        decisions = self._decide(fresh, now)
         for new in fresh:
-            store.create(new, now)
+            decision = decisions.get(new.id)
+            if decision is None or _VERDICTS[decision.verdict] in _STORED:
+                store.create(new, now, decision)
         store.announce()
-        return [Dispatched(v, None if v in _REFUSALS else store.jobs[new.id].state) for new, v in judged]
+        judged = [self._verdict(new, v, decisions) for new, v in zip(jobs, judged, strict=True)]
+        return [self._answer(new, v, decisions.get(new.id)) for new, v in zip(jobs, judged, strict=True)]
+
+    def _verdict(self, new: NewJob, verdict: DispatchVerdict, decisions: Mapping[JobId, Decision]) -> DispatchVerdict:
+        """Return what the unique key makes of a verdict that looked at ids and room only."""
+        decision = decisions.get(new.id)
+        if decision is None or verdict not in (DispatchVerdict.CREATED, DispatchVerdict.EXISTING):
+            return verdict
+        decided = _VERDICTS[decision.verdict]
+        return decided if verdict is DispatchVerdict.CREATED or decided not in _STORED else verdict
+
+    def _decide(self, jobs: Sequence[NewJob], now: datetime) -> dict[JobId, Decision]:
+        """Return who gets the unique keys that these jobs ask for."""
+        groups: dict[tuple[str, str], list[NewJob]] = {}
+        for new in jobs:
+            if new.unique is not None:
+                groups.setdefault((new.queue, new.unique.key), []).append(new)
+        decisions: dict[JobId, Decision] = {}
+        for (queue, _), group in groups.items():
+            assert group[0].unique is not None, "it is here for its key"
+            found = decide(self._store.holder(queue, group[0].unique, now), group, now)
+            decisions |= {new.id: decision for new, decision in zip(group, found, strict=True)}
+        return decisions
+
+    def _answer(self, new: NewJob, verdict: DispatchVerdict, decision: Decision | None) -> Dispatched:
+        holder = None if decision is None else decision.holder
+        if verdict is DispatchVerdict.DUPLICATE and holder is not None:
+            return Dispatched(verdict, None, holder.id)
+        if verdict is DispatchVerdict.ABORTED or verdict in _REFUSALS:
+            return Dispatched(verdict, None)
+        known = self._store.jobs.get(new.id)
+        if known is None and holder is not None:
+            return Dispatched(verdict, holder.state, holder.id)
+        assert known is not None, "what is not stored was answered before"
+        replaced = holder.id if holder is not None and verdict is DispatchVerdict.REPLACED else None
+        return Dispatched(verdict, known.state, replaced)
 
     def _judge(self, jobs: Sequence[NewJob]) -> list[DispatchVerdict]:
         verdicts: list[DispatchVerdict] = []
@@ -122,9 +168,23 @@ class MemoryJobs:
         for child in children:
             with suppress(QuotaExceeded):  # the completion holds, whatever becomes of its children
                 if child.id not in self._store.jobs:
-                    self._store.use([child])
-                    if admitted(self._store, [child]) == [True]:
-                        self._store.create(child, now)
+                    self.store_one(child, now)
+
+    def store_one(self, job: NewJob, now: datetime) -> DispatchVerdict:
+        """Store a job whose id is new, if its queue has room (FULL) and nobody has its unique key (DUPLICATE).
+
+        Raises QuotaExceeded.
+        """
+        self._store.use([job])
+        depth = Depth(self._store)
+        if not depth.admit(job):
+            return DispatchVerdict.FULL
+        depth.make_room()
+        decision = self._decide([job], now).get(job.id)
+        if decision is not None and _VERDICTS[decision.verdict] not in _STORED:
+            return DispatchVerdict.DUPLICATE
+        self._store.create(job, now, decision)
+        return DispatchVerdict.CREATED
 
     async def update(self, items: Sequence[News]) -> Sequence[bool]:
         return [self._update(item, self._store.now()) for item in items]
@@ -166,6 +226,12 @@ class MemoryJobs:
             return RetakeResult(found=True, state=job.state, already=True)
         if job.state in (State.PENDING, State.RUNNING) or job.attempt < item.expected_attempt:
             return RetakeResult(found=True, state=job.state, refused=True)
+        if job.state in FINAL_STATES and (unique := job.spec.unique) is not None:
+            holder = self._store.holder(job.spec.queue, unique, now)
+            if holder is None:
+                self._store.take_key(job, unique, now)
+            elif holder.id != job.spec.id:
+                return RetakeResult(found=True, state=job.state, duplicate=holder.id)
         if job.state in FINAL_STATES:
             job.done[-1].code = Code(job.done[-1].code + RETAKEN)
             job.failures = job.crashes = job.returns = 0
@@ -275,6 +341,9 @@ class MemoryJobs:
 
     async def prune(self, limit: int) -> int:
         now, pruned = self._store.now(), 0
+        over = [place for place, key in self._store.keys.items() if key.until is not None and key.until <= now]
+        for place in over[:limit]:
+            del self._store.keys[place]
         for job in list(self._store.jobs.values()):
             if pruned == limit:
                 break

@@ -1,6 +1,5 @@
 """The limits of queues in memory: how many leases are free, and which new jobs there is room for."""
 
-from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 from protojobs_service.domain.job import JobId, NewJob
@@ -67,12 +66,25 @@ class Depth:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._admitted: dict[str, int] = {}
+        self._keys: dict[tuple[str, str], bool] = {}
 
     def admit(self, job: NewJob) -> bool:
-        """Tell whether a new job may be stored: its queue has room, or drops an older job than those of this call for it."""
+        """Tell whether a new job may be stored: its queue has room, or drops an older job than those of this call for it.
+
+        One whose unique key another job has needs no room; of those of this call with one key, one place is for all.
+        """
         settings = self._store.queues.get(job.queue)
         if settings is None or not settings.max_depth:
             return True
+        if job.unique is None:
+            return self._admit(job, settings)
+        place = job.queue, job.unique.key
+        if place not in self._keys:
+            held = self._store.holder(job.queue, job.unique, self._store.now()) is not None
+            self._keys[place] = held or self._admit(job, settings)
+        return self._keys[place]
+
+    def _admit(self, job: NewJob, settings: QueueSettings) -> bool:
         new = self._admitted.get(job.queue, 0)
         if settings.overflow is Overflow.DROP_OLDEST:
             fits = new < settings.max_depth
@@ -101,11 +113,3 @@ class Depth:
 
 def _age(job: StoredJob) -> tuple[bool, int, JobId]:
     return (False, job.position, job.spec.id) if job.state is State.PENDING else (True, 0, job.spec.id)
-
-
-def admitted(store: Store, jobs: Iterable[NewJob]) -> list[bool]:
-    """Tell for each new job whether there is room for it; makes the room that is to be made."""
-    depth = Depth(store)
-    verdicts = [depth.admit(job) for job in jobs]
-    depth.make_room()
-    return verdicts

@@ -51,6 +51,7 @@ class MemoryQueues:
         store.buckets.pop(queue, None)
         store.ready.pop(queue, None)
         store.minutes.pop(queue, None)
+        store.keys = {place: key for place, key in store.keys.items() if place[0] != queue}
         store.version += 1
 
     async def clear(self, query: ClearQuery) -> Cleared:

@@ -9,8 +9,8 @@ from protojobs_service.domain.errors import JobsError, QueueFull, QuotaExceeded
 from protojobs_service.domain.schedule import Change, Schedule, lateness, tick_id
 from protojobs_service.domain.schedule_ticks import decide
 from protojobs_service.drivers.memory.jobs import MemoryJobs
-from protojobs_service.drivers.memory.limits import admitted
 from protojobs_service.drivers.memory.store import Store
+from protojobs_service.port.jobs import DispatchVerdict
 from protojobs_service.port.schedules import Fired, Firing
 
 
@@ -59,26 +59,28 @@ class MemorySchedules:
         decision = decide(schedule, now, active=self._is_active(schedule), limit=firing.jobs - len(late))
         if decision.cancels and schedule.last_job is not None:
             await self._jobs.cancel([schedule.last_job], firing.cancel_within)
-        last_job = schedule.last_job
+        last_job, duplicates = schedule.last_job, 0
         for tick in decision.ticks:
             if (schedule.name, tick) in self._store.ticks:
                 continue
             job_id, run_at = tick_id(schedule, tick, now), tick + lateness(schedule, tick)
             try:
                 job = firing.make(schedule, job_id, run_at if run_at > now else None)
-                self._store.use([job])
-                if admitted(self._store, [job]) != [True]:
+                known = job_id in self._store.jobs
+                verdict = DispatchVerdict.EXISTING if known else self._jobs.store_one(job, now)
+                if verdict is DispatchVerdict.FULL:
                     raise QueueFull
             except JobsError as error:
                 refused.append((schedule.name, error.reason))
                 continue
             self._store.ticks[schedule.name, tick] = job_id
-            if job_id not in self._store.jobs:
-                self._store.create(job, now)
+            if verdict is DispatchVerdict.DUPLICATE:
+                duplicates += 1
+                continue
             late.append(now - tick)
             last_job = job_id
         self._store.schedules[schedule.name] = replace(decision.schedule, last_job=last_job)
-        return decision.missed
+        return decision.missed + duplicates
 
     def _is_active(self, schedule: Schedule) -> bool:
         job = None if schedule.last_job is None else self._store.known(schedule.last_job)

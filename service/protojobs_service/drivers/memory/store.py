@@ -19,6 +19,7 @@ from protojobs_service.domain.queue import QueueSettings
 from protojobs_service.domain.queue_limits import Bucket
 from protojobs_service.domain.retry import DEFAULT_POLICY, Policy
 from protojobs_service.domain.schedule import Schedule
+from protojobs_service.domain.unique import REPLACED, Decision, Holder, Unique, UniqueScope, Verdict
 from protojobs_service.port.driver import Fingerprint, Room
 from protojobs_service.port.jobs import Claim
 from protojobs_service.port.sessions import Opening
@@ -86,6 +87,15 @@ class StoredJob:
         return self.spec.policy or DEFAULT_POLICY
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key:
+    """Who has a unique key. until: of scope WINDOW, whose keys outlive their jobs."""
+
+    job: JobId
+    scope: UniqueScope
+    until: datetime | None
+
+
 @dataclass(slots=True)
 class Session:
     """One run of a worker process. handle: its newest stream, the only one that has leases."""
@@ -128,6 +138,7 @@ class Store:
         self.version = 0
         self.schedules: dict[str, Schedule] = {}
         self.ticks: dict[tuple[str, datetime], JobId] = {}
+        self.keys: dict[tuple[str, str], Key] = {}  # by queue and unique key
         self.counts: Counter[tuple[str, State]] = Counter()
         self.minutes: defaultdict[str, dict[int, Minute]] = defaultdict(dict)
         self.beat_at = clock()
@@ -152,8 +163,8 @@ class Store:
         for queue, kind in lanes:
             self.ready.setdefault(queue, {})[kind] = []
 
-    def create(self, spec: NewJob, now: datetime) -> None:
-        """Store a job: SCHEDULED where it names a time to come, else PENDING."""
+    def create(self, spec: NewJob, now: datetime, decision: Decision | None = None) -> None:
+        """Store a job: SCHEDULED where it names a time to come, else PENDING. decision: of its unique key, which it takes."""
         job = StoredJob(
             spec=spec,
             fingerprint=self.fingerprint(spec.queue, spec.kind, spec.envelope),
@@ -163,7 +174,31 @@ class Store:
         )
         self.jobs[spec.id] = job
         run_at = spec.run_at if spec.delay is None else now + spec.delay
+        if decision is not None and spec.unique is not None:
+            if decision.verdict is Verdict.REPLACES and decision.holder is not None:
+                self.end_waiting(self.jobs[decision.holder.id], Code.CANCELLED, REPLACED, now)
+            self.take_key(job, spec.unique, now)
+            run_at = decision.due_at
         self.start(job, run_at, now)
+
+    def holder(self, queue: str, unique: Unique, now: datetime) -> Holder | None:
+        """Return the job that has a key, None where it is free."""
+        key = self.keys.get((queue, unique.key))
+        if key is None or (key.until is not None and key.until <= now):
+            return None
+        job = self.jobs.get(key.job)
+        return Holder(key.job, None if job is None else job.state, None if job is None else job.due_at)
+
+    def take_key(self, job: StoredJob, unique: Unique, now: datetime) -> None:
+        """Give a key that is free to a job."""
+        self.keys[job.spec.queue, unique.key] = Key(job=job.spec.id, scope=unique.scope, until=unique.until(now))
+
+    def free_key(self, job: StoredJob, *scopes: UniqueScope) -> None:
+        """Free the key of a job, if it has one of one of these scopes."""
+        unique, queue = job.spec.unique, job.spec.queue
+        key = None if unique is None else self.keys.get((queue, unique.key))
+        if unique is not None and key is not None and key.job == job.spec.id and key.scope in scopes:
+            del self.keys[queue, unique.key]
 
     def start(self, job: StoredJob, run_at: datetime | None, now: datetime) -> None:
         """Make a job wait for its time, or for a worker where that is over."""
@@ -181,6 +216,10 @@ class Store:
         job.state, job.due_at = state, due_at
         if state is not None:
             self.counts[spec.queue, state] += 1
+        if state is State.RUNNING:
+            self.free_key(job, UniqueScope.UNTIL_START)
+        elif state is not None and state.is_final:
+            self.free_key(job, UniqueScope.UNTIL_START, UniqueScope.UNTIL_DONE)
         if state is State.PENDING:
             job.position = next(self._front if front else self._back)
             heappush(self.ready[spec.queue][spec.kind], (-spec.priority, job.position, spec.id))
@@ -253,6 +292,7 @@ class Store:
 
     def delete(self, job: StoredJob) -> None:
         """Leave a tombstone: nothing can be read any more, but the id stays taken."""
+        self.free_key(job, *UniqueScope)
         self.move(job, None)
         job.spec = NewJob(job.spec.id, job.spec.queue, job.spec.kind, job.spec.priority, b"")
         job.expire_at, job.checkpoint, job.result, job.done = None, None, None, []

@@ -9,7 +9,17 @@ from protojobs_service.domain.errors import Conflict, JobsError, QuotaExceeded, 
 from protojobs_service.domain.job import Handle, JobId, Lease, NewJob, make_tuple
 from protojobs_service.domain.lifecycle import State
 from protojobs_service.drivers.sql.cold.base import Cold
-from protojobs_service.drivers.sql.cold.dispatch import LaneIds, band_of, existing, is_plain, store_atomic, store_within, verdict
+from protojobs_service.drivers.sql.cold.dispatch import (
+    LaneIds,
+    Refused,
+    band_of,
+    existing,
+    is_plain,
+    refuse_batch,
+    store_atomic,
+    store_within,
+    verdict,
+)
 from protojobs_service.drivers.sql.cold.waiting import Arrival
 from protojobs_service.drivers.sql.lanes import Lanes, Pair
 from protojobs_service.drivers.sql.pipelines import Weight
@@ -227,6 +237,8 @@ class Dispatching:
         for i in places:
             if jobs[i].id in full:
                 answers[i] = _FULL
+            elif (answer := stored.answers.get(jobs[i].id)) is not None:
+                answers[i] = answer
             elif (state := stored.states.get(jobs[i].id)) is not None:
                 answers[i] = Dispatched(DispatchVerdict.CREATED, state)
         self._ready.add(stored.arrivals, sum(state is State.PENDING for state in stored.states.values()))
@@ -249,11 +261,10 @@ class Dispatching:
                 failures[i] = failures[place]
             elif before is _FULL:
                 answers[i] = _FULL
-            elif before is None or before.verdict is not DispatchVerdict.CREATED:
+            elif before is None:
                 unknown.append(i)
             else:
-                found = verdict(self._cold, jobs[i], None, jobs[place])
-                answers[i] = Dispatched(found, None if found is DispatchVerdict.REUSED else before.state)
+                answers[i] = _again(verdict(self._cold, jobs[i], None, jobs[place]), before)
         if not unknown:
             return
         twins = [jobs[i] for i in unknown]
@@ -283,11 +294,22 @@ class Dispatching:
                         answers, arrivals = await self._store.run(store)
                 except Conflict:
                     continue
+                except Refused as refused:
+                    return refuse_batch(jobs, refused)
                 self._ready.add(arrivals, sum(answer == _CREATED_PENDING for answer in answers))
                 return answers
         except JobsError as error:
             return error
         return Conflict("the ids of this batch are being stored by somebody else")
+
+
+def _again(found: DispatchVerdict, before: Dispatched) -> Dispatched:
+    """Return the answer to an id that comes again in a flush; before: what its first place was answered."""
+    if found is DispatchVerdict.REUSED:
+        return Dispatched(found, None)
+    if before.verdict in (DispatchVerdict.CREATED, DispatchVerdict.REPLACED):
+        return Dispatched(DispatchVerdict.EXISTING, before.state)
+    return before
 
 
 def _first_places(jobs: Sequence[NewJob]) -> dict[JobId, int] | None:

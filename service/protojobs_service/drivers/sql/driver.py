@@ -28,7 +28,7 @@ from protojobs_service.drivers.sql.schedules import SqlSchedules
 from protojobs_service.drivers.sql.sessions import SqlSessions
 from protojobs_service.drivers.sql.settling import SettleCall, Settling
 from protojobs_service.drivers.sql.store import Store
-from protojobs_service.port.driver import Capability, Driver, Fingerprint, Room
+from protojobs_service.port.driver import Capability, Driver, Fingerprint, Room, UniqueOf, no_unique
 from protojobs_service.port.jobs import Dispatched, Jobs, Settled
 from protojobs_service.port.queues import Queues
 from protojobs_service.port.schedules import Schedules
@@ -48,6 +48,7 @@ class SqlDriver(Driver):
         store: Store,
         *,
         fingerprint: Fingerprint,
+        unique_of: UniqueOf = no_unique,
         rng: Random,
         replica: str,
         max_queues: int = MAX_QUEUES,
@@ -57,7 +58,14 @@ class SqlDriver(Driver):
         self._store = store
         self._replica = Replica(replica)
         for_dispatch, for_claim, for_settle, for_rest = (
-            Cold(tables=store.tables, now=store.now, replica=self._replica, writer=writer, fingerprint=fingerprint)
+            Cold(
+                tables=store.tables,
+                now=store.now,
+                replica=self._replica,
+                writer=writer,
+                fingerprint=fingerprint,
+                unique_of=unique_of,
+            )
             for writer in range(4)
         )
         self._cold = for_rest

@@ -12,6 +12,7 @@ from protojobs_service.drivers.sql.cold.base import Cold, micros, span
 from protojobs_service.drivers.sql.cold.cancel import cancel
 from protojobs_service.drivers.sql.cold.delete import delete_jobs
 from protojobs_service.drivers.sql.cold.due import expire, promote
+from protojobs_service.drivers.sql.cold.keys import forget_windows
 from protojobs_service.drivers.sql.cold.listing import Filter, find
 from protojobs_service.drivers.sql.cold.news import update_attempts
 from protojobs_service.drivers.sql.cold.prune import prune
@@ -130,6 +131,7 @@ class SqlJobs(Jobs):
         return await self._store.run(lambda c: expire(c, self._cold, limit), vital=True)
 
     async def prune(self, limit: int) -> int:
+        await self._forget_windows(limit)
         await self._lanes.reload()
         retention = self._lanes.retention()
         jobs = 0
@@ -141,3 +143,8 @@ class SqlJobs(Jobs):
             if jobs >= limit or pruned.after is None:
                 break
         return jobs
+
+    async def _forget_windows(self, limit: int) -> None:
+        for _ in range(_PRUNE_STEPS):
+            if await self._store.run(lambda c: forget_windows(c, self._cold, limit)) < limit:
+                break

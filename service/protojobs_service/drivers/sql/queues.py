@@ -10,6 +10,7 @@ from protojobs_service.drivers.sql.cold import queues as cold_queues
 from protojobs_service.drivers.sql.cold import settings as cold_settings
 from protojobs_service.drivers.sql.cold.base import Cold, moment
 from protojobs_service.drivers.sql.cold.clear import clear
+from protojobs_service.drivers.sql.cold.keys import forget_queue
 from protojobs_service.drivers.sql.cold.recount import Part, differ, mend
 from protojobs_service.drivers.sql.cold.stats import numbers
 from protojobs_service.drivers.sql.lanes import Lanes
@@ -63,6 +64,8 @@ class SqlQueues(Queues):
             drop = partial(cold_queues.drop_queue, cold=self._cold, queue=queue, force=force, trust=turn < _TRUSTING)
             if await self._store.run(drop):
                 break
+        while await self._store.run(lambda c: forget_queue(c, self._cold, queue, _BATCH)) == _BATCH:
+            continue
         await self._changed()
 
     async def _empty(self, queue: str) -> None:

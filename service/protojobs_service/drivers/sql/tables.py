@@ -77,7 +77,11 @@ IN_MYSQL: dict[str, Any] = {
 HAS_DEADLINE = 1
 CANCEL_ASKED = 2
 STARTED = 4
+FREES_AT_START = 8
+"""It has a unique key that a lease frees: one of a row in `running` is free, whatever `unique_key` still says."""
 HAS_CHECKPOINT = 16
+FREES_AT_END = 32
+FREES_KEY = FREES_AT_START | FREES_AT_END
 RETURNS_SHIFT = 8
 RETURNS_MASK = 15 << RETURNS_SHIFT
 
@@ -121,6 +125,7 @@ class Tables:
     fleet: Table
     schedule: Table
     tick: Table
+    unique_key: Table
 
 
 def _hot_columns() -> list[Column[Any]]:
@@ -356,6 +361,16 @@ def build(*, schema: str | None = None, prefix: str = "", clustered: bool = Fals
         PrimaryKeyConstraint("schedule", "tick_at"),
     )
     index("tick_age", tick.c.tick_at)
+    unique_key = table(
+        "unique_key",
+        Column("id", Id, primary_key=True),  # the job that has the key
+        Column("queue", NAME, nullable=False),
+        Column("key", LABEL_VALUE, nullable=False),
+        Column("scope", SmallInteger, nullable=False),  # UniqueScope
+        Column("until", BigInteger),  # scope WINDOW: free from then on
+    )
+    index("unique_key_place", unique_key.c.queue, unique_key.c.key, unique=True)
+    index("unique_key_until", unique_key.c.until)
     return Tables(
         metadata=m,
         job=job,
@@ -379,4 +394,5 @@ def build(*, schema: str | None = None, prefix: str = "", clustered: bool = Fals
         fleet=fleet,
         schedule=schedule,
         tick=tick,
+        unique_key=unique_key,
     )

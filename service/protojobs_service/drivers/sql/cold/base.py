@@ -12,7 +12,7 @@ from sqlalchemy.dialects import mysql, postgresql, sqlite
 from protojobs_service.domain.lifecycle import State
 from protojobs_service.drivers.sql.mysql_keys import delete_of_ids
 from protojobs_service.drivers.sql.tables import Tables
-from protojobs_service.port.driver import Fingerprint
+from protojobs_service.port.driver import Fingerprint, UniqueOf, no_unique
 
 T = TypeVar("T")
 
@@ -47,6 +47,7 @@ class Cold:
     replica: Replica
     writer: int
     fingerprint: Fingerprint
+    unique_of: UniqueOf = no_unique
 
     @property
     def slot(self) -> int:

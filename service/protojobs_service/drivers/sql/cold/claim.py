@@ -7,9 +7,11 @@ from sqlalchemy import Connection, and_, func, select
 
 from protojobs_service.domain.lifecycle import Code, State
 from protojobs_service.drivers.sql.cold.base import Cold, among, chunks, delete_ids, insert_all, tally
+from protojobs_service.drivers.sql.cold.keys import free_keys
 from protojobs_service.drivers.sql.cold.running import lock_ids
 from protojobs_service.drivers.sql.cold.waiting import drop_deadlines
 from protojobs_service.drivers.sql.store import Claimed
+from protojobs_service.drivers.sql.tables import FREES_KEY
 
 
 def checkpoints(c: Connection, cold: Cold, ids: Sequence[bytes]) -> dict[bytes, bytes]:
@@ -47,6 +49,7 @@ def expire_claimed(c: Connection, cold: Cold, rows: Sequence[Claimed]) -> set[by
     insert_all(c, tables.done, ended)
     insert_all(c, tables.attempt_detail, [{"id": row.id, "attempt": row.attempt, "reason": Code.EXPIRED.name} for row in ours])
     drop_deadlines(c, cold, [row.id for row in ours])
+    free_keys(c, cold, [row.id for row in ours if row.flags & FREES_KEY])
     changes = Counter((row.lane, State.EXPIRED) for row in ours)
     changes.subtract((row.lane, State.RUNNING) for row in ours)
     tally(c, cold, changes)

@@ -85,5 +85,6 @@ def _forget(c: Connection, cold: Cold, ids: Sequence[bytes]) -> None:
     tables = cold.tables
     for some in chunks(sorted(ids)):
         c.execute(delete(tables.done).where(among(tables.done.c.id, some), tables.done.c.outcome != Code.DELETED.value))
-        for table in (tables.attempt_detail, tables.label, tables.parent, tables.deadline, tables.cancel_request):
+        others = (tables.attempt_detail, tables.label, tables.parent, tables.deadline, tables.cancel_request, tables.unique_key)
+        for table in others:
             c.execute(delete(table).where(among(table.c.id, some)))

@@ -13,10 +13,13 @@ from sqlalchemy import Connection, select, union_all
 
 from protojobs_service.domain.job import NewJob
 from protojobs_service.domain.lifecycle import WAITING_STATES
+from protojobs_service.domain.queue import QueueSettings
 from protojobs_service.domain.queue_limits import Overflow
 from protojobs_service.drivers.sql.cold.base import Cold, among, chunks
 from protojobs_service.drivers.sql.cold.delete import delete_jobs
 from protojobs_service.drivers.sql.cold.grants import lock_queues
+from protojobs_service.drivers.sql.cold.keys import Place
+from protojobs_service.drivers.sql.cold.unique import held_keys
 from protojobs_service.drivers.sql.mysql_keys import BY_KEY
 
 _BANDS = range(1, 10)
@@ -30,6 +33,7 @@ class Depth:
         """Lock and count these queues; with none of them nothing is asked."""
         self._c, self._cold = c, cold
         self._new: Counter[str] = Counter()
+        self._keys: dict[Place, bool] = {}
         locked = lock_queues(c, cold, queues) if queues else {}
         self._settings = {name: settings for name, (settings, _) in locked.items() if settings.max_depth}
         self._depths = {name: sum(locked[name][1].counts[state] for state in WAITING_STATES) for name in self._settings}
@@ -39,6 +43,24 @@ class Depth:
         settings = self._settings.get(job.queue)
         if settings is None:
             return True
+        if job.unique is None:
+            return self._admit(job, settings)
+        place = job.queue, job.unique.key
+        if place not in self._keys:
+            self._keys[place] = self._admit(job, settings)
+        return self._keys[place]
+
+    def ask_keys(self, jobs: Iterable[NewJob]) -> None:
+        """Look who has the unique keys of jobs that are to be admitted.
+
+        A job whose key another one has needs no room: it is not stored, or ends that one. Jobs of one call with one key need one
+        place.
+        """
+        asking = [job for job in jobs if job.unique is not None and job.queue in self._settings]
+        if asking:
+            self._keys |= dict.fromkeys(held_keys(self._c, self._cold, asking), True)
+
+    def _admit(self, job: NewJob, settings: QueueSettings) -> bool:
         waiting = 0 if settings.overflow is Overflow.DROP_OLDEST else self._depths[job.queue]
         fits = waiting + self._new[job.queue] < settings.max_depth
         self._new[job.queue] += fits
@@ -56,6 +78,7 @@ def refused(c: Connection, cold: Cold, jobs: Iterable[NewJob], bounded: Collecti
     """Return the ids of new jobs that there is no room for; makes the room that is to be made. bounded: queues with a max_depth."""
     mine = [job for job in jobs if job.queue in bounded]
     depth = Depth(c, cold, {job.queue for job in mine})
+    depth.ask_keys(mine)
     full: set[bytes] = {job.id for job in mine if not depth.admit(job)}
     depth.make_room()
     return full

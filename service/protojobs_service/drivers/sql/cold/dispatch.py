@@ -1,4 +1,4 @@
-"""Storing jobs that the hot statement does not: delayed, expiring, labelled, children, and atomic batches."""
+"""Storing jobs that the hot statement does not: delayed, expiring, labelled, unique, children, and atomic batches."""
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -8,11 +8,13 @@ from sqlalchemy import Connection
 
 from protojobs_service.domain.errors import Conflict
 from protojobs_service.domain.job import JobId, NewJob
-from protojobs_service.domain.lifecycle import State
-from protojobs_service.drivers.sql.cold.base import Cold, insert_all, insert_new, micros, span, tally
+from protojobs_service.domain.lifecycle import Code, State
+from protojobs_service.domain.unique import REPLACED
+from protojobs_service.drivers.sql.cold.base import Cold, delete_ids, insert_all, insert_new, micros, span, tally
 from protojobs_service.drivers.sql.cold.depth import Depth, refused
 from protojobs_service.drivers.sql.cold.standing import Standing, standing
-from protojobs_service.drivers.sql.cold.waiting import Arrival, Waiting, put_due, put_ready
+from protojobs_service.drivers.sql.cold.unique import Keyed, answer_held, key_flags, take_keys
+from protojobs_service.drivers.sql.cold.waiting import Arrival, Waiting, end_waiting, put_due, put_ready
 from protojobs_service.drivers.sql.tables import HAS_DEADLINE
 from protojobs_service.port.jobs import Dispatched, DispatchVerdict
 
@@ -22,10 +24,27 @@ LaneIds = Mapping[tuple[str, str], int]
 
 
 class Stored(NamedTuple):
-    """States of the jobs that were created, and where `ready` has got some."""
+    """States of the jobs that were created, and where `ready` has got some.
+
+    answers: to jobs that were not stored because of their unique keys, and to those that ended another job.
+    """
 
     states: dict[JobId, State]
     arrivals: set[Arrival]
+    answers: Mapping[JobId, Dispatched]
+
+    @property
+    def left_out(self) -> list[JobId]:
+        """Return the jobs that were not stored because of their unique keys."""
+        return [job_id for job_id in self.answers if job_id not in self.states]
+
+
+class Refused(Exception):
+    """An atomic batch in which a unique key is taken: nothing of it may be stored."""
+
+    def __init__(self, answers: Mapping[JobId, Dispatched]) -> None:
+        super().__init__("a unique key of an atomic batch is taken")
+        self.answers = answers
 
 
 def band_of(priority: int) -> int:
@@ -35,26 +54,35 @@ def band_of(priority: int) -> int:
 
 def is_plain(job: NewJob) -> bool:
     """Tell whether the hot statement can store this job: claimable at once, with rows in no other table."""
-    return not any(job[6:])  # delay, run_at, expire_at, labels, parent: all at once, half the price for every job
+    return not any(job[6:])  # delay, run_at, expire_at, labels, parent, unique: all at once, half the price for every job
 
 
 def store_jobs(c: Connection, cold: Cold, jobs: Sequence[NewJob], lanes: LaneIds, base: int) -> Stored:
-    """Store jobs with unique ids; known ids are left alone. `base`: the first of as many positions as there are jobs."""
+    """Store jobs whose ids come once; known ids are left alone. `base`: the first of as many positions as there are jobs."""
     tables, now = cold.tables, cold.clock(c)
+    keyed = [job for job in jobs if job.unique is not None]
+    held = answer_held(c, cold, keyed, now) if keyed else {}
     placed = {job.id: base + i for i, job in enumerate(jobs)}
-    ordered = sorted(jobs, key=lambda job: job.id)
+    ordered = sorted((job for job in jobs if job.id not in held), key=lambda job: job.id)
     rows = [_job_row(job, lanes[job.queue, job.kind], placed[job.id], now) for job in ordered]
     created = set(insert_new(c, tables.job, rows, returning=tables.job.c.id))
     fresh = [job for job in jobs if job.id in created]
+    keys = take_keys(c, cold, [job for job in fresh if job.unique is not None], now) if keyed else Keyed()
+    if refused := keys.refused:
+        delete_ids(c, tables.job, sorted(refused))
+        fresh = [job for job in fresh if job.id not in set(refused)]
     due: list[tuple[Waiting, int]] = []
     ready: list[tuple[Waiting, int]] = []
+    superseded: list[Waiting] = []
     for job in fresh:
-        due_at = _due_at(job, now)
+        due_at = keys.due[job.id] if job.id in keys.due else _due_at(job, now)
         state = State.PENDING if due_at is None else State.SCHEDULED
-        flags = HAS_DEADLINE if job.expire_at else 0
+        flags = (HAS_DEADLINE if job.expire_at else 0) | key_flags(job.unique)
         lane = lanes[job.queue, job.kind]
         waiting = Waiting(job.id, lane, band_of(job.priority), 0, 0, 0, flags, len(job.envelope), state)
-        if due_at is None:
+        if job.id in keys.superseded:
+            superseded.append(waiting)
+        elif due_at is None:
             ready.append((waiting, placed[job.id]))
         else:
             due.append((waiting, due_at))
@@ -62,9 +90,13 @@ def store_jobs(c: Connection, cold: Cold, jobs: Sequence[NewJob], lanes: LaneIds
     put_due(c, cold, due)
     _store_extras(c, cold, fresh)
     waits = [job for job, _ in [*ready, *due]]
-    tally(c, cold, Counter((job.lane, job.state) for job in waits))
-    states = {JobId(job.id): job.state for job in waits}
-    return Stored(states, {Arrival(job.lane, job.band) for job, _ in ready})
+    states = {JobId(job.id): job.state for job in waits} | {JobId(job.id): State.CANCELLED for job in superseded}
+    changes = Counter((job.lane, job.state) for job in [*waits, *superseded])
+    changes.update(keys.changes)
+    changes.update(end_waiting(c, cold, superseded, Code.CANCELLED, now, REPLACED))
+    tally(c, cold, changes)
+    answers = {i: answer._replace(state=states.get(i, answer.state)) for i, answer in keys.answers.items()}
+    return Stored(states, {Arrival(job.lane, job.band) for job, _ in ready}, held | answers)
 
 
 def store_within(
@@ -93,7 +125,7 @@ def store_atomic(
 ) -> tuple[list[Dispatched], set[Arrival]]:
     """Store all of a batch or nothing of it; `ids`: the range that can be stored now; `bounded`: the queues with a max_depth.
 
-    Raises Conflict where another transaction stored one of its ids meanwhile.
+    Raises Conflict where another transaction stored one of its ids meanwhile, and Refused where a unique key is taken.
     """
     first: dict[JobId, NewJob] = {}
     for job in jobs:
@@ -108,19 +140,32 @@ def store_atomic(
         return [Dispatched(v if v in _REFUSALS else DispatchVerdict.ABORTED, None) for v in verdicts], set()
     fresh = [job for job in first.values() if job.id not in known]
     depth = Depth(c, cold, {job.queue for job in fresh if job.queue in bounded})
+    depth.ask_keys(fresh)
     full = {job.id for job in fresh if not depth.admit(job)}
     if full:
         return [Dispatched(DispatchVerdict.FULL if job.id in full else DispatchVerdict.ABORTED, None) for job in jobs], set()
     depth.make_room()
     stored = store_jobs(c, cold, fresh, lanes, base)
-    if len(stored.states) < len(fresh):
+    if any(answer.verdict is DispatchVerdict.DUPLICATE for answer in stored.answers.values()):
+        raise Refused(stored.answers)
+    if len(stored.states.keys() | stored.answers.keys()) < len(fresh):
         raise Conflict
     answers: list[Dispatched] = []
     for job, v in zip(jobs, verdicts, strict=True):
         old = known.get(job.id)
         created = old is None and first[job.id] is job
+        if job.id in stored.answers and (created or job.id not in stored.states):
+            answers.append(stored.answers[job.id])
+            continue
         answers.append(Dispatched(DispatchVerdict.CREATED if created else v, stored.states[job.id] if old is None else old.state))
     return answers, stored.arrivals
+
+
+def refuse_batch(jobs: Sequence[NewJob], refused: Refused) -> list[Dispatched]:
+    """Return the answers to an atomic batch of which nothing was stored."""
+    aborted = Dispatched(DispatchVerdict.ABORTED, None)
+    found = [refused.answers.get(job.id, aborted) for job in jobs]
+    return [answer if answer.verdict is DispatchVerdict.DUPLICATE else aborted for answer in found]
 
 
 def existing(c: Connection, cold: Cold, jobs: Sequence[NewJob]) -> list[Dispatched]:

@@ -6,11 +6,14 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, bindparam, func, select, update
 
+from protojobs_service.domain.job import JobId
 from protojobs_service.domain.lifecycle import FINAL_STATES, RETAKEN, Code, State
+from protojobs_service.domain.unique import Unique
 from protojobs_service.drivers.sql.cold.base import Cold, among, chunks, insert_all, micros, tally
 from protojobs_service.drivers.sql.cold.standing import Standing, standing
+from protojobs_service.drivers.sql.cold.unique import key_flags, retake_keys
 from protojobs_service.drivers.sql.cold.waiting import Arrival, Waiting, drop_deadlines, put_due, put_ready, take_due
-from protojobs_service.drivers.sql.tables import HAS_CHECKPOINT, HAS_DEADLINE, RETURNS_MASK
+from protojobs_service.drivers.sql.tables import FREES_KEY, HAS_CHECKPOINT, HAS_DEADLINE, RETURNS_MASK
 from protojobs_service.port.jobs import Retake, RetakeResult
 
 _ROUNDS = 8
@@ -42,6 +45,8 @@ def retake(c: Connection, cold: Cold, items: Sequence[Retake], base: int) -> tup
             else:
                 wanted[i] = _Taken(items[i], at)
         taken = _take(c, cold, wanted)
+        duplicates = _take_keys(c, cold, taken)
+        answers |= {i: RetakeResult(found=True, state=taken.pop(i).at.state, duplicate=holder) for i, holder in duplicates.items()}
         states = _put(c, cold, taken, base, arrivals)
         changes.update((taken[i].at.lane, state) for i, state in states.items())
         changes.subtract((t.at.lane, t.at.state) for t in taken.values() if t.at.state is not None)
@@ -125,6 +130,23 @@ def _take_final(c: Connection, cold: Cold, seen: dict[bytes, Standing], edited: 
     return won
 
 
+def _take_keys(c: Connection, cold: Cold, taken: dict[int, _Taken]) -> dict[int, JobId]:
+    """Give final jobs their unique keys again; those whose keys others have are final as before. Returns who has them, by place."""
+    asking: list[tuple[int, JobId, str, Unique]] = []
+    for i, (item, at) in taken.items():
+        unique = cold.unique_of(item.envelope or at.envelope) if at.state in FINAL_STATES else None
+        if unique is not None:
+            asking.append((i, item.id, at.queue, unique))
+    holders = retake_keys(c, cold, [each[1:] for each in asking], cold.clock(c)) if asking else {}
+    refused = {i: holders[job_id] for i, job_id, _, _ in asking if job_id in holders}
+    if refused:
+        done = cold.tables.done
+        mine = (done.c.id == bindparam("at"), done.c.attempt == bindparam("number"))
+        statement = update(done).where(*mine).values(outcome=done.c.outcome - RETAKEN)
+        c.execute(statement, [{"at": taken[i].at.id, "number": taken[i].at.attempt} for i in refused])
+    return refused
+
+
 def _put(c: Connection, cold: Cold, taken: dict[int, _Taken], base: int, arrivals: set[Arrival]) -> dict[int, State]:
     """Let the jobs wait again; returns their states by place."""
     if not taken:
@@ -143,7 +165,10 @@ def _put(c: Connection, cold: Cold, taken: dict[int, _Taken], base: int, arrival
         states[i] = State.SCHEDULED if run_at > now else State.PENDING
         flags = (HAS_DEADLINE if item.expire_at else 0) | (HAS_CHECKPOINT if item.id in saved else 0)
         counters = (0, 0) if at.state in FINAL_STATES else (at.failures, at.crashes)
-        flags |= 0 if at.state in FINAL_STATES else at.flags & RETURNS_MASK
+        if at.state in FINAL_STATES:
+            flags |= key_flags(cold.unique_of(item.envelope or at.envelope))
+        else:
+            flags |= at.flags & (RETURNS_MASK | FREES_KEY)
         size = at.size if item.envelope is None else len(item.envelope)
         job = Waiting(item.id, at.lane, at.band, at.attempt, *counters, flags, size, states[i])
         if run_at > now:

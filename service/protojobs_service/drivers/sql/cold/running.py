@@ -25,10 +25,13 @@ from protojobs_service.drivers.sql.cold.base import (
     tally,
     upsert,
 )
+from protojobs_service.drivers.sql.cold.keys import free_keys
 from protojobs_service.drivers.sql.cold.waiting import Arrival, Waiting, drop_deadlines, put_due, put_ready
 from protojobs_service.drivers.sql.mysql_keys import BY_KEY, by_index
 from protojobs_service.drivers.sql.tables import (
     CANCEL_ASKED,
+    FREES_AT_END,
+    FREES_AT_START,
     HAS_CHECKPOINT,
     HAS_DEADLINE,
     RETURNS_MASK,
@@ -200,7 +203,7 @@ def _write_details(c: Connection, cold: Cold, decided: Sequence[tuple[Attempt, D
 
 
 def _waiting(row: Attempt, decision: Decision) -> Waiting:
-    flags = row.flags & ~(RETURNS_MASK | STARTED | CANCEL_ASKED) | decision.returns << RETURNS_SHIFT
+    flags = row.flags & ~(RETURNS_MASK | STARTED | CANCEL_ASKED | FREES_AT_START) | decision.returns << RETURNS_SHIFT
     if decision.code is not Code.RELEASED:
         flags &= ~HAS_DEADLINE  # the handler has begun: the job can expire no more
     if decision.checkpoint is not None:
@@ -212,7 +215,12 @@ def _waiting(row: Attempt, decision: Decision) -> Waiting:
 def _clean_up(c: Connection, cold: Cold, decided: Sequence[tuple[Attempt, Decision]]) -> None:
     begun = [row.id for row, decision in decided if row.flags & HAS_DEADLINE and decision.code is not Code.RELEASED]
     drop_deadlines(c, cold, begun)
+    free_keys(c, cold, [row.id for row, decision in decided if _frees_key(row.flags, decision.state)])
     delete_ids(c, cold.tables.cancel_request, [row.id for row, _ in decided if row.flags & CANCEL_ASKED])
+
+
+def _frees_key(flags: int, state: State) -> bool:
+    return bool(flags & FREES_AT_START or (flags & FREES_AT_END and state.is_final))
 
 
 def _count(c: Connection, cold: Cold, decided: Sequence[tuple[Attempt, Decision]], now: int) -> None:

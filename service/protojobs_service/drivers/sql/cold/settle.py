@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, select
 
-from protojobs_service.domain.errors import QueueFull
-from protojobs_service.domain.job import JobId
+from protojobs_service.domain.errors import DuplicateJob, QueueFull
+from protojobs_service.domain.job import NewJob
 from protojobs_service.domain.lifecycle import State
 from protojobs_service.domain.outcome import Complete
 from protojobs_service.drivers.sql.cold.base import Cold, among, chunks, moment_or_none
@@ -123,19 +123,18 @@ def _store_children(
     bounded: Collection[str],
     base: int,
 ) -> set[Arrival]:
-    """Store children; those that exist, or that cannot be stored, are left out: the completion holds."""
-    children = {
-        child.id: child
-        for ending in endings
-        if isinstance(ending.outcome, Complete)
-        for child in reversed(ending.outcome.children)
-        if (child.queue, child.kind) in lanes and ids[0] <= child.id < ids[1]
-    }
+    """Store children; those that exist, that cannot be stored, or whose unique key is taken, are left out: the completion holds."""
+    children: dict[bytes, NewJob] = {}
+    for ending in endings:
+        for child in ending.outcome.children if isinstance(ending.outcome, Complete) else ():
+            if (child.queue, child.kind) in lanes and ids[0] <= child.id < ids[1]:
+                children.setdefault(child.id, child)  # by place: the first of a key has it
     if not children:
         return set()
     stored, full = store_within(c, cold, list(children.values()), lanes, base, bounded)
-    for child in full:
-        _log.warning("child left out", extra={"queue": children[JobId(child)].queue, "reason": QueueFull.reason})
+    reasons = dict.fromkeys(full, QueueFull.reason) | dict.fromkeys(stored.left_out, DuplicateJob.reason)
+    for child_id, reason in reasons.items():
+        _log.warning("child left out", extra={"queue": children[child_id].queue, "reason": reason})
     return stored.arrivals
 
 

@@ -33,6 +33,7 @@ class _Turn:
     ticks: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     states: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     cancels: list[bytes] = field(default_factory=list[bytes])
+    last_jobs: dict[str, bytes | None] = field(default_factory=dict[str, "bytes | None"])  # by schedule, before this turn
     late: list[timedelta] = field(default_factory=list[timedelta])
     refused: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     missed: int = 0
@@ -78,7 +79,8 @@ def fire(
         raise StoreUnavailable("the day of a tick has no room yet")
     if turn.cancels:
         cancel(c, cold, turn.cancels, span(firing.cancel_within))
-    stored = store_jobs(c, cold, turn.jobs, lanes, base) if turn.jobs else Stored({}, set())
+    stored = store_jobs(c, cold, turn.jobs, lanes, base) if turn.jobs else Stored({}, set(), {})
+    _skip_duplicates(turn, stored.left_out)
     insert_all(c, cold.tables.tick, turn.ticks)
     _go_on(c, cold, turn.states)
     more = seen < len(due) or len(due) == firing.schedules
@@ -118,7 +120,7 @@ def _tick(turn: _Turn, schedule: Schedule, firing: Firing, *, active: bool, full
         turn.states.append({**ticking(schedule), "wake_at": micros(turn.now) + MINUTE, "schedule": schedule.name})
         return
     turn.missed += decision.missed
-    last_job = schedule.last_job
+    last_job = turn.last_jobs[schedule.name] = schedule.last_job
     if decision.cancels and last_job is not None:
         turn.cancels.append(last_job)
     for tick in decision.ticks:
@@ -131,6 +133,7 @@ def _tick(turn: _Turn, schedule: Schedule, firing: Firing, *, active: bool, full
         except JobsError as error:
             turn.refused.append((schedule.name, error.reason))
             continue
+        depth.ask_keys([job])
         if not depth.admit(job):
             turn.refused.append((schedule.name, QueueFull.reason))
             continue
@@ -155,6 +158,18 @@ def _drop_known(c: Connection, cold: Cold, turn: _Turn) -> None:
         kept = [i for i, key in enumerate(keys) if key not in known]
         turn.ticks, turn.jobs = [turn.ticks[i] for i in kept], [turn.jobs[i] for i in kept]
         turn.late = [turn.late[i] for i in kept]
+
+
+def _skip_duplicates(turn: _Turn, duplicates: Collection[bytes]) -> None:
+    """Count ticks as missed whose jobs were not stored, as another one has their unique key; their rows stay."""
+    if not duplicates:
+        return
+    fired = [place for place, row in enumerate(turn.ticks) if row["job"] not in duplicates]
+    turn.missed += len(turn.ticks) - len(fired)
+    turn.late = [turn.late[place] for place in fired]
+    last = turn.last_jobs | {turn.ticks[place]["schedule"]: turn.ticks[place]["job"] for place in fired}
+    skipped = {row["schedule"] for row in turn.ticks if row["job"] in duplicates}
+    turn.states = [state | {"last_job": last[name]} if (name := state["schedule"]) in skipped else state for state in turn.states]
 
 
 def _go_on(c: Connection, cold: Cold, states: Sequence[dict[str, Any]]) -> None:

@@ -8,8 +8,9 @@ from sqlalchemy import Connection, bindparam, delete, select, tuple_, update
 
 from protojobs_service.domain.lifecycle import STATE_OF_CODE, Code, State
 from protojobs_service.drivers.sql.cold.base import Cold, among, chunks, delete_ids, insert_all
+from protojobs_service.drivers.sql.cold.keys import free_keys
 from protojobs_service.drivers.sql.mysql_keys import BY_KEY, delete_of_places
-from protojobs_service.drivers.sql.tables import HAS_DEADLINE
+from protojobs_service.drivers.sql.tables import FREES_KEY, HAS_DEADLINE
 
 
 class Waiting(NamedTuple):
@@ -85,10 +86,13 @@ def put_due(c: Connection, cold: Cold, jobs: Sequence[tuple[Waiting, int]]) -> N
     insert_all(c, cold.tables.due, [_row(job) | {"due_at": at, "state": job.state.value} for job, at in jobs])
 
 
-def end_waiting(c: Connection, cold: Cold, jobs: Sequence[Waiting], code: Code, now: int) -> Counter[tuple[int, State]]:
+def end_waiting(
+    c: Connection, cold: Cold, jobs: Sequence[Waiting], code: Code, now: int, reason: str = ""
+) -> Counter[tuple[int, State]]:
     """End jobs that were taken out of `ready` or `due`, under the next attempt number, which no worker gets.
 
-    Returns what to tally: the caller does, as the last it does, because a counter is a lock that everybody needs.
+    reason: by default the code's name. Returns what to tally: the caller does, as the last it does, because a counter is a lock
+    that everybody needs.
     """
     tables = cold.tables
     ended = [
@@ -96,9 +100,10 @@ def end_waiting(c: Connection, cold: Cold, jobs: Sequence[Waiting], code: Code, 
     ]
     insert_all(c, tables.done, ended)
     if code is not Code.DELETED:
-        reasons = [{"id": row["id"], "attempt": row["attempt"], "reason": code.name} for row in ended]
+        reasons = [{"id": row["id"], "attempt": row["attempt"], "reason": reason or code.name} for row in ended]
         insert_all(c, tables.attempt_detail, reasons)
     drop_deadlines(c, cold, [job.id for job in jobs if job.flags & HAS_DEADLINE])
+    free_keys(c, cold, [job.id for job in jobs if job.flags & FREES_KEY])
     changes = Counter({(lane, state): -n for (lane, state), n in Counter((job.lane, job.state) for job in jobs).items()})
     if code in STATE_OF_CODE:
         changes.update((job.lane, STATE_OF_CODE[code]) for job in jobs)
