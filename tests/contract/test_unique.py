@@ -3,14 +3,15 @@
 import asyncio
 from collections import Counter
 from datetime import timedelta
+from itertools import product
 
 import pytest
 from protojobs_service.domain.errors import QueueNotFound
 from protojobs_service.domain.job import NewJob
 from protojobs_service.domain.lifecycle import State
-from protojobs_service.domain.outcome import COMPLETE, Cancelled, Complete, Outcome, Release
+from protojobs_service.domain.outcome import COMPLETE, Cancelled, Complete, Release
 from protojobs_service.domain.unique import OnConflict, Unique, UniqueScope
-from protojobs_service.port import ClearQuery, Dispatched, DispatchVerdict, Driver, Retake
+from protojobs_service.port import ClearQuery, Dispatched, DispatchVerdict, Driver, Retake, Settlement
 
 from tests.contract import schedule_acts
 from tests.contract.acts import (
@@ -23,7 +24,6 @@ from tests.contract.acts import (
     die,
     new_job,
     numbers_of,
-    pass_time,
     put_in,
     record,
     run,
@@ -62,18 +62,18 @@ async def is_free(driver: Driver, key: Unique, queue: str = "q") -> bool:
     return verdict is CREATED
 
 
-@pytest.mark.parametrize("scope", UniqueScope)
-async def test_key_belongs_to_one_job_of_a_queue_and_to_the_byte(driver: Driver, scope: UniqueScope) -> None:
-    first = await store(driver, unique=unique(scope))
+async def test_key_belongs_to_one_job_of_a_queue_and_to_the_byte(driver: Driver) -> None:
+    for queue, scope in zip("abc", UniqueScope, strict=True):
+        first = await store(driver, queue, unique=unique(scope))
 
-    second = await offer(driver, new_job(kind="other", unique=unique(scope)))
-    others = [new_job("r", unique=unique(scope)), *(new_job(unique=unique(scope, key=key)) for key in ("Key", "key ", "kéy", "k"))]
-    answers = await driver.jobs.dispatch(others)
+        second = await offer(driver, new_job(queue, "other", unique=unique(scope)))
+        others = [new_job(queue, unique=unique(scope, key=key)) for key in ("Key", "key ", "kéy", "k")]
+        answers = await driver.jobs.dispatch([new_job(f"{queue}2", unique=unique(scope)), *others])
 
-    assert second == Dispatched(DUPLICATE, None, first)
-    assert answers == [Dispatched(CREATED, State.PENDING)] * 5
-    assert (await numbers_of(driver)).counts[State.PENDING] == 5
-    assert await driver.queues.reconcile() == 0
+        assert second == Dispatched(DUPLICATE, None, first)
+        assert answers == [Dispatched(CREATED, State.PENDING)] * 5
+        assert (await numbers_of(driver, queue)).counts[State.PENDING] == 5
+        assert await driver.queues.reconcile() == 0
 
 
 async def test_existing_job_is_returned_with_its_state(driver: Driver) -> None:
@@ -125,30 +125,31 @@ async def test_equal_keys_of_one_call_are_served_by_place(driver: Driver) -> Non
     assert await driver.queues.reconcile() == 0
 
 
-@pytest.mark.parametrize("on_conflict", [REPLACE, DEBOUNCE])
-@pytest.mark.parametrize("state", [State.PENDING, State.SCHEDULED, State.RETRYING])
-async def test_job_that_waits_is_replaced(driver: Driver, clock: Clock, state: State, on_conflict: OnConflict) -> None:
-    first = await put_in(driver, clock, state, unique=unique())
-    second = new_job(unique=unique(on_conflict=on_conflict), delay=10 * MINUTE)
+async def test_job_that_waits_is_replaced(driver: Driver, clock: Clock) -> None:
+    for state, on_conflict in product((State.PENDING, State.SCHEDULED, State.RETRYING), (REPLACE, DEBOUNCE)):
+        key = f"{state} {on_conflict}"
+        first = await put_in(driver, clock, state, unique=unique(key=key))
+        second = new_job(unique=unique(on_conflict=on_conflict, key=key), delay=10 * MINUTE)
 
-    answer = await offer(driver, second)
+        answer = await offer(driver, second)
 
-    assert answer == Dispatched(REPLACED, State.SCHEDULED, first)
-    old = await record(driver, first)
-    assert (old.state, old.reason) == (State.CANCELLED, "REPLACED")
-    assert await offer(driver, new_job(unique=unique())) == Dispatched(DUPLICATE, None, second.id)
-    assert await claim(driver, await connect(driver)) == []
-    assert await driver.queues.reconcile() == 0
+        assert answer == Dispatched(REPLACED, State.SCHEDULED, first)
+        old = await record(driver, first)
+        assert (old.state, old.reason) == (State.CANCELLED, "REPLACED")
+        assert await offer(driver, new_job(unique=unique(key=key))) == Dispatched(DUPLICATE, None, second.id)
+        assert await claim(driver, await connect(driver)) == []
+        assert await driver.queues.reconcile() == 0
 
 
-@pytest.mark.parametrize("on_conflict", [REPLACE, DEBOUNCE])
-async def test_job_that_runs_is_not_replaced(driver: Driver, on_conflict: OnConflict) -> None:
+async def test_job_that_runs_is_not_replaced(driver: Driver) -> None:
     worker = await connect(driver)
     lease = await store_and_run(driver, worker, unique=unique())
 
-    answer = await offer(driver, new_job(unique=unique(on_conflict=on_conflict), delay=MINUTE))
+    jobs = [new_job(unique=unique(on_conflict=on_conflict), delay=MINUTE) for on_conflict in (REPLACE, DEBOUNCE)]
 
-    assert answer == Dispatched(DUPLICATE, None, lease.id)
+    answers = await driver.jobs.dispatch(jobs)
+
+    assert answers == [Dispatched(DUPLICATE, None, lease.id)] * 2
     assert await state_of(driver, lease.id) is State.RUNNING
 
 
@@ -205,46 +206,42 @@ async def test_until_start_ends_with_the_first_lease_for_good(driver: Driver, cl
     assert await is_free(driver, key), "a retry that waits has no key"
 
 
-@pytest.mark.parametrize("outcome", [Release(), snooze(1), FAIL], ids=["release", "snooze", "fail"])
-async def test_until_done_outlives_what_does_not_end_the_job(driver: Driver, clock: Clock, outcome: Outcome) -> None:
-    worker = await connect(driver)
-    lease = await store_and_run(driver, worker, unique=unique())
-    taken = Dispatched(DUPLICATE, None, lease.id)
-    answers = [await offer(driver, new_job(unique=unique()))]
+async def test_until_done_outlives_what_does_not_end_the_job(driver: Driver, clock: Clock) -> None:
+    for outcome in (Release(), snooze(1), FAIL):
+        worker = await connect(driver)
+        lease = await store_and_run(driver, worker, unique=unique())
+        taken = Dispatched(DUPLICATE, None, lease.id)
+        answers = [await offer(driver, new_job(unique=unique()))]
 
-    await settle_well(driver, worker, lease, outcome)
+        await settle_well(driver, worker, lease, outcome)
 
-    answers.append(await offer(driver, new_job(unique=unique())))
-    await skip(driver, clock, 10 * MINUTE)
-    await driver.jobs.promote(10)
-    again = await run(driver, worker, lease.id)
-    answers.append(await offer(driver, new_job(unique=unique())))
-    assert answers == [taken] * 3
-    await settle_well(driver, worker, again)
-    assert await is_free(driver, unique())
+        answers.append(await offer(driver, new_job(unique=unique())))
+        await skip(driver, clock, 10 * MINUTE)
+        await driver.jobs.promote(10)
+        again = await run(driver, worker, lease.id)
+        answers.append(await offer(driver, new_job(unique=unique())))
+        assert answers == [taken] * 3
+        await settle_well(driver, worker, again)
+        assert await is_free(driver, unique())
 
 
-@pytest.mark.parametrize("scope", [START, DONE])
-@pytest.mark.parametrize("state", [State.COMPLETED, State.FAILED, State.CANCELLED, State.EXPIRED])
-async def test_final_outcome_frees_the_key(driver: Driver, clock: Clock, scope: UniqueScope, state: State) -> None:
-    await put_in(driver, clock, state, unique=unique(scope))
+async def test_final_outcome_frees_the_key(driver: Driver, clock: Clock) -> None:
+    for scope, state in product((START, DONE), (State.COMPLETED, State.FAILED, State.CANCELLED, State.EXPIRED)):
+        await put_in(driver, clock, state, unique=unique(scope))
 
-    assert await is_free(driver, unique(scope))
+        assert await is_free(driver, unique(scope))
     assert await driver.queues.reconcile() == 0
 
 
-@pytest.mark.parametrize("outcome", [COMPLETE, FAIL_FOR_GOOD, Cancelled()], ids=["complete", "fail", "cancelled"])
-async def test_key_passes_on_when_its_job_ends_and_one_settle_brings_many(driver: Driver, outcome: Outcome) -> None:
+async def test_key_passes_on_when_its_job_ends_and_one_settle_brings_many(driver: Driver) -> None:
     worker = await connect(driver)
-    jobs = [new_job(unique=unique(key=str(n))) for n in range(5)]
-    await driver.jobs.dispatch(jobs)
-    leases = await claim(driver, worker)
+    for outcome in (COMPLETE, FAIL_FOR_GOOD, Cancelled()):
+        jobs = [new_job(unique=unique(key=str(n))) for n in range(5)]
+        assert await driver.jobs.dispatch(jobs) == [Dispatched(CREATED, State.PENDING)] * 5
+        leases = await claim(driver, worker)
 
-    for lease in leases:
-        await settle_well(driver, worker, lease, outcome)
-
-    again = await driver.jobs.dispatch([new_job(unique=unique(key=str(n))) for n in range(5)])
-    assert again == [Dispatched(CREATED, State.PENDING)] * 5
+        await driver.jobs.settle([Settlement(lease.id, lease.attempt, worker.handle, outcome) for lease in leases])
+    assert [await is_free(driver, unique(key=str(n))) for n in range(5)] == [True] * 5
     assert await driver.queues.reconcile() == 0
 
 
@@ -293,45 +290,45 @@ async def test_window_ends_by_time_alone_and_is_forgotten(driver: Driver, clock:
     assert await is_free(driver, key)
 
 
-@pytest.mark.parametrize("scope", UniqueScope)
-async def test_removed_jobs_leave_no_keys(driver: Driver, scope: UniqueScope) -> None:
-    waiting = await store(driver, unique=unique(scope))
-    await driver.jobs.delete([waiting])
-    assert await is_free(driver, unique(scope))
-    cleared = await store(driver, unique=unique(scope), delay=MINUTE)
-    await driver.queues.clear(ClearQuery(queue="q", states=frozenset(State)))
-    assert await states_of(driver, [cleared]) == [None]
-    assert await is_free(driver, unique(scope))
-    await store(driver, unique=unique(scope))
+async def test_removed_jobs_leave_no_keys(driver: Driver) -> None:
+    for scope in UniqueScope:
+        waiting = await store(driver, unique=unique(scope))
+        await driver.jobs.delete([waiting])
+        assert await is_free(driver, unique(scope))
+        cleared = await store(driver, unique=unique(scope), delay=MINUTE)
+        await driver.queues.clear(ClearQuery(queue="q", states=frozenset(State)))
+        assert await states_of(driver, [cleared]) == [None]
+        assert await is_free(driver, unique(scope))
+        await store(driver, unique=unique(scope))
 
-    await driver.queues.delete("q", force=True)
-
-    with pytest.raises(QueueNotFound):
         await driver.queues.delete("q", force=True)
-    assert await is_free(driver, unique(scope))
+
+        with pytest.raises(QueueNotFound):
+            await driver.queues.delete("q", force=True)
+        assert await is_free(driver, unique(scope))
 
 
-@pytest.mark.parametrize("scope", UniqueScope)
-async def test_retry_by_hand_takes_the_key_again_or_is_refused(driver: Driver, scope: UniqueScope, clock: Clock) -> None:
-    key = unique(scope)
-    first = await put_in(driver, clock, State.FAILED, unique=key)
-    await skip(driver, clock, 2 * MINUTE)
-    second = await store(driver, unique=key)
+async def test_retry_by_hand_takes_the_key_again_or_is_refused(driver: Driver, clock: Clock) -> None:
+    for scope in UniqueScope:
+        key = unique(scope)
+        first = await put_in(driver, clock, State.FAILED, unique=key)
+        await skip(driver, clock, 2 * MINUTE)
+        second = await store(driver, unique=key)
 
-    [refused] = await driver.jobs.retake([Retake(id=first)])
+        [refused] = await driver.jobs.retake([Retake(id=first)])
 
-    assert (refused.found, refused.state, refused.duplicate) == (True, State.FAILED, second)
-    await driver.jobs.delete([second])
-    [taken] = await driver.jobs.retake([Retake(id=first, run_at=await driver.ping() + MINUTE)])
-    assert (taken.state, taken.duplicate) == (State.SCHEDULED, None)
-    assert await offer(driver, new_job(unique=key)) == Dispatched(DUPLICATE, None, first)
-    [hurried] = await driver.jobs.retake([Retake(id=first)])
-    assert hurried.state is State.PENDING
-    assert await offer(driver, new_job(unique=key)) == Dispatched(DUPLICATE, None, first)
-    worker = await connect(driver)
-    await settle_well(driver, worker, await run(driver, worker, first))
-    await skip(driver, clock, 2 * MINUTE)
-    assert await is_free(driver, key)
+        assert (refused.found, refused.state, refused.duplicate) == (True, State.FAILED, second)
+        await driver.jobs.delete([second])
+        [taken] = await driver.jobs.retake([Retake(id=first, run_at=await driver.ping() + MINUTE)])
+        assert (taken.state, taken.duplicate) == (State.SCHEDULED, None)
+        assert await offer(driver, new_job(unique=key)) == Dispatched(DUPLICATE, None, first)
+        [hurried] = await driver.jobs.retake([Retake(id=first)])
+        assert hurried.state is State.PENDING
+        assert await offer(driver, new_job(unique=key)) == Dispatched(DUPLICATE, None, first)
+        worker = await connect(driver)
+        await settle_well(driver, worker, await run(driver, worker, first))
+        await skip(driver, clock, 2 * MINUTE)
+        assert await is_free(driver, key)
     assert await driver.queues.reconcile() == 0
 
 
@@ -398,10 +395,10 @@ async def test_tick_whose_job_is_a_duplicate_is_missed(driver: Driver, clock: Cl
         return job._replace(unique=unique())
 
     await schedule_acts.add(driver, when=MINUTE)
-    await pass_time(driver, clock, await schedule_acts.until_next(driver))
+    await skip(driver, clock, await schedule_acts.until_next(driver))
     [first] = await schedule_acts.fire_all(driver, make=make)
     [job] = await schedule_acts.jobs(driver)
-    await pass_time(driver, clock, await schedule_acts.until_next(driver))
+    await skip(driver, clock, await schedule_acts.until_next(driver))
 
     [second] = await schedule_acts.fire_all(driver, make=make)
 
@@ -410,20 +407,20 @@ async def test_tick_whose_job_is_a_duplicate_is_missed(driver: Driver, clock: Cl
     assert (await schedule_acts.known(driver)).last_job == job.id
     worker = await connect(driver)
     await settle_well(driver, worker, await run(driver, worker, job.id))
-    await pass_time(driver, clock, await schedule_acts.until_next(driver))
+    await skip(driver, clock, await schedule_acts.until_next(driver))
     [third] = await schedule_acts.fire_all(driver, make=make)
     assert (len(third.late), third.missed) == (1, 0)
     assert await driver.queues.reconcile() == 0
 
 
-@pytest.mark.parametrize("on_conflict", OnConflict)
-async def test_producers_that_meet_never_have_two(driver: Driver, on_conflict: OnConflict) -> None:
-    jobs = [new_job(unique=unique(on_conflict=on_conflict), delay=MINUTE) for _ in range(8)]
+async def test_producers_that_meet_never_have_two(driver: Driver) -> None:
+    for on_conflict in OnConflict:
+        jobs = [new_job(unique=unique(on_conflict=on_conflict, key=on_conflict.name), delay=MINUTE) for _ in range(8)]
 
-    answers = await asyncio.gather(*(driver.jobs.dispatch([job], atomic=place % 2 == 1) for place, job in enumerate(jobs)))
+        answers = await asyncio.gather(*(driver.jobs.dispatch([job], atomic=place % 2 == 1) for place, job in enumerate(jobs)))
 
-    others = {REJECT: DUPLICATE, RETURN: EXISTING, REPLACE: REPLACED, DEBOUNCE: REPLACED}
-    assert Counter(answer.verdict for [answer] in answers) == {CREATED: 1, others[on_conflict]: 7}
-    states = Counter(await states_of(driver, [job.id for job in jobs]))
-    assert states == {State.SCHEDULED: 1, State.CANCELLED if on_conflict in (REPLACE, DEBOUNCE) else None: 7}
-    assert await driver.queues.reconcile() == 0
+        others = {REJECT: DUPLICATE, RETURN: EXISTING, REPLACE: REPLACED, DEBOUNCE: REPLACED}
+        assert Counter(answer.verdict for [answer] in answers) == {CREATED: 1, others[on_conflict]: 7}
+        states = Counter(await states_of(driver, [job.id for job in jobs]))
+        assert states == {State.SCHEDULED: 1, State.CANCELLED if on_conflict in (REPLACE, DEBOUNCE) else None: 7}
+        assert await driver.queues.reconcile() == 0

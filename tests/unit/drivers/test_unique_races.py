@@ -53,10 +53,10 @@ def _job(on_conflict: OnConflict, key: str = "key", delay: timedelta | None = No
     return new_job(unique=unique, delay=delay)
 
 
-@pytest.mark.parametrize("on_conflict", OnConflict)
-async def test_eight_producers_that_meet_make_one_job(drivers: list[SqlDriver], on_conflict: OnConflict) -> None:
-    for number in range(4):
-        jobs = [_job(on_conflict, str(number), MINUTE) for _ in range(8)]
+async def test_eight_producers_that_meet_make_one_job(drivers: list[SqlDriver]) -> None:
+    for on_conflict in [*OnConflict] * 3:
+        key = secrets.token_hex(8)
+        jobs = [_job(on_conflict, key, MINUTE) for _ in range(8)]
 
         calls = [drivers[place % 4].jobs.dispatch([job]) for place, job in enumerate(jobs)]
         answers = [answer for [answer] in await asyncio.gather(*calls)]
