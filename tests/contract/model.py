@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from protojobs_service.domain.job import Handle, JobId, NewJob
 from protojobs_service.domain.lifecycle import Code, State
+from protojobs_service.domain.unique import UniqueScope
 
 WAITING = (State.SCHEDULED, State.PENDING, State.RETRYING)
 FINAL = (State.COMPLETED, State.FAILED, State.CANCELLED, State.EXPIRED)
@@ -24,7 +25,8 @@ class End:
 class Job:
     """A job as it should be; state None: deleted. rank: its order among pending ones of its kind, equal where none is promised.
 
-    overdue_at: when it must end unless a handler started; from expire_at on it may have ended already.
+    unleased: no worker has had it since it took its unique key. overdue_at: when it must end unless a handler started; from
+    expire_at on it may have ended already.
     """
 
     spec: NewJob
@@ -43,6 +45,7 @@ class Job:
     handle: Handle | None = None
     session: int = 0
     started: bool = False
+    unleased: bool = True
     ended: dict[int, End] = field(default_factory=dict[int, End])
 
     @property
@@ -50,11 +53,20 @@ class Job:
         """Tell whether no attempt runs and one may still come."""
         return self.state in WAITING
 
+    def has_key(self, queue: str, key: str) -> bool:
+        """Tell whether it keeps others from this unique key."""
+        unique = self.spec.unique
+        if unique is None or (self.spec.queue, unique.key) != (queue, key):
+            return False
+        if unique.scope is UniqueScope.UNTIL_START:
+            return self.is_waiting and self.unleased
+        return self.state is not None and self.state not in FINAL
+
     def lease(self, session: int, handle: Handle) -> None:
         """Begin the next attempt."""
         self.state, self.next_at = State.RUNNING, None
         self.attempt += 1
-        self.session, self.handle, self.started = session, handle, False
+        self.session, self.handle, self.started, self.unleased = session, handle, False, False
 
     def end(self, code: Code, state: State, *, told: bool) -> None:
         """End the running attempt."""
@@ -129,6 +141,7 @@ class Job:
         if self.state in FINAL:
             self.ended[self.attempt].code = Code(self.ended[self.attempt].code + 20)
             self.failures = self.crashes = self.returns = 0
+            self.unleased = True
         self.state, self.next_at, self.expire_at, self.overdue_at = State.PENDING, None, None, None
 
     def has_gone_on_from(self, attempt: int) -> bool:
@@ -176,6 +189,14 @@ class Model:
     def in_state(self, *states: State) -> list[JobId]:
         """Return the jobs in one of these states."""
         return [job_id for job_id, job in self.jobs.items() if job.state in states]
+
+    def holder(self, spec: NewJob) -> Job | None:
+        """Return the job that has the unique key that `spec` asks for."""
+        if spec.unique is None:
+            return None
+        found = [job for job in self.jobs.values() if job.has_key(spec.queue, spec.unique.key)]
+        assert len(found) <= 1, "two jobs have one key"
+        return found[0] if found else None
 
     def due(self, now: datetime) -> list[JobId]:
         """Return what a promotion at `now` moves, in its order."""

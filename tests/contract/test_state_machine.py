@@ -22,6 +22,7 @@ from protojobs_service.domain.job import Handle, JobId, Lease, NewJob
 from protojobs_service.domain.lifecycle import Code, State
 from protojobs_service.domain.outcome import COMPLETE, Crash, Fail, JobError, Outcome, Release, Snooze
 from protojobs_service.domain.retry import Jitter, Policy
+from protojobs_service.domain.unique import OnConflict, Unique, UniqueScope
 from protojobs_service.port import (
     Claim,
     Dispatched,
@@ -109,6 +110,32 @@ class Walk(RuleBasedStateMachine):
         times = {"delay": None if delay is None else delay * SECOND, "expire_at": self._in(expire)}
         self._dispatch([self._spec(queue, kind, priority, max_retries, **times) for _ in range(number)])
 
+    @rule(
+        key=st.sampled_from("ab"),
+        scope=st.sampled_from([UniqueScope.UNTIL_START, UniqueScope.UNTIL_DONE]),
+        on_conflict=st.sampled_from([OnConflict.REJECT, OnConflict.RETURN_EXISTING, OnConflict.REPLACE]),
+        delay=st.sampled_from([None, None, 2]),
+    )
+    def dispatch_unique(self, key: str, scope: UniqueScope, on_conflict: OnConflict, delay: int | None) -> None:
+        unique = Unique(key=key, scope=scope, on_conflict=on_conflict)
+        spec = self._spec(0, "x", unique=unique, delay=None if delay is None else delay * SECOND)
+        self.follow_expiry()
+        holder = self.model.holder(spec)
+        if holder is None:
+            self._dispatch([spec])
+            return
+
+        [answer] = self.wait(self.driver.jobs.dispatch([spec]))
+
+        if on_conflict is OnConflict.RETURN_EXISTING:
+            assert answer == Dispatched(DispatchVerdict.EXISTING, holder.state, holder.spec.id)
+        elif on_conflict is OnConflict.REJECT or not holder.is_waiting:
+            assert answer == Dispatched(DispatchVerdict.DUPLICATE, None, holder.spec.id)
+        else:
+            assert answer == Dispatched(DispatchVerdict.REPLACED, self._expect(spec), holder.spec.id)
+            holder.end_unleased(Code.CANCELLED, State.CANCELLED)
+        self.touch(holder.spec.id)
+
     def _in(self, seconds: int | None) -> datetime | None:
         return None if seconds is None else self.clock.now() + seconds * SECOND
 
@@ -120,13 +147,17 @@ class Walk(RuleBasedStateMachine):
         answers = self.wait(self.driver.jobs.dispatch(specs))
 
         for spec, answer in zip(specs, answers, strict=True):
-            state = State.PENDING if spec.delay is None else State.SCHEDULED
-            assert answer == Dispatched(DispatchVerdict.CREATED, state)
-            max_retries = 0 if spec.policy is None else spec.policy.max_retries
-            job = Job(spec, state, max_retries, spec.envelope, expire_at=spec.expire_at, overdue_at=spec.expire_at)
-            self.model.jobs[spec.id] = job
-            self.model.pend(job)
+            assert answer == Dispatched(DispatchVerdict.CREATED, self._expect(spec))
         self.touch(*(spec.id for spec in specs))
+
+    def _expect(self, spec: NewJob) -> State:
+        """Put a new job into the model; return its state."""
+        state = State.PENDING if spec.delay is None else State.SCHEDULED
+        max_retries = 0 if spec.policy is None else spec.policy.max_retries
+        job = Job(spec, state, max_retries, spec.envelope, expire_at=spec.expire_at, overdue_at=spec.expire_at)
+        self.model.jobs[spec.id] = job
+        self.model.pend(job)
+        return state
 
     @precondition(lambda self: self.model.jobs)
     @rule(which=WHICH)
@@ -339,13 +370,14 @@ class Walk(RuleBasedStateMachine):
         self.follow_expiry()
         already = job.state is not None and expected > 0 and job.has_gone_on_from(expected)
         refused = not already and job.state in (State.PENDING, State.RUNNING)
+        rival = self.model.holder(job.spec) if not already and job.state in FINAL else None
 
         [result] = self.wait(self.driver.jobs.retake([Retake(id=job.spec.id, expected_attempt=expected)]))
 
-        if job.state is not None and not already and not refused:
+        if job.state is not None and not already and not refused and rival is None:
             job.retake()
             self.model.pend(job)
-        assert result == RetakeResult(job.state is not None, job.state, already, refused)
+        assert result == RetakeResult(job.state is not None, job.state, already, refused, None if rival is None else rival.spec.id)
         self.touch(job.spec.id)
 
     @precondition(lambda self: self.model.jobs)

@@ -15,10 +15,13 @@ from protojobs_client import (
     Cron,
     Daily,
     Every,
+    OnConflict,
     Overlap,
     RetryPolicy,
     ScheduleOptions,
     ScheduleRequest,
+    Unique,
+    UniqueScope,
     Weekday,
     Weekly,
 )
@@ -32,6 +35,7 @@ _WHEN = ("cron", "every", "daily", "weekly")
 _PLAIN = ("name", "queue", "time_zone", "priority", "headers", "labels", "paused", "content_type")
 _KEYS = (
     "kind", "data", *_WHEN, "anchor", *_PLAIN, "start", "end", "jitter", "catchup", "overlap", "retries", "run_timeout",
+    "unique",
 )  # fmt: skip
 
 
@@ -114,6 +118,7 @@ def _request(entry: dict[str, Any]) -> ScheduleRequest:
         "run_timeout": ("run_timeout", _span),
         "overlap": ("overlap", lambda value: Overlap(str(value))),
         "catchup": ("catchup", _catchup),
+        "unique": ("unique", _unique),
         "retries": ("retry", lambda value: RetryPolicy(max_retries=int(value))),
     }
     options |= {option: read(entry[key]) for key, (option, read) in readers.items() if key in entry}
@@ -129,6 +134,17 @@ def _catchup(value: Any) -> Catchup:
     default = Catchup()
     window = _span(value["window"]) if "window" in value else default.window
     return Catchup(mode=CatchupMode(value.get("mode", "last")), most=int(value.get("max", default.most)), window=window)
+
+
+def _unique(value: Any) -> Unique:
+    if isinstance(value, str):
+        return Unique(value)
+    return Unique(
+        str(value.get("key", "")),
+        scope=UniqueScope(value.get("scope", "until_done")),
+        window=_span(value["window"]) if "window" in value else None,
+        on_conflict=OnConflict(value.get("on_conflict", "reject")),
+    )
 
 
 def _span(value: Any) -> timedelta:

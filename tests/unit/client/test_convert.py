@@ -6,7 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from protojobs.v1 import job_pb2
-from protojobs_client import JobRequest, JobState, Payload, PayloadContext, PlainCodec, RetryPolicy
+from protojobs_client import (
+    JobRequest,
+    JobState,
+    OnConflict,
+    Payload,
+    PayloadContext,
+    PlainCodec,
+    RetryPolicy,
+    Unique,
+    UniqueScope,
+)
 from protojobs_client.convert import to_duration, to_retry_policy, to_spec, to_state, to_timestamp
 from protojobs_client.models import Jitter
 from protojobs_client.parse import job_info, job_state, retry_policy
@@ -35,6 +45,7 @@ def test_every_option_reaches_the_spec() -> None:
         retry=RetryPolicy(max_retries=0, jitter=Jitter.NONE),
         run_timeout=1.5,
         expire_at=run_at + timedelta(hours=1),
+        unique=Unique("key", scope=UniqueScope.WINDOW, window=2.5, on_conflict=OnConflict.RETURN_EXISTING),
     )
 
     spec = spec_of(request)
@@ -45,6 +56,22 @@ def test_every_option_reaches_the_spec() -> None:
     assert spec.run_timeout.ToJsonString() == "1.500s"
     assert spec.retry == job_pb2.RetryPolicy(max_retries=0, jitter=job_pb2.JITTER_NONE)
     assert spec.WhichOneof("start") == "run_time"
+    assert (spec.unique.key, spec.unique.window.ToJsonString()) == ("key", "2.500s")
+    assert (spec.unique.scope, spec.unique.on_conflict) == (
+        job_pb2.UNIQUE_SCOPE_WINDOW,
+        job_pb2.UNIQUE_CONFLICT_RETURN_EXISTING,
+    )
+
+
+@pytest.mark.parametrize("scope", UniqueScope)
+@pytest.mark.parametrize("on_conflict", OnConflict)
+def test_every_scope_and_conflict_of_the_contract_has_a_name(scope: UniqueScope, on_conflict: OnConflict) -> None:
+    unique = Unique("key", scope=scope, window=1 if scope is UniqueScope.WINDOW else None, on_conflict=on_conflict)
+
+    spec = spec_of(JobRequest("kind").with_options(unique=unique))
+
+    assert job_pb2.UniqueScope.Name(spec.unique.scope) == f"UNIQUE_SCOPE_{scope.name}"
+    assert job_pb2.UniqueConflict.Name(spec.unique.on_conflict) == f"UNIQUE_CONFLICT_{on_conflict.name}"
 
 
 def test_a_raw_payload_goes_as_it_is() -> None:

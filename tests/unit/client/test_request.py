@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from protojobs_client import Job, JobOptions, JobRequest, RetryPolicy
+from protojobs_client import Job, JobOptions, JobRequest, OnConflict, RetryPolicy, Unique, UniqueScope
 from protojobs_client.dispatching import to_request
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
@@ -147,3 +147,22 @@ def test_hooks_have_defaults_for_producers() -> None:
 
 def test_no_repr_shows_the_data() -> None:
     assert "secret" not in repr(SendEmail("secret")) + repr(SendEmail("secret").request())
+
+
+def test_a_unique_key_is_an_option_and_the_last_one_counts() -> None:
+    by_option = Plain().request().with_options(unique=Unique("a", scope=UniqueScope.WINDOW, window=5))
+    fluent = Plain().unique("b", scope=UniqueScope.UNTIL_START, on_conflict=OnConflict.REPLACE)
+
+    assert by_option.options.unique == Unique("a", scope=UniqueScope.WINDOW, window=5)
+    assert fluent.options.unique == Unique("b", scope=UniqueScope.UNTIL_START, on_conflict=OnConflict.REPLACE)
+    assert by_option.unique("c").options.unique == Unique("c")
+    assert fluent.on_queue("q").options.unique == fluent.options.unique
+
+
+@pytest.mark.parametrize(
+    ("key", "scope", "window"),
+    [("", UniqueScope.UNTIL_DONE, None), ("k", UniqueScope.WINDOW, None), ("k", UniqueScope.UNTIL_DONE, 5)],
+)
+def test_a_unique_key_that_means_nothing_is_refused_at_once(key: str, scope: UniqueScope, window: float | None) -> None:
+    with pytest.raises(ValueError, match=r"unique key|window"):
+        Unique(key, scope=scope, window=window)

@@ -103,11 +103,11 @@ class _UniqueScopeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_UniqueSco
     UNIQUE_SCOPE_UNSPECIFIED: _UniqueScope.ValueType  # 0
     """Refused."""
     UNIQUE_SCOPE_UNTIL_START: _UniqueScope.ValueType  # 1
-    """Until the job is leased for the first time."""
+    """Until the job is leased for the first time; a retry, snooze or release does not take the key again."""
     UNIQUE_SCOPE_UNTIL_DONE: _UniqueScope.ValueType  # 2
     """Until the job is final."""
     UNIQUE_SCOPE_WINDOW: _UniqueScope.ValueType  # 3
-    """For `window` after dispatch."""
+    """For `window` after dispatch, whatever becomes of the job."""
 
 class UniqueScope(_UniqueScope, metaclass=_UniqueScopeEnumTypeWrapper):
     """When a unique key stops to guard."""
@@ -115,11 +115,11 @@ class UniqueScope(_UniqueScope, metaclass=_UniqueScopeEnumTypeWrapper):
 UNIQUE_SCOPE_UNSPECIFIED: UniqueScope.ValueType  # 0
 """Refused."""
 UNIQUE_SCOPE_UNTIL_START: UniqueScope.ValueType  # 1
-"""Until the job is leased for the first time."""
+"""Until the job is leased for the first time; a retry, snooze or release does not take the key again."""
 UNIQUE_SCOPE_UNTIL_DONE: UniqueScope.ValueType  # 2
 """Until the job is final."""
 UNIQUE_SCOPE_WINDOW: UniqueScope.ValueType  # 3
-"""For `window` after dispatch."""
+"""For `window` after dispatch, whatever becomes of the job."""
 Global___UniqueScope: _TypeAlias = UniqueScope  # noqa: Y015
 
 class _UniqueConflict:
@@ -135,9 +135,11 @@ class _UniqueConflictEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Unique
     UNIQUE_CONFLICT_RETURN_EXISTING: _UniqueConflict.ValueType  # 2
     """The answer is the other job, outcome EXISTING."""
     UNIQUE_CONFLICT_REPLACE: _UniqueConflict.ValueType  # 3
-    """The other job, if not started, ends as CANCELLED with reason REPLACED."""
+    """The other job, if it is SCHEDULED, PENDING or RETRYING, ends as CANCELLED with reason REPLACED. If it is RUNNING, or has ended
+    and its window is not over, as REJECT.
+    """
     UNIQUE_CONFLICT_DEBOUNCE: _UniqueConflict.ValueType  # 4
-    """REPLACE, and run_time is pushed by this job's delay."""
+    """REPLACE, and run_time is pushed by this job's delay, which must be set: it starts no sooner than the other job was to."""
 
 class UniqueConflict(_UniqueConflict, metaclass=_UniqueConflictEnumTypeWrapper):
     """What happens to a dispatch whose unique key is taken."""
@@ -149,9 +151,11 @@ UNIQUE_CONFLICT_REJECT: UniqueConflict.ValueType  # 1
 UNIQUE_CONFLICT_RETURN_EXISTING: UniqueConflict.ValueType  # 2
 """The answer is the other job, outcome EXISTING."""
 UNIQUE_CONFLICT_REPLACE: UniqueConflict.ValueType  # 3
-"""The other job, if not started, ends as CANCELLED with reason REPLACED."""
+"""The other job, if it is SCHEDULED, PENDING or RETRYING, ends as CANCELLED with reason REPLACED. If it is RUNNING, or has ended
+and its window is not over, as REJECT.
+"""
 UNIQUE_CONFLICT_DEBOUNCE: UniqueConflict.ValueType  # 4
-"""REPLACE, and run_time is pushed by this job's delay."""
+"""REPLACE, and run_time is pushed by this job's delay, which must be set: it starts no sooner than the other job was to."""
 Global___UniqueConflict: _TypeAlias = UniqueConflict  # noqa: Y015
 
 class _AttemptOutcome:
@@ -296,14 +300,14 @@ class Unique(_message.Message):
     WINDOW_FIELD_NUMBER: _builtins.int
     ON_CONFLICT_FIELD_NUMBER: _builtins.int
     key: _builtins.str
-    """1 to 256 bytes, byte-compared. Set by the producer."""
+    """1 to 256 bytes, byte-compared, no control characters. Set by the producer."""
     scope: Global___UniqueScope.ValueType
     """When the key is free again. Required."""
     on_conflict: Global___UniqueConflict.ValueType
     """Default REJECT."""
     @_builtins.property
     def window(self) -> _duration_pb2.Duration:
-        """For scope WINDOW: 1 s to 365 days."""
+        """For scope WINDOW, where it is required, and for no other: 1 s to 365 days."""
 
     def __init__(
         self,

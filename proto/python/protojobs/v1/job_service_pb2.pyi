@@ -151,7 +151,7 @@ class DispatchResponse(_message.Message):
     OUTCOME_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
-    """Id of the job, chosen by the caller or made by the server."""
+    """Id of the job, chosen by the caller or made by the server; with RETURN_EXISTING that of the job that has the unique key."""
     outcome: Global___DispatchOutcome.ValueType
     """What happened."""
     state: _job_pb2.JobState.ValueType
@@ -213,7 +213,7 @@ class DispatchResult(_message.Message):
     OUTCOME_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
-    """Id of the job."""
+    """Id of the job; with RETURN_EXISTING that of the job that has the unique key."""
     outcome: Global___DispatchOutcome.ValueType
     """Stored or found."""
     @_builtins.property
