@@ -12,6 +12,8 @@ from protojobs_service.drivers.sql.mysql_keys import BY_KEY, by_index
 Place = tuple[str, str]
 """(queue, key)."""
 _PAIRS = CHUNK // 2
+_SIZES = (1, 8, 64, _PAIRS)
+"""Lists are filled up to one of these, so that few statements are prepared."""
 
 
 class KeyRow(NamedTuple):
@@ -40,7 +42,9 @@ def read_keys(c: Connection, cold: Cold, places: Iterable[Place], *, lock: bool 
     found: dict[Place, KeyRow] = {}
     for start in range(0, len(wanted), _PAIRS):
         some = wanted[start : start + _PAIRS]
-        rows = [KeyRow(*row) for row in c.execute(statement.where(tuple_(*order).in_(some)))]
+        size = next(size for size in _SIZES if size >= len(some))
+        asked = [*some, *[some[-1]] * (size - len(some))]
+        rows = [KeyRow(*row) for row in c.execute(statement.where(tuple_(*order).in_(asked)))]
         found |= {row.place: row for row in rows}
     return found
 
