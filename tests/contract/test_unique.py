@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from dataclasses import replace
 from datetime import timedelta
 from itertools import product
 
@@ -10,6 +11,7 @@ from protojobs_service.domain.errors import QueueNotFound
 from protojobs_service.domain.job import NewJob
 from protojobs_service.domain.lifecycle import State
 from protojobs_service.domain.outcome import COMPLETE, Cancelled, Complete, Release
+from protojobs_service.domain.queue_limits import Overflow
 from protojobs_service.domain.unique import OnConflict, Unique, UniqueScope
 from protojobs_service.port import ClearQuery, Dispatched, DispatchVerdict, Driver, Retake, Settlement
 
@@ -424,3 +426,29 @@ async def test_producers_that_meet_never_have_two(driver: Driver) -> None:
         states = Counter(await states_of(driver, [job.id for job in jobs]))
         assert states == {State.SCHEDULED: 1, State.CANCELLED if on_conflict in (REPLACE, DEBOUNCE) else None: 7}
         assert await driver.queues.reconcile() == 0
+
+
+async def test_full_queue_takes_duplicates_and_replacements_and_nobody_drops_for_them(driver: Driver) -> None:
+    await _bound(driver, Overflow.REJECT)
+    first, second = [await store(driver, unique=unique(key=key), delay=MINUTE) for key in "ab"]
+    jobs = [
+        new_job(unique=unique(key="c")),
+        new_job(unique=unique(key="c", on_conflict=RETURN)),
+        new_job(unique=unique(key="a", on_conflict=RETURN)),
+        new_job(unique=unique(key="b", on_conflict=REPLACE)),
+    ]
+
+    answers = await driver.jobs.dispatch(jobs)
+    await _bound(driver, Overflow.DROP_OLDEST)
+    again = await driver.jobs.dispatch([new_job(unique=unique(key="a")), new_job(unique=unique(key="c"))])
+
+    full = Dispatched(DispatchVerdict.FULL, None)
+    assert answers == [full, full, Dispatched(EXISTING, State.SCHEDULED, first), Dispatched(REPLACED, State.PENDING, second)]
+    assert again == [Dispatched(DUPLICATE, None, first), Dispatched(CREATED, State.PENDING)]
+    assert await states_of(driver, [first, jobs[3].id]) == [State.SCHEDULED, None], "one was dropped for one that was stored"
+    assert await driver.queues.reconcile() == 0
+
+
+async def _bound(driver: Driver, overflow: Overflow) -> None:
+    await driver.queues.change("q", lambda old: replace(old, max_depth=2, overflow=overflow))
+    await driver.queues.settings(-1)
