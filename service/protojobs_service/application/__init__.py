@@ -26,6 +26,8 @@ from protojobs_service.application.store_time import StoreTime
 from protojobs_service.application.timings import Timings
 from protojobs_service.application.upkeep_once import UpkeepDone
 from protojobs_service.application.wait import Wait
+from protojobs_service.application.watch import News as WatchNews
+from protojobs_service.application.watch import Watch, Watcher
 from protojobs_service.application.workers import Workers
 from protojobs_service.port import (
     Capability,
@@ -90,6 +92,9 @@ __all__ = [
     "Timings",
     "UpkeepDone",
     "Wait",
+    "Watch",
+    "WatchNews",
+    "Watcher",
     "Window",
     "Workers",
     "job_of",

@@ -28,6 +28,7 @@ from protojobs_service.application.timings import Timings
 from protojobs_service.application.upkeep import Upkeep
 from protojobs_service.application.upkeep_once import UpkeepDone, upkeep_once
 from protojobs_service.application.wait import Wait
+from protojobs_service.application.watch import Watch
 from protojobs_service.application.workers import Workers
 from protojobs_service.domain.bounds import Limits
 from protojobs_service.domain.errors import StoreUnavailable
@@ -46,6 +47,7 @@ class Application:
     retry: Retry
     inspect: Inspect
     wait: Wait
+    watch: Watch
     queues: Queues
     schedules: Schedules
     workers: Workers
@@ -86,6 +88,7 @@ class Application:
         claims = LeaseClaims(driver, room, errands, known, clock, timings)
         leasing = Leasing(driver, room, errands, known, clock, rng, timings, limits.reconnect_grace)
         watch = LeaseWatch(driver, leasing, room, errands, clock, timings)
+        events = Watch(driver, known, clock, timings)
         settle = Settle(driver, known, store_time, leasing, wait)
         dispatch = Dispatch(driver, known, store_time, errands)
         schedules = Schedules(driver, known, store_time, dispatch, draft)
@@ -96,6 +99,7 @@ class Application:
             retry=Retry(driver),
             inspect=Inspect(driver, wait),
             wait=wait,
+            watch=events,
             queues=Queues(driver, known, room, clock, timings),
             workers=Workers(driver),
             leasing=leasing,
@@ -109,7 +113,7 @@ class Application:
             timings=timings,
             clock=clock,
             driver=driver,
-            upkeep=Upkeep(driver, known, wait, claims, watch, store_time, schedules, clock, timings),
+            upkeep=Upkeep(driver, known, wait, claims, watch, events, store_time, schedules, clock, timings),
             lease_calls=LeaseCalls(driver, leasing, room, settle, clock),
             lease_watch=watch,
         )

@@ -14,6 +14,7 @@ class Timings:
     receipt + one second per `receipt_bytes` outstanding: how long a Deliver frame may stay without a receipt.
     timeout_grace: added to a run timeout before the server ends the attempt itself.
     throttle: how soon a worker is told again that the same limit leaves it idle.
+    watch_heartbeat: how long a stream of events stays silent.
     stream_age, spread by `stream_age_spread`: when a stream is told to move on. drain: how long it then has.
     """
 
@@ -41,3 +42,4 @@ class Timings:
     reconcile: float = 300.0
     maintain: float = 3600.0
     pause_acknowledgement: float = 1.0
+    watch_heartbeat: float = 10.0

@@ -13,6 +13,7 @@ from protojobs_service.application.schedules import Schedules
 from protojobs_service.application.store_time import StoreTime
 from protojobs_service.application.timings import Timings
 from protojobs_service.application.wait import Wait
+from protojobs_service.application.watch import Watch
 from protojobs_service.domain.errors import Overloaded, StoreUnavailable
 from protojobs_service.port import Driver
 
@@ -41,6 +42,7 @@ class Upkeep:
         wait: Wait,
         claims: LeaseClaims,
         watch: LeaseWatch,
+        events: Watch,
         store_time: StoreTime,
         schedules: Schedules,
         clock: Clock,
@@ -51,6 +53,7 @@ class Upkeep:
         self._wait = wait
         self._claims = claims
         self._watch = watch
+        self._events = events
         self._store_time = store_time
         self._schedules = schedules
         self._clock = clock
@@ -82,6 +85,8 @@ class Upkeep:
             Timer("compare", every(0), _silent(watch.compare_turn)),
             Timer("settings", every(timings.poll), _silent(self._known.refresh)),
             Timer("waiters", every(timings.poll), _silent(self._wait.poll)),
+            Timer("events", every(timings.poll), self._events.turn),
+            Timer("forget events", every(timings.prune), self._bounded(self._events.forget, timings.prune)),
             Timer("beat", every(timings.beat), self._beat),
             Timer("promote", every(timings.promote), self._bounded(self._driver.jobs.promote, timings.promote)),
             Timer("tick", every(timings.tick), self._schedules.tick_turn),

@@ -51,6 +51,9 @@ MAX_QUEUES, MAX_LANES = 1000, 10_000
 MAX_QUEUE_IN_FLIGHT = 1_000_000
 MAX_RATE, MAX_BURST = 1_000_000.0, 1_000_000
 MAX_DEPTH = 1_000_000_000_000
+EVENTS_KEPT = timedelta(hours=24)
+"""How long a cursor can be gone on from."""
+MIN_STATS_INTERVAL, DEFAULT_STATS_INTERVAL, MAX_STATS_INTERVAL = (timedelta(seconds=n) for n in (1, 2, 60))
 
 MAX_SCHEDULES = 100_000
 MIN_INTERVAL, MAX_INTERVAL = timedelta(seconds=1), timedelta(days=365)

@@ -24,6 +24,7 @@
     |  |- SessionClosed        the session was closed or has expired          (SESSION_CLOSED)
     |  |- ProtocolViolation    a frame that is not allowed here               (PROTOCOL_VIOLATION)
     |  |- Conflict             based on an older state                        (CONFLICT)
+    |- CursorExpired           what came behind the cursor is not kept        (CURSOR_EXPIRED)
     |- BatchAborted            another item of an atomic batch was refused    (BATCH_ABORTED)
     |- Unsupported             the driver or this version lacks the feature   (DRIVER_UNSUPPORTED)
     |- Overloaded              too much at once, try again later              (OVERLOADED)
@@ -231,6 +232,15 @@ class Conflict(WrongState):
     reason = "CONFLICT"
 
     def __init__(self, message: str = "the job has changed; read it again") -> None:
+        super().__init__(message)
+
+
+class CursorExpired(JobsError):
+    """Events behind the cursor are not kept any more; only a watch without a cursor goes on."""
+
+    reason = "CURSOR_EXPIRED"
+
+    def __init__(self, message: str = "events behind this cursor are not kept any more; watch without a cursor") -> None:
         super().__init__(message)
 
 

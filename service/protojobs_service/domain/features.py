@@ -25,6 +25,7 @@ BUILT = (
     "schedules",
     "queue_limits",
     "unique",
+    "watch",
 )
 """Every driver has these."""
 
@@ -33,7 +34,6 @@ LATER = {
     "fairness": "fair sharing and aging are not built yet",
     "update_job": "UpdateJob is not built yet; Retry takes a new payload",
     "bulk_jobs": "BulkJobs is not built yet; ClearQueue deletes in bulk",
-    "watch": "WatchJobs and WatchStats are not built yet; poll GetJob, WaitJob and Stats",
     "chains": "on_complete and on_failed are not built yet; a completion may dispatch jobs",
 }
 """No driver has these; requests that need them are refused with DRIVER_UNSUPPORTED."""

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from enum import Enum
 
 from protojobs_service.domain.queue_limits import Overflow, RateLimit
 from protojobs_service.domain.retry import DEFAULT_POLICY, Policy, PolicyChanges
@@ -14,6 +15,15 @@ class Retention:
     completed: timedelta = timedelta(days=7)
     failed: timedelta = timedelta(days=30)
     cancelled: timedelta = timedelta(days=7)
+
+
+class EventLevel(Enum):
+    """Which events those hear who watch the queue."""
+
+    FINAL = 1
+    """What ends a job, and what is retried."""
+    ALL = 2
+    """Starts and progress too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +42,7 @@ class QueueSettings:
     max_in_flight: int = 0
     max_depth: int = 0
     overflow: Overflow = Overflow.REJECT
+    events: EventLevel = EventLevel.FINAL
     created_at: datetime | None = None
     updated_at: datetime | None = None
 

@@ -23,6 +23,7 @@ from protojobs_service.port import (
     Dispatched,
     DispatchVerdict,
     Driver,
+    Events,
     Fired,
     Firing,
     Jobs,
@@ -94,6 +95,11 @@ class TracedDriver:
     def schedules(self) -> Schedules:
         """Return its schedules, their ticks counted."""
         return self._schedules
+
+    @property
+    def events(self) -> Events:
+        """Return its events as they are."""
+        return self._driver.events
 
     def capabilities(self) -> Sequence[Capability]:
         """Return its capabilities."""

@@ -5,6 +5,7 @@ Drivers raise nothing but `domain.errors`. The interface is internal: it may cha
 """
 
 from protojobs_service.port.driver import Capability, Driver, Fingerprint, Room, UniqueOf
+from protojobs_service.port.events import Events, Flush, LogEnd, LogPage, LogQuery, Position, Running
 from protojobs_service.port.jobs import (
     CancelResult,
     Claim,
@@ -42,22 +43,29 @@ __all__ = [
     "DispatchVerdict",
     "Dispatched",
     "Driver",
+    "Events",
     "Fingerprint",
     "Fired",
     "Firing",
+    "Flush",
     "Found",
     "Held",
     "Jobs",
     "ListQuery",
+    "LogEnd",
+    "LogPage",
+    "LogQuery",
     "MakeJob",
     "News",
     "Opened",
     "Opening",
+    "Position",
     "QueueNumbers",
     "Queues",
     "Retake",
     "RetakeResult",
     "Room",
+    "Running",
     "RunningJob",
     "Schedules",
     "SessionRecord",

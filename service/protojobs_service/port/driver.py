@@ -8,6 +8,7 @@ from typing import Protocol
 from protojobs_service.domain.job import Handle, Lease
 from protojobs_service.domain.queue_limits import Hold
 from protojobs_service.domain.unique import Unique
+from protojobs_service.port.events import Events
 from protojobs_service.port.jobs import Jobs
 from protojobs_service.port.queues import Queues
 from protojobs_service.port.schedules import Schedules
@@ -92,6 +93,9 @@ class Driver(Protocol):
 
     @property
     def schedules(self) -> Schedules: ...
+
+    @property
+    def events(self) -> Events: ...
 
     def capabilities(self) -> Sequence[Capability]:
         """Return every capability of the contract, available or with the reason why not."""

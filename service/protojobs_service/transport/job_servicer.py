@@ -20,6 +20,7 @@ from protojobs_service.transport.interceptors import Context, Drain, long_poll, 
 from protojobs_service.transport.results import OUTCOMES, id_text, is_all_created, place_errors, read_specs, to_result, under
 from protojobs_service.transport.specs import Common, Specs
 from protojobs_service.transport.views import state_of, to_attempt, to_job
+from protojobs_service.transport.watch import watch_jobs
 
 _MAX_ATTEMPT = 2**31 - 1
 
@@ -140,6 +141,10 @@ class JobServicer:
         wait = convert.parse_optional_span(request, "wait", bounds.DEFAULT_WAIT, bounds.MAX_WAIT)
         record = await self._application.wait.final(job_id, wait)
         return job_service_pb2.WaitJobResponse(job=to_job(record, full=True), done=record.state.is_final)
+
+    async def WatchJobs(self, request: job_service_pb2.WatchJobsRequest, context: Context) -> None:
+        """Stream what happens to jobs."""
+        await watch_jobs(self._application.watch, self._drain, request, context)
 
     def _edit(self, request: job_service_pb2.RetryRequest) -> Callable[[bytes], bytes] | None:
         if not request.HasField("payload"):

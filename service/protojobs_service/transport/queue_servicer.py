@@ -14,12 +14,13 @@ from protojobs_service.domain import bounds
 from protojobs_service.domain.errors import InvalidField, Unsupported
 from protojobs_service.domain.job import JobId
 from protojobs_service.domain.lifecycle import State
-from protojobs_service.domain.queue import QueueSettings, Retention
+from protojobs_service.domain.queue import EventLevel, QueueSettings, Retention
 from protojobs_service.transport import convert
 from protojobs_service.transport.convert import EPOCH, LATER, Pages
-from protojobs_service.transport.interceptors import Context
+from protojobs_service.transport.interceptors import Context, Drain
 from protojobs_service.transport.queue_limits import LIMIT_PATHS, parse_limits
 from protojobs_service.transport.views import to_queue, to_stats
+from protojobs_service.transport.watch import watch_stats
 
 _MICROSECOND = timedelta(microseconds=1)
 _CLEARED_BY_DEFAULT = (State.SCHEDULED, State.PENDING, State.RETRYING)
@@ -31,7 +32,6 @@ _LATER_SETTINGS: Mapping[str, int] = {
     "priority_mode": queue_service_pb2.PRIORITY_MODE_STRICT,
     "aging_interval": 0,
     "history": queue_service_pb2.HISTORY_ALL,
-    "events": queue_service_pb2.EVENT_LEVEL_FINAL,
     "max_payload_bytes": 0,
 }
 _RETRY_FIELDS = ("max_retries", "initial_backoff", "multiplier", "max_backoff", "jitter", "max_retry_duration")
@@ -44,14 +44,16 @@ _PATHS = (
     *(f"retention.{name}" for name in _RETENTION_FIELDS),
     "strict_leases",
     *LIMIT_PATHS,
+    "events",
 )
 
 
 class QueueServicer:
     """Answers QueueService over the use cases; one method per RPC, named as there."""
 
-    def __init__(self, queues: Queues) -> None:
+    def __init__(self, queues: Queues, drain: Drain) -> None:
         self._queues = queues
+        self._drain = drain
 
     async def ListQueues(
         self, request: queue_service_pb2.ListQueuesRequest, _context: Context
@@ -111,7 +113,16 @@ class QueueServicer:
 
     async def Stats(self, request: queue_service_pb2.StatsRequest, _context: Context) -> queue_service_pb2.StatsResponse:
         """Return numbers of one queue or of all."""
-        queue = convert.check_name("queue", request.queue) if request.queue else None
+        return await self._stats(request.queue)
+
+    async def WatchStats(self, request: queue_service_pb2.WatchStatsRequest, context: Context) -> None:
+        """Stream the numbers of one queue or of all."""
+        low, default, high = bounds.MIN_STATS_INTERVAL, bounds.DEFAULT_STATS_INTERVAL, bounds.MAX_STATS_INTERVAL
+        interval = convert.parse_span("interval", request.interval, low, high) if request.HasField("interval") else default
+        await watch_stats(lambda: self._stats(request.queue), interval, self._drain, context)
+
+    async def _stats(self, name: str) -> queue_service_pb2.StatsResponse:
+        queue = convert.check_name("queue", name) if name else None
         stats, at = await self._queues.stats(queue)
         response = queue_service_pb2.StatsResponse(snapshot_time=convert.to_timestamp(at))
         for each in stats:
@@ -127,6 +138,7 @@ def _change(queue: queue_service_pb2.Queue, mask: Any) -> Callable[[QueueSetting
     """Return what a request does to a queue's settings. Raises InvalidField, Unsupported."""
     _refuse_later_settings(queue, mask)
     paths = _check_mask(mask) if mask else _set_paths(queue)
+    level = _parse_level(queue)
     set_policy = convert.parse_policy(queue, "retry", "run_timeout")
     set_retention = _parse_retention(queue)
     set_limits = parse_limits(queue)
@@ -146,6 +158,8 @@ def _change(queue: queue_service_pb2.Queue, mask: Any) -> Callable[[QueueSetting
                     retention |= {
                         each: set_retention.get(each, getattr(_KEPT, each)) for each in ([name] if name else _RETENTION_FIELDS)
                     }
+                case "events":
+                    settings["events"] = level
                 case "strict_leases":
                     settings["strict_leases"] = queue.strict_leases
                 case _:
@@ -183,13 +197,19 @@ def _set_paths(queue: queue_service_pb2.Queue) -> list[str]:
         match field.name:
             case "retry" | "retention":
                 paths += [f"{field.name}.{inner.name}" for inner, _ in value.ListFields()]
-            case "run_timeout" | "strict_leases":
+            case "run_timeout" | "strict_leases" | "events":
                 paths.append(field.name)
             case name if name in LIMIT_PATHS:
                 paths.append(name)
             case _:
                 pass
     return paths
+
+
+def _parse_level(queue: queue_service_pb2.Queue) -> EventLevel:
+    if queue.events not in queue_service_pb2.EventLevel.values():
+        raise InvalidField("events", "is no known level")
+    return EventLevel(queue.events or queue_service_pb2.EVENT_LEVEL_FINAL)
 
 
 def _parse_retention(queue: queue_service_pb2.Queue) -> dict[str, timedelta]:

@@ -64,6 +64,7 @@ CODES: dict[type[errors.JobsError], grpc.StatusCode] = {
     errors.SessionClosed: grpc.StatusCode.FAILED_PRECONDITION,
     errors.ProtocolViolation: grpc.StatusCode.FAILED_PRECONDITION,
     errors.Conflict: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.CursorExpired: grpc.StatusCode.OUT_OF_RANGE,
     errors.BatchAborted: grpc.StatusCode.ABORTED,
     errors.Unsupported: grpc.StatusCode.UNIMPLEMENTED,
     errors.Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,

@@ -139,6 +139,7 @@ def to_retry(policy: Policy) -> job_pb2.RetryPolicy:
 def to_queue(settings: QueueSettings) -> queue_service_pb2.Queue:
     """Return a queue; what nobody has set stays unset."""
     queue = queue_service_pb2.Queue(name=settings.name, paused=settings.paused, strict_leases=settings.strict_leases)
+    queue.events = queue_service_pb2.EventLevel.ValueType(settings.events.value)
     _set_policy(queue, settings.retry)
     set_limits(queue, settings)
     kept = settings.retention

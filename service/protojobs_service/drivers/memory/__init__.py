@@ -1,8 +1,8 @@
 """The reference driver: everything in the dictionaries and heaps of one process. Nothing survives the process.
 
-Read it as the specification of every driver: `store` first, then `jobs`, `sessions`, `queues`, `schedules`. No method awaits
-anything, so each is one transaction; conditional writes of other drivers are plain ifs here. It never claims at insert, it only
-tells Room.arrived.
+Read it as the specification of every driver: `store` first, then `jobs`, `sessions`, `queues`, `schedules`, `events`. No method
+awaits anything, so each is one transaction; conditional writes of other drivers are plain ifs here. It never claims at insert,
+it only tells Room.arrived.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,12 +10,14 @@ from datetime import datetime
 from random import Random
 
 from protojobs_service.domain.bounds import ID_WINDOW, MAX_LANES, MAX_QUEUES
+from protojobs_service.drivers.memory.events import MemoryEvents
 from protojobs_service.drivers.memory.jobs import MemoryJobs
 from protojobs_service.drivers.memory.queues import MemoryQueues
 from protojobs_service.drivers.memory.schedules import MemorySchedules
 from protojobs_service.drivers.memory.sessions import MemorySessions
 from protojobs_service.drivers.memory.store import Store
 from protojobs_service.port.driver import Capability, Fingerprint, Room
+from protojobs_service.port.events import Events
 from protojobs_service.port.jobs import Jobs
 from protojobs_service.port.queues import Queues
 from protojobs_service.port.schedules import Schedules
@@ -38,6 +40,7 @@ class MemoryDriver:
     ) -> None:
         self._store = Store(fingerprint, clock, rng, max_queues, max_lanes)
         self._jobs, self._sessions, self._queues = MemoryJobs(self._store), MemorySessions(self._store), MemoryQueues(self._store)
+        self._events = MemoryEvents(self._store, self._jobs)
         self._schedules = MemorySchedules(self._store, self._jobs)
 
     @property
@@ -60,6 +63,10 @@ class MemoryDriver:
     @property
     def schedules(self) -> Schedules:
         return self._schedules
+
+    @property
+    def events(self) -> Events:
+        return self._events
 
     def capabilities(self) -> Sequence[Capability]:
         why = "jobs live in the memory of one process"

@@ -255,9 +255,10 @@ class MemoryJobs:
 
     async def get(self, ids: Sequence[JobId]) -> Sequence[JobRecord | None]:
         jobs = [self._store.known(job_id) for job_id in ids]
-        return [None if job is None else self._record(job) for job in jobs]
+        return [None if job is None else self.record_of(job) for job in jobs]
 
-    def _record(self, job: StoredJob) -> JobRecord:
+    def record_of(self, job: StoredJob) -> JobRecord:
+        """Return a job as readers see it; it must not be deleted."""
         assert job.state is not None, "nobody reads a tombstone"
         spec, run, attempts = job.spec, job.run, self._attempts(job)
         leased = [attempt for attempt in attempts if attempt.started_at is not None]
@@ -314,7 +315,7 @@ class MemoryJobs:
 
     async def list(self, query: ListQuery) -> Sequence[JobRecord]:
         jobs = sorted(self._store.jobs.values(), key=lambda job: job.spec.id, reverse=query.newest_first)
-        return [self._record(job) for job in jobs if _matches(job, query)][: query.limit]
+        return [self.record_of(job) for job in jobs if _matches(job, query)][: query.limit]
 
     async def attempts(self, job_id: JobId) -> Sequence[AttemptRecord] | None:
         job = self._store.known(job_id)

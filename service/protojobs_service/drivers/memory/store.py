@@ -3,17 +3,19 @@
 A job waits in `ready` (PENDING) or `due` (SCHEDULED, RETRYING), runs in `running`, and each attempt that ended is in its `done`.
 """
 
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from heapq import heappop, heappush
 from itertools import count
 from random import Random
+from typing import NamedTuple
 
 from protojobs_service.domain.errors import QuotaExceeded
+from protojobs_service.domain.event import LOGGED
 from protojobs_service.domain.job import Handle, JobId, Lease, NewJob, Progress
-from protojobs_service.domain.lifecycle import TRANSITIONS, Code, State
+from protojobs_service.domain.lifecycle import FINAL_STATES, TRANSITIONS, Code, State
 from protojobs_service.domain.outcome import JobError, Outcome, Running, decide
 from protojobs_service.domain.queue import QueueSettings
 from protojobs_service.domain.queue_limits import Bucket
@@ -54,6 +56,18 @@ class Ended:
     settled: bool = False
     error: JobError | None = None
     reason: str = ""
+
+
+class Logged(NamedTuple):
+    """One change that those who watch hear of. ended: the attempt as it was then; None: the job was deleted."""
+
+    job: "StoredJob"
+    code: Code
+    attempt: int
+    at: datetime
+    before: State
+    after: State | None
+    ended: Ended | None
 
 
 @dataclass(slots=True)
@@ -139,6 +153,8 @@ class Store:
         self.schedules: dict[str, Schedule] = {}
         self.ticks: dict[tuple[str, datetime], JobId] = {}
         self.keys: dict[tuple[str, str], Key] = {}  # by queue and unique key
+        self.log: deque[Logged] = deque()
+        self.forgotten = 0  # how many of the log were dropped from its front
         self.counts: Counter[tuple[str, State]] = Counter()
         self.minutes: defaultdict[str, dict[int, Minute]] = defaultdict(dict)
         self.beat_at = clock()
@@ -280,6 +296,7 @@ class Store:
         ended = Ended(job.attempt, after.code, now, run.started_at, session.number, session.opening.worker, settled)
         ended.error, ended.reason = after.error, after.reason or ""
         job.done.append(ended)
+        self.note(job, after.code, State.RUNNING, after.state, now)
         self._count(spec.queue, after.code, now, now - run.started_at)
         self.move(job, after.state, due_at=None if after.delay is None else now + after.delay, front=after.front)
 
@@ -288,12 +305,25 @@ class Store:
         job.attempt += 1
         job.expire_at = None
         job.done.append(Ended(job.attempt, code, now, reason=reason))
-        self.move(job, State.CANCELLED if code is Code.CANCELLED else State.EXPIRED)
+        before, after = job.state, State.CANCELLED if code is Code.CANCELLED else State.EXPIRED
+        assert before is not None, "a tombstone has ended"
+        self.move(job, after)
+        self.note(job, code, before, after, now)
+
+    def note(self, job: StoredJob, code: Code, before: State, after: State | None, now: datetime) -> None:
+        """Log a change, if it is one that those who watch hear of."""
+        if code in LOGGED:
+            ended = replace(job.done[-1]) if after is not None else None
+            self.log.append(Logged(job, code, job.attempt, now, before, after, ended))
 
     def delete(self, job: StoredJob) -> None:
         """Leave a tombstone: nothing can be read any more, but the id stays taken."""
         self.free_key(job, *UniqueScope)
+        before = job.state
+        assert before is not None, "nothing is deleted twice"
         self.move(job, None)
+        job.attempt += 0 if before in FINAL_STATES else 1  # as with every other end of a waiting job
+        self.note(job, Code.DELETED, before, None, self.now())
         job.spec = NewJob(job.spec.id, job.spec.queue, job.spec.kind, job.spec.priority, b"")
         job.expire_at, job.checkpoint, job.result, job.done = None, None, None, []
 

@@ -17,6 +17,7 @@ from protojobs_service.drivers.sql.cold.due import forget_cancels
 from protojobs_service.drivers.sql.cold.fleet import lease_number, return_number
 from protojobs_service.drivers.sql.cold.upkeep import forget_minutes, forget_sessions
 from protojobs_service.drivers.sql.dispatching import DispatchCall, Dispatching
+from protojobs_service.drivers.sql.events import SqlEvents
 from protojobs_service.drivers.sql.jobs import SqlJobs
 from protojobs_service.drivers.sql.lanes import Lanes
 from protojobs_service.drivers.sql.marks import Marks
@@ -29,6 +30,7 @@ from protojobs_service.drivers.sql.sessions import SqlSessions
 from protojobs_service.drivers.sql.settling import SettleCall, Settling
 from protojobs_service.drivers.sql.store import Store
 from protojobs_service.port.driver import Capability, Driver, Fingerprint, Room, UniqueOf, no_unique
+from protojobs_service.port.events import Events
 from protojobs_service.port.jobs import Dispatched, Jobs, Settled
 from protojobs_service.port.queues import Queues
 from protojobs_service.port.schedules import Schedules
@@ -93,6 +95,7 @@ class SqlDriver(Driver):
         self._sessions = SqlSessions(store, for_rest, self._ready, rng)
         self._queues = SqlQueues(store, for_rest, self._lanes, marks)
         self._schedules = SqlSchedules(store, for_rest, self._lanes, self._ready)
+        self._events = SqlEvents(store, for_rest)
         self._watchers: list[asyncio.Task[None]] = []
 
     @property
@@ -114,6 +117,10 @@ class SqlDriver(Driver):
     @property
     def schedules(self) -> Schedules:
         return self._schedules
+
+    @property
+    def events(self) -> Events:
+        return self._events
 
     def capabilities(self) -> Sequence[Capability]:
         one = self._store.name == "sqlite"

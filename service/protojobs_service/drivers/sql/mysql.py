@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from protojobs_service.domain.errors import StoreUnavailable
 from protojobs_service.domain.lifecycle import State
 from protojobs_service.drivers.sql.again import run_again
+from protojobs_service.drivers.sql.cold.ends import logging_ends
 from protojobs_service.drivers.sql.errors import translated
 from protojobs_service.drivers.sql.mysql_link import HotLink, Send, may_run_again, session_arguments
 from protojobs_service.drivers.sql.mysql_statements import CLOCK, Ended, Leased, Statements
@@ -124,7 +125,7 @@ class MysqlStore:
                 await connection.execute(text(f"SET {_OFFSET}={self._offset[0]:d}"))
             if not write:  # holds for this transaction only; the first read takes the snapshot
                 await connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
-            return await connection.run_sync(operation)
+            return await connection.run_sync(logging_ends(operation) if write else operation)
 
     async def dispatch(self, rows: Rows, slot: int) -> Inserted:
         """Insert jobs; see Store.dispatch."""
@@ -282,6 +283,7 @@ class MysqlStore:
             sql.insert_done(ended),
             sql.count(counts, slot),
             sql.count_minutes(ended, now, slot),
+            sql.log(ended, slot),
             "COMMIT",
         )
         await send(";".join(texts))

@@ -53,6 +53,7 @@ class Statements:
         self.job, self.ready, self.running = quoted(tables.job), quoted(tables.ready), quoted(tables.running)
         self.done, self.handle = quoted(tables.done), quoted(tables.handle)
         self.counter, self.minute = quoted(tables.counter), quoted(tables.stat_minute)
+        self.slot, self.flush = quoted(tables.event_slot), quoted(tables.done_flush)
 
     def begin(self) -> str:
         """Begin a transaction and take the time."""
@@ -144,6 +145,17 @@ class Statements:
             ]
         )
         return f"INSERT INTO {self.done} (id,attempt,lane,started_at,finished_at,handle,outcome) VALUES {values}"
+
+    def log(self, ended: Sequence[Ended], slot: int) -> str:
+        """Log the flush for those who watch, under the next number of the slot."""
+        ids = "".join([row.id.hex() for row in ended])
+        again = any(row.attempt > 1 for row in ended)
+        attempts = f"x'{''.join([f'{row.attempt:08x}' for row in ended])}'" if again else "NULL"
+        return (
+            f"INSERT INTO {self.slot} (slot,seq) VALUES ({slot},1) ON DUPLICATE KEY UPDATE seq=seq+1;"
+            f"INSERT INTO {self.flush} (slot,seq,at,ids,attempts)"
+            f" VALUES ({slot},(SELECT seq FROM {self.slot} {BY_KEY} WHERE slot={slot}),@now,x'{ids}',{attempts})"
+        )
 
     def count(self, counts: Counter[tuple[int, State]], slot: int) -> str:
         """Add to the counters of (lane, state), in key order."""

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from protojobs_service.domain.errors import StoreUnavailable
 from protojobs_service.drivers.sql import postgres_partitions
 from protojobs_service.drivers.sql.again import run_again
+from protojobs_service.drivers.sql.cold.ends import logging_ends
 from protojobs_service.drivers.sql.postgres_hints import Hints
 from protojobs_service.drivers.sql.postgres_link import (
     CONNECT_SECONDS,
@@ -112,7 +113,7 @@ class PostgresStore:
             if self._offset is not None:
                 await _tell_offset(connection, self._offset[0])
             async with connection.begin():
-                return await connection.run_sync(operation)
+                return await connection.run_sync(logging_ends(operation) if write else operation)
 
     async def dispatch(self, rows: Rows, slot: int) -> Inserted:
         """Insert jobs; see Store.dispatch. Every id must lie in `id_range`."""

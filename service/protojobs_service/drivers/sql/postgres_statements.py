@@ -163,6 +163,8 @@ select {",".join(f"w.{name}" for name in returned.split(","))},j.policy,j.envelo
 def _complete(t: Tables, clock: str) -> str:
     """$1 ids, $2 attempts, $3 handles, $4 slot. Rows with flags are left for the cold path.
 
+    `n` and `f` log the flush for those who watch (docs/adr/0002): one row of 16 bytes a job; attempts where one is above 1.
+
     `+0` keeps the planner on the key of running: with a bare handle it reads the index on handle, 60 us a job instead of 13.
     The bucket of a run time is the number of powers of two at or below it, which width_bucket counts exactly.
     """
@@ -176,6 +178,11 @@ with d as (delete from {quoted(t.running)} r
  e as (insert into {quoted(t.done)} (id,attempt,lane,started_at,finished_at,handle,outcome)
    select id,attempt,lane,started_at,now,handle,{Code.COMPLETED.value} from d),
  c as ({counts}),
+ n as (insert into {quoted(t.event_slot)} as n (slot,seq) select $4::smallint,1 from d limit 1
+   on conflict (slot) do update set seq=n.seq+1 returning seq),
+ f as (insert into {quoted(t.done_flush)} (slot,seq,at,ids,attempts) select $4::smallint,n.seq,y.* from n cross join (
+     select max(now),string_agg(uuid_send(id),''::bytea),
+       case when max(attempt)>1 then string_agg(int4send(attempt),''::bytea) end from d) y),
  m as (insert into {quoted(t.stat_minute)} as m (minute,lane,slot,failed,bucket,n,run_us)
    select minute,lane,$4::smallint,0,bucket,count(*),sum(us) from (
      select now/60000000 as minute,lane,us,width_bucket(us,'{{{powers}}}'::bigint[]) as bucket

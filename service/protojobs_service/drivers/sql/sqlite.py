@@ -9,6 +9,7 @@ from typing import TypeVar
 from sqlalchemy import BigInteger, ColumnElement, Connection, func, make_url
 
 from protojobs_service.domain.errors import StoreUnavailable
+from protojobs_service.drivers.sql.cold.ends import logging_ends
 from protojobs_service.drivers.sql.sqlite_file import FileLock, refuse_network_filesystem
 from protojobs_service.drivers.sql.sqlite_statements import Statements
 from protojobs_service.drivers.sql.sqlite_thread import Link, SqliteThread, connect
@@ -71,7 +72,8 @@ class SqliteStore:
     async def run(self, operation: Callable[[Connection], T], *, write: bool = True, vital: bool = False) -> T:  # noqa: ARG002
         """Run a cold operation; see Store.run. Everything that waits goes in one transaction, so nothing is more vital."""
         thread = self._thread(self._writer if write or self._reader is None else self._reader)
-        return await thread.run(lambda link: link.run(operation))
+        whole = logging_ends(operation) if write else operation
+        return await thread.run(lambda link: link.run(whole))
 
     async def scan(self, operation: Callable[[Connection], T]) -> T:
         """Run a long read on a thread of its own, so that the other reads go on; see Store.scan."""

@@ -107,6 +107,11 @@ class Statements:
             columns=6,
             row="(?,?,?,0,?,?,?)",
         )
+        self._number = f"INSERT INTO {name[t.event_slot]} AS s (slot,seq) VALUES (?,1) ON CONFLICT (slot) DO UPDATE SET seq=s.seq+1"
+        self._flush = (
+            f"INSERT INTO {name[t.done_flush]} (slot,seq,at,ids,attempts)"
+            f" SELECT slot,seq,?,?,? FROM {name[t.event_slot]} WHERE slot=?"
+        )
 
     def dispatch(self, link: Link, rows: Rows, slot: int) -> Inserted:
         """Insert jobs; see Store.dispatch."""
@@ -242,7 +247,14 @@ class Statements:
             counts[lane, State.COMPLETED.value] += n
         self._count(raw, counts, slot)
         self._minutes.run(raw, ((minute, lane, slot, bucket, n, us) for (lane, bucket), (n, us) in buckets.items()))
+        self._log(link, [row[3] for row in matched], [row[4] for row in matched], slot)
         return None if len(matched) == total else sorted(row[0] for row in matched)
+
+    def _log(self, link: Link, ids: Sequence[bytes], attempts: Sequence[int], slot: int) -> None:
+        """Log the flush for those who watch, under the next number of the slot."""
+        again = b"".join([attempt.to_bytes(4) for attempt in attempts]) if max(attempts) > 1 else None
+        link.raw.execute(self._number, (slot,))
+        link.raw.execute(self._flush, (link.now, b"".join(ids), again, slot))
 
     def _alive(self, raw: sqlite3.Connection, handles: set[int]) -> set[int]:
         return {row[0] for row in self._open.fetch(raw, ((handle,) for handle in handles))}

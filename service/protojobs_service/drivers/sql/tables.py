@@ -126,6 +126,8 @@ class Tables:
     schedule: Table
     tick: Table
     unique_key: Table
+    event_slot: Table
+    done_flush: Table
 
 
 def _hot_columns() -> list[Column[Any]]:
@@ -371,6 +373,22 @@ def build(*, schema: str | None = None, prefix: str = "", clustered: bool = Fals
     )
     index("unique_key_place", unique_key.c.queue, unique_key.c.key, unique=True)
     index("unique_key_until", unique_key.c.until)
+    event_slot = table(
+        "event_slot",
+        Column("slot", SmallInteger, primary_key=True, autoincrement=False),  # the writer's, as in counter
+        Column("seq", BigInteger, nullable=False),  # of its last flush; who raises it has the row until the commit
+        postgresql_with=HOT_STORAGE | {"fillfactor": "50"},
+    )
+    done_flush = table(
+        "done_flush",
+        Column("slot", SmallInteger, nullable=False),
+        Column("seq", BigInteger, nullable=False),
+        Column("at", BigInteger, nullable=False),
+        Column("ids", BYTES, nullable=False),  # 16 bytes each
+        Column("attempts", BYTES),  # 4 bytes each; null: 1 for all
+        Column("changes", BYTES),  # 3 bytes each: code, state before and after; null: plain completions
+        PrimaryKeyConstraint("slot", "seq"),
+    )
     return Tables(
         metadata=m,
         job=job,
@@ -395,4 +413,6 @@ def build(*, schema: str | None = None, prefix: str = "", clustered: bool = Fals
         schedule=schedule,
         tick=tick,
         unique_key=unique_key,
+        event_slot=event_slot,
+        done_flush=done_flush,
     )

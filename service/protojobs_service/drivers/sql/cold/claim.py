@@ -7,6 +7,7 @@ from sqlalchemy import Connection, and_, func, select
 
 from protojobs_service.domain.lifecycle import Code, State
 from protojobs_service.drivers.sql.cold.base import Cold, among, chunks, delete_ids, insert_all, tally
+from protojobs_service.drivers.sql.cold.ends import End, note
 from protojobs_service.drivers.sql.cold.keys import free_keys
 from protojobs_service.drivers.sql.cold.running import lock_ids
 from protojobs_service.drivers.sql.cold.waiting import drop_deadlines
@@ -47,6 +48,7 @@ def expire_claimed(c: Connection, cold: Cold, rows: Sequence[Claimed]) -> set[by
         {"id": row.id, "attempt": row.attempt, "lane": row.lane, "finished_at": now, "outcome": Code.EXPIRED.value} for row in ours
     ]
     insert_all(c, tables.done, ended)
+    note(c, cold, [End(row.id, row.attempt, Code.EXPIRED, State.RUNNING, State.EXPIRED) for row in ours])
     insert_all(c, tables.attempt_detail, [{"id": row.id, "attempt": row.attempt, "reason": Code.EXPIRED.name} for row in ours])
     drop_deadlines(c, cold, [row.id for row in ours])
     free_keys(c, cold, [row.id for row in ours if row.flags & FREES_KEY])

@@ -7,6 +7,7 @@ from sqlalchemy import Connection, bindparam, delete, select, update
 
 from protojobs_service.domain.lifecycle import STATE_OF_CODE, Code, State
 from protojobs_service.drivers.sql.cold.base import Cold, among, chunks, tally
+from protojobs_service.drivers.sql.cold.ends import End, note
 from protojobs_service.drivers.sql.cold.standing import standing
 from protojobs_service.drivers.sql.cold.waiting import end_waiting, take_due, take_ready
 from protojobs_service.port.jobs import CancelResult
@@ -54,11 +55,12 @@ def _bury_final(c: Connection, cold: Cold, ids: Sequence[bytes], changes: Counte
     buried: list[bytes] = []
     for some in chunks(ids):
         is_final = (among(done.c.id, some), done.c.outcome < Code.DELETED.value)
-        columns = select(done.c.id, done.c.lane, done.c.outcome).where(*is_final)
+        columns = select(done.c.id, done.c.attempt, done.c.lane, done.c.outcome).where(*is_final)
         rows = c.execute(columns.order_by(done.c.id).with_for_update()).all()
         if rows:
             locked = (among(done.c.id, [row.id for row in rows]), done.c.outcome < Code.DELETED.value)
             c.execute(update(done).where(*locked).values(outcome=Code.DELETED.value))
+            note(c, cold, [End(row.id, row.attempt, Code.DELETED, STATE_OF_CODE[row.outcome], None) for row in rows])
             changes.subtract((row.lane, STATE_OF_CODE[row.outcome]) for row in rows)
             buried += [row.id for row in rows]
     return buried

@@ -39,8 +39,8 @@ def attempts_of(c: Connection, cold: Cold, job_id: JobId) -> list[AttemptRecord]
             worker=row.worker or "",
             started_at=moment_or_none(row.started_at),
             finished_at=moment_or_none(row.finished_at),
-            error=_error(row),
-            reason=row.reason or "",
+            error=error_of(row),
+            reason=reason_of(row),
         )
         for row in history.attempts
     ]
@@ -53,7 +53,7 @@ def _record(at: Standing, history: History) -> JobRecord:
     now = next((row for row in history.attempts if row.attempt == at.attempt), None) if running or final else None
     last = now if running else ended[-1] if ended else None
     failures, crashes = _counted(ended) if final else (at.failures, at.crashes)
-    errors = [error for row in ended if (error := _error(row)) is not None]
+    errors = [error for row in ended if (error := error_of(row)) is not None]
     return JobRecord(
         id=JobId(at.id),
         queue=at.queue,
@@ -75,7 +75,7 @@ def _record(at: Standing, history: History) -> JobRecord:
         progress=_progress(now) if running else None,
         result=now.result if final and now is not None else None,
         last_error=errors[-1] if errors else None,
-        reason=(now.reason or "") if final and now is not None else "",
+        reason=reason_of(now) if final else "",
         cancel_requested=running and bool(at.flags & CANCEL_ASKED),
         parent=None if at.parent is None else JobId(at.parent),
     )
@@ -94,10 +94,16 @@ def _counted(ended: Sequence[Any]) -> tuple[int, int]:
     return failures, crashes
 
 
-def _error(row: Any) -> JobError | None:
-    if row.error_type is None:
+def error_of(row: Any) -> JobError | None:
+    """Return the error of a row with the columns of `attempt_detail`, if there is one."""
+    if row is None or row.error_type is None:
         return None
     return JobError(type=row.error_type, message=row.error_message or "", stack=row.error_stack or "")
+
+
+def reason_of(row: Any) -> str:
+    """Return the reason in a row with the columns of `attempt_detail`, empty where there is none."""
+    return "" if row is None else row.reason or ""
 
 
 def _progress(row: Any) -> Progress | None:

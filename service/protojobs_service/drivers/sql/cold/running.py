@@ -25,6 +25,7 @@ from protojobs_service.drivers.sql.cold.base import (
     tally,
     upsert,
 )
+from protojobs_service.drivers.sql.cold.ends import End, note
 from protojobs_service.drivers.sql.cold.keys import free_keys
 from protojobs_service.drivers.sql.cold.waiting import Arrival, Waiting, drop_deadlines, put_due, put_ready
 from protojobs_service.drivers.sql.mysql_keys import BY_KEY, by_index
@@ -123,6 +124,7 @@ def end_attempts(
     _drop_running(c, cold, [attempt.id for attempt, _ in decided])
     _write_done(c, cold, endings, [decision for _, decision in decided], now)
     _write_details(c, cold, decided)
+    note(c, cold, [End(row.id, row.attempt, made.code, State.RUNNING, made.state) for row, made in decided])
     positions = count(front)
     ready: list[tuple[Waiting, int]] = []
     due: list[tuple[Waiting, int]] = []

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, case, func, select, update
 
-from protojobs_service.domain.queue import QueueSettings, Retention
+from protojobs_service.domain.queue import EventLevel, QueueSettings, Retention
 from protojobs_service.domain.queue_limits import Overflow, RateLimit
 from protojobs_service.domain.retry import Jitter, PolicyChanges
 from protojobs_service.drivers.sql.cold.base import SECOND, Cold, insert_new, moment, moment_or_none
@@ -37,6 +37,8 @@ def dump(settings: QueueSettings) -> str:
         found["retention"] = kept
     if settings.strict_leases:
         found["strict_leases"] = True
+    if settings.events is not EventLevel.FINAL:
+        found["events"] = settings.events.value
     return json.dumps(found | _limits(settings), separators=(",", ":"))
 
 
@@ -68,6 +70,7 @@ def load(name: str, text: str, **columns: Any) -> QueueSettings:
         max_in_flight=stored.get("max_in_flight", 0),
         max_depth=stored.get("max_depth", 0),
         overflow=Overflow(stored.get("overflow", Overflow.REJECT.value)),
+        events=EventLevel(stored.get("events", EventLevel.FINAL.value)),
         **columns,
     )
 

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, bindparam, delete, select, tuple_, update
 
 from protojobs_service.domain.lifecycle import STATE_OF_CODE, Code, State
 from protojobs_service.drivers.sql.cold.base import Cold, among, chunks, delete_ids, insert_all
+from protojobs_service.drivers.sql.cold.ends import End, note
 from protojobs_service.drivers.sql.cold.keys import free_keys
 from protojobs_service.drivers.sql.mysql_keys import BY_KEY, delete_of_places
 from protojobs_service.drivers.sql.tables import FREES_KEY, HAS_DEADLINE
@@ -99,6 +100,7 @@ def end_waiting(
         {"id": job.id, "attempt": job.attempt + 1, "lane": job.lane, "finished_at": now, "outcome": code.value} for job in jobs
     ]
     insert_all(c, tables.done, ended)
+    note(c, cold, [End(job.id, job.attempt + 1, code, job.state, STATE_OF_CODE.get(code)) for job in jobs])
     if code is not Code.DELETED:
         reasons = [{"id": row["id"], "attempt": row["attempt"], "reason": reason or code.name} for row in ended]
         insert_all(c, tables.attempt_detail, reasons)

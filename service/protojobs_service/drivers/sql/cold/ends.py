@@ -1,0 +1,71 @@
+"""Logging what a transaction ends, as its last statement (docs/adr/0002 says why no reader of the log misses anything)."""
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeVar
+
+from sqlalchemy import Connection, insert, select
+
+from protojobs_service.domain.event import LOGGED
+from protojobs_service.domain.lifecycle import Code, State
+from protojobs_service.drivers.sql.cold.base import Cold, add
+
+T = TypeVar("T")
+
+_NOTED = "protojobs.ends"
+MOST = 5000
+"""Ends in one row of the log, as in a flush of completions."""
+
+
+class End(NamedTuple):
+    """An attempt that ended, and what that did to its job. after None: deleted."""
+
+    id: bytes
+    attempt: int
+    code: Code
+    before: State
+    after: State | None
+
+
+def note(c: Connection, cold: Cold, ends: Sequence[End]) -> None:
+    """Remember what this transaction ends, for `logging_ends` to write; snoozes and releases are no events."""
+    logged = [end for end in ends if end.code in LOGGED]
+    if logged:
+        c.info.setdefault(_NOTED, []).append((cold, logged))
+
+
+def logging_ends(operation: Callable[[Connection], T]) -> Callable[[Connection], T]:
+    """Return an operation that writes to the log what it has noted.
+
+    Last, because the row that numbers the flushes of a slot is a lock that other transactions of the writer need: taken here, it
+    is held for two statements and the commit, and whoever holds it waits for nobody.
+    """
+
+    def whole(c: Connection) -> T:
+        c.info.pop(_NOTED, None)  # of a try that was rolled back
+        value = operation(c)
+        noted: list[tuple[Cold, list[End]]] = c.info.pop(_NOTED, [])
+        by_slot: dict[int, list[End]] = defaultdict(list)
+        for cold, ends in noted:
+            by_slot[cold.slot] += ends
+        for slot, ends in sorted(by_slot.items()):
+            for start in range(0, len(ends), MOST):
+                _write(c, noted[0][0], slot, ends[start : start + MOST])
+        return value
+
+    return whole
+
+
+def _write(c: Connection, cold: Cold, slot: int, ends: Sequence[End]) -> None:
+    numbers, flush = cold.tables.event_slot, cold.tables.done_flush
+    add(c, numbers, [{"slot": slot, "seq": 1}], columns=["seq"])
+    c.execute(
+        insert(flush).values(
+            slot=slot,
+            seq=select(numbers.c.seq).where(numbers.c.slot == slot).scalar_subquery(),
+            at=cold.now(),
+            ids=b"".join(end.id for end in ends),
+            attempts=b"".join(end.attempt.to_bytes(4) for end in ends),
+            changes=b"".join(bytes((end.code, end.before.value, end.after.value if end.after else 0)) for end in ends),
+        )
+    )
