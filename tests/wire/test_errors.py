@@ -27,8 +27,7 @@ INVALID = grpc.StatusCode.INVALID_ARGUMENT
 MODULES = (job_service_pb2, queue_service_pb2, schedule_service_pb2, server_service_pb2, worker_service_pb2)
 METHODS = [method for module in MODULES for service in module.DESCRIPTOR.services_by_name.values() for method in service.methods]
 LATER = {
-    "JobService": {"UpdateJob", "BulkJobs", "WatchJobs"},
-    "QueueService": {"WatchStats"},
+    "JobService": {"UpdateJob", "BulkJobs"},
 }
 YEAR_9999 = 253_370_764_800
 

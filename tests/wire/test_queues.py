@@ -68,7 +68,6 @@ LATER: list[tuple[str, dict[str, Any]]] = [
     ("fairness", {"fairness": queue_service_pb2.Fairness(enabled=True)}),
     ("priority_mode", {"priority_mode": queue_service_pb2.PRIORITY_MODE_AGING}),
     ("history", {"history": queue_service_pb2.HISTORY_NONE}),
-    ("events", {"events": queue_service_pb2.EVENT_LEVEL_ALL}),
     ("max_payload_bytes", {"max_payload_bytes": 10}),
 ]
 

@@ -173,7 +173,7 @@ class Watcher(AbstractContextManager["Watcher"]):
         self.wanted, self.log = wanted, log
         self._watch = watch
         self._at = start
-        self._cursor = encode(start, log)
+        self._cursor = self._given = encode(start, log)
         self._waiting: list[Shown] = []
         self._wake = asyncio.Event()
         self._failure: JobsError | None = None
@@ -185,6 +185,7 @@ class Watcher(AbstractContextManager["Watcher"]):
     async def next(self) -> News | None:
         """Return what has come, or a sign of life after a while (the first time at once); None once it was stopped.
 
+        While it catches up each page gives news, so that its cursor moves on also where nothing of it is wanted.
         Raises CursorExpired; Overloaded for a watcher that was cut off because too much waited for it, after the last of that was
         given; StoreUnavailable while it catches up.
         """
@@ -193,17 +194,23 @@ class Watcher(AbstractContextManager["Watcher"]):
             return News((), self._cursor)
         while not self._stopped:
             if self._waiting:
-                waiting, self._waiting = self._waiting, []
-                return News(waiting, self._cursor)
+                return self._give()
             if self._failure is not None:
                 raise self._failure
             if not self._joined:
                 await self._catch_up()
+                if self._cursor != self._given:
+                    return self._give()
             else:
                 self._wake.clear()
                 if not await self._watch.pause(self._wake):
-                    return News((), self._cursor)
+                    return self._give()
         return None
+
+    def _give(self) -> News:
+        waiting, self._waiting = self._waiting, []
+        self._given = self._cursor
+        return News(waiting, self._given)
 
     def stop(self) -> None:
         """End it."""
