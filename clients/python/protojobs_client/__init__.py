@@ -19,13 +19,16 @@ from protojobs_client.errors import (
     UndecodableError,
     WaitTimeoutError,
 )
+from protojobs_client.events import EventName, JobEvent
 from protojobs_client.ids import JobId, JobIds
 from protojobs_client.job import Job
+from protojobs_client.listen import AsyncListener, Listener
 from protojobs_client.middleware import ClientMiddleware, JobQueued
 from protojobs_client.models import (
     AttemptInfo,
     AttemptOutcome,
     Capability,
+    EventLevel,
     HealthStatus,
     Jitter,
     JobErrorInfo,
@@ -69,10 +72,14 @@ from protojobs_client.schedule import (
     Weekly,
 )
 from protojobs_client.unique import OnConflict, Unique, UniqueScope
+from protojobs_client.watch import AsyncWatch, Watch
+from protojobs_client.watching import EventFilter
 
 __all__ = [
     "AsyncClient",
+    "AsyncListener",
     "AsyncPages",
+    "AsyncWatch",
     "AttemptInfo",
     "AttemptOutcome",
     "Capability",
@@ -91,6 +98,9 @@ __all__ = [
     "Dispatched",
     "DuplicateJobError",
     "Encrypt",
+    "EventFilter",
+    "EventLevel",
+    "EventName",
     "Every",
     "HealthStatus",
     "Jitter",
@@ -98,6 +108,7 @@ __all__ = [
     "JobCancelledError",
     "JobEndedError",
     "JobErrorInfo",
+    "JobEvent",
     "JobExpiredError",
     "JobFailedError",
     "JobId",
@@ -110,6 +121,7 @@ __all__ = [
     "JobState",
     "LimitedBy",
     "Limits",
+    "Listener",
     "NoWorkerKind",
     "OnConflict",
     "Options",
@@ -143,6 +155,7 @@ __all__ = [
     "UniqueScope",
     "Use",
     "WaitTimeoutError",
+    "Watch",
     "Weekday",
     "Weekly",
     "WorkerInfo",

@@ -14,9 +14,10 @@ from protojobs_client.options import Options
 from protojobs_client.payload import Codec, PlainCodec
 from protojobs_client.queues import QueueCalls
 from protojobs_client.schedules import ScheduleCalls
+from protojobs_client.watching import WatchCalls
 
 
-class AsyncClient(DispatchCalls, ScheduleCalls, JobCalls, QueueCalls, OperationCalls):
+class AsyncClient(DispatchCalls, ScheduleCalls, JobCalls, QueueCalls, WatchCalls, OperationCalls):
     """Dispatches jobs and looks at them.
 
         async with AsyncClient("127.0.0.1:50051") as client:

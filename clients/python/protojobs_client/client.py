@@ -7,11 +7,13 @@ from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from protojobs_client.async_client import AsyncClient
+from protojobs_client.listen import AsyncListener, Listener
 from protojobs_client.loop_thread import LoopThread
 from protojobs_client.middleware import ClientEvent, ClientMiddleware
 from protojobs_client.options import Options
 from protojobs_client.pages import AsyncPages, Pages
 from protojobs_client.payload import Codec
+from protojobs_client.watch import AsyncWatch, Watch
 
 P = ParamSpec("P")
 ResultT = TypeVar("ResultT")
@@ -73,6 +75,30 @@ class Client:
         functools.update_wrapper(call, method)
         return call
 
+    @staticmethod
+    def _watched(
+        method: Callable[Concatenate[AsyncClient, P], AsyncWatch[ItemT]],
+    ) -> "Callable[Concatenate[Client, P], Watch[ItemT]]":
+        """Make the method of `Client` that iterates over what one of `AsyncClient` iterates over."""
+
+        def call(self: "Client", /, *args: P.args, **kwargs: P.kwargs) -> Watch[ItemT]:
+            return Watch(method(self._client, *args, **kwargs), self._thread.run)
+
+        functools.update_wrapper(call, method)
+        return call
+
+    @staticmethod
+    def _listening(
+        method: Callable[Concatenate[AsyncClient, P], AsyncListener],
+    ) -> "Callable[Concatenate[Client, P], Listener]":
+        """Make the method of `Client` that listens on a thread."""
+
+        def call(self: "Client", /, *args: P.args, **kwargs: P.kwargs) -> Listener:
+            return method(self._client, *args, **kwargs).on_thread(self._thread.run)
+
+        functools.update_wrapper(call, method)
+        return call
+
     def on(self, event: ClientEvent, hook: Callable[..., object] | None = None) -> Any:
         """Call `hook` at every such event; without a hook, a decorator. See `protojobs_client.middleware`."""
         return self._client.on(event, hook)
@@ -117,6 +143,10 @@ class Client:
     delete_queue = _blocking(AsyncClient.delete_queue)
     clear = _blocking(AsyncClient.clear)
     stats = _blocking(AsyncClient.stats)
+
+    watch_jobs = _watched(AsyncClient.watch_jobs)
+    listen = _listening(AsyncClient.listen)
+    watch_stats = _watched(AsyncClient.watch_stats)
 
     workers = _paged(AsyncClient.workers)
     drain_worker = _blocking(AsyncClient.drain_worker)

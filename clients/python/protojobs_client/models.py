@@ -53,6 +53,13 @@ class Jitter(Enum):
     NONE = "none"
 
 
+class EventLevel(Enum):
+    """Which events a queue tells: FINAL what ends or retries a job, ALL starts and progress too."""
+
+    FINAL = "final"
+    ALL = "all"
+
+
 class HealthStatus(Enum):
     """What the server's health service answers."""
 
@@ -186,6 +193,7 @@ class QueueInfo:
     rate_limit: RateLimit | None
     max_depth: int | None
     overflow: Overflow
+    events: EventLevel
     created_at: datetime | None
     updated_at: datetime | None
 

@@ -14,6 +14,7 @@ from protojobs_client.models import (
     AttemptInfo,
     AttemptOutcome,
     Capability,
+    EventLevel,
     Jitter,
     JobErrorInfo,
     JobInfo,
@@ -48,6 +49,7 @@ def _numbers(items: Iterable[tuple[str, int]], prefix: str, kind: type[EnumT]) -
     return {number: kind[name.removeprefix(prefix)] for name, number in items if name.removeprefix(prefix) in kind.__members__}
 
 
+_LEVELS = _numbers(queue_service_pb2.EventLevel.items(), "EVENT_LEVEL_", EventLevel)
 _STATES = _numbers(job_pb2.JobState.items(), "JOB_STATE_", JobState)
 _OVERFLOWS = _numbers(queue_service_pb2.Overflow.items(), "OVERFLOW_", Overflow)
 _ATTEMPT_OUTCOMES = _numbers(job_pb2.AttemptOutcome.items(), "ATTEMPT_OUTCOME_", AttemptOutcome)
@@ -150,6 +152,7 @@ def queue_info(queue: queue_service_pb2.Queue) -> QueueInfo:
         rate_limit=rate_limit(queue.rate_limit) if queue.HasField("rate_limit") else None,
         max_depth=queue.max_depth or None,
         overflow=_OVERFLOWS.get(queue.overflow, Overflow.REJECT),
+        events=_LEVELS.get(queue.events, EventLevel.FINAL),
         created_at=time_of(queue, "create_time"),
         updated_at=time_of(queue, "update_time"),
     )

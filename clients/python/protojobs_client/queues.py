@@ -9,7 +9,7 @@ from protojobs.v1 import queue_service_pb2
 
 from protojobs_client.calls import Calls
 from protojobs_client.convert import to_overflow, to_rate_limit, to_retention, to_retry_policy, to_state, to_timestamp
-from protojobs_client.models import JobState, Overflow, QueueInfo, RateLimit, Retention, RetryPolicy, Seconds, Stats
+from protojobs_client.models import EventLevel, JobState, Overflow, QueueInfo, RateLimit, Retention, RetryPolicy, Seconds, Stats
 from protojobs_client.pages import AsyncPages
 from protojobs_client.parse import queue_info, queue_stats, snapshot_at
 from protojobs_client.request import span
@@ -21,6 +21,7 @@ class QueueSettings(TypedDict, total=False):
     retry: RetryPolicy | None  # defaults of its jobs
     run_timeout: Seconds | None  # default of its jobs
     retention: Retention | None
+    events: EventLevel  # which events those hear who watch; default FINAL
     strict_leases: bool  # refuse completions that come after the lease's deadline
     max_in_flight: int | None  # jobs running at once, over all workers
     rate_limit: RateLimit | None  # jobs that start per second, over all workers
@@ -67,6 +68,8 @@ class QueueCalls(Calls):
             queue.run_timeout.FromTimedelta(span(run_timeout))
         if retention := settings.get("retention"):
             queue.retention.CopyFrom(to_retention(retention))
+        if settings.get("events") is EventLevel.ALL:
+            queue.events = queue_service_pb2.EVENT_LEVEL_ALL
         queue.strict_leases = settings.get("strict_leases", False)
         if (rate_limit := settings.get("rate_limit")) is not None:
             queue.rate_limit.CopyFrom(to_rate_limit(rate_limit))
