@@ -52,8 +52,10 @@ class AsyncListener:
             _log.exception("listener failed", extra={"event": event.name, "job_id": event.id})
 
     def on_thread(self, run: "Callable[[Coroutine[Any, Any, Any]], Any]") -> "Listener":
-        """Return the same on a thread, which starts at once; `run` runs coroutines on the client's event loop."""
-        return Listener(Watch(self._events, run), self._name, self._callback)
+        """Return the same on a thread, begun; `run` runs coroutines on the client's event loop."""
+        events = Watch(self._events, run)
+        events.begin()
+        return Listener(events, self._name, self._callback)
 
     async def stop(self) -> None:
         """End it, after the callback that is under way. Raises what ended it before. May be repeated."""
@@ -63,6 +65,8 @@ class AsyncListener:
             await task
 
     async def __aenter__(self) -> Self:
+        await self._events.begin()
+        self._cursor = self._events.cursor
         # Owned by the listener: `stop` awaits it.
         self._task = asyncio.get_running_loop().create_task(self.run(), name=f"protojobs-{self._name}")
         return self

@@ -69,6 +69,11 @@ class AsyncWatch(AsyncIterator[ItemT], Generic[ItemT]):
         item, self._cursor = self._items.popleft()
         return item
 
+    async def begin(self) -> None:
+        """Return once the server has answered: what happens from now on will come. Entering the context does it too."""
+        while not self._answered and not self._closed:
+            await self._advance()
+
     async def _advance(self) -> None:
         """Read one message, or wait until the next stream may begin."""
         try:
@@ -122,6 +127,11 @@ class AsyncWatch(AsyncIterator[ItemT], Generic[ItemT]):
         self._drop()
 
     async def __aenter__(self) -> Self:
+        try:
+            await self.begin()
+        except BaseException:
+            await self.close()
+            raise
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -154,11 +164,16 @@ class Watch(Iterator[ItemT], Generic[ItemT]):
         except StopAsyncIteration:
             return []
 
+    def begin(self) -> None:
+        """Return once the server has answered: what happens from now on will come. Entering the context does it too."""
+        self._run(self._watch.begin())
+
     def close(self) -> None:
         """End it; whoever iterates comes to the end. May be repeated."""
         self._run(self._watch.close())
 
     def __enter__(self) -> Self:
+        self._run(self._watch.__aenter__())
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

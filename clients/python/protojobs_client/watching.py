@@ -34,7 +34,7 @@ class WatchCalls(Calls):
     def watch_jobs(
         self, *, cursor: bytes = b"", states: Collection[JobState] = (), **events: Unpack[EventFilter]
     ) -> AsyncWatch[JobEvent]:
-        """Iterate over events, from now on or behind a `cursor` that was kept; `states` are those that events lead to.
+        """Iterate over events, from when its context was entered or behind a `cursor`; `states` are those that events lead to.
 
         What ends or retries a job comes without a gap, as long as the cursor is not older than 24 h (CursorExpiredError).
         Starts and progress come where the queue's setting `events` is ALL, as well as can be: asking for RUNNING without it is
@@ -58,7 +58,8 @@ class WatchCalls(Calls):
         """Call `callback` with each event of this name, from now on or behind a `cursor` that was kept.
 
         `Client` calls it on a thread that starts at once and ends with `stop()`; with `AsyncClient` use the listener as a context,
-        or await its `run()`. Raises ValueError for a name that no event has, and otherwise what `watch_jobs` raises, from `stop()`.
+        or await its `run()`. Raises ValueError for a name that no event has, and what `watch_jobs` raises: at the start, later
+        from `stop()`.
         """
         check_name(name)
         return AsyncListener(self.watch_jobs(cursor=cursor, states=STATES[name], **events), name, callback)

@@ -10,9 +10,12 @@ from protojobs_client import AttemptInfo, Client, JobInfo, JobState
 
 from protojobs_service.cli.connection import AddressOption, connected
 from protojobs_service.cli.output import JsonFlag, print_json, print_pairs, print_table
+from protojobs_service.cli.tail import tail
 from protojobs_service.cli.values import parse_json, parse_pairs, parse_span, parse_time, read_data
 
 jobs = typer.Typer(help="Look at jobs and act on them.", no_args_is_help=True)
+
+jobs.command()(tail)
 
 Ids = Annotated[list[str], typer.Argument(metavar="ID...", help="Ids of jobs.")]
 

@@ -1,6 +1,6 @@
 """`protojobs stats`: numbers of queues, once or live."""
 
-import time
+from itertools import islice
 from typing import Annotated
 
 import typer
@@ -21,13 +21,13 @@ _PARTS = (("running", "cyan"), ("pending", "white"), ("retrying", "yellow"), ("s
 def stats(
     queue: Annotated[str | None, typer.Option("--queue", "-q", help="Only this queue.")] = None,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Keep looking until Ctrl-C.")] = False,
-    interval: Annotated[str, typer.Option(help="--watch: time between two looks.")] = "1s",
+    interval: Annotated[str, typer.Option(help="--watch: time between two looks, 1 to 60 s.")] = "1s",
     count: Annotated[int, typer.Option(min=0, help="--watch: stop after so many looks; 0: never.")] = 0,
     address: AddressOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Show what is waiting, running and done."""
-    pause = parse_span(interval).total_seconds()
+    pause = parse_span(interval)
     with connected(address, as_json=as_json) as client:
         if not watch:
             found = client.stats(queue)
@@ -36,18 +36,15 @@ def stats(
             else:
                 screen().print(_picture(found))
             return
-        looks = 0
-        with Live(console=screen(), auto_refresh=False, transient=False) as live:
-            while True:
-                found = client.stats(queue)
+        with (
+            client.watch_stats(queue, interval=pause) as looks,
+            Live(console=screen(), auto_refresh=False, transient=False) as live,
+        ):
+            for found in islice(looks, count or None):
                 if as_json:
                     print_json(found)
                 else:
                     live.update(_picture(found), refresh=True)
-                looks += 1
-                if looks == count:
-                    return
-                time.sleep(pause)
 
 
 def _picture(found: Stats) -> RenderableType:

@@ -1,10 +1,12 @@
 """What people and programs type, and what they read."""
 
 import json
+import threading
 from pathlib import Path
 from uuid import UUID
 
 import pytest
+from protojobs_client import Client
 
 from tests.unit.cli.conftest import Cli, run
 
@@ -124,9 +126,34 @@ def test_stats_show_what_waits_and_why(cli: Cli) -> None:
 def test_stats_are_watched(cli: Cli) -> None:
     cli.dispatch("--queue", "watched")
 
-    result = cli.run("stats", "--watch", "--interval", "1ms", "--count", "2", "--queue", "watched")
+    result = cli.run("stats", "--watch", "--interval", "1s", "--count", "2", "--queue", "watched")
 
     assert "watched" in result.stdout
+
+
+def test_events_are_tailed_by_name_and_queue(cli: Cli) -> None:
+    over = threading.Event()
+
+    def happen() -> None:
+        with Client(cli.address) as client:
+            while not over.is_set():
+                for queue in ("tailed", "elsewhere"):
+                    client.cancel(client.dispatch("email", queue=queue).job_id)
+
+    thread = threading.Thread(target=happen)
+    thread.start()
+    try:
+        tailed = cli.run("jobs", "tail", "-q", "tailed", "-e", "cancelled", "-n", "3", "--json").stdout
+        table = cli.run("jobs", "tail", "-q", "tailed", "-n", "1").stdout
+    finally:
+        over.set()
+        thread.join()
+
+    events = [json.loads(line) for line in tailed.splitlines()]
+    assert [(event["name"], event["queue"], event["kind"], event["final"]) for event in events] == [
+        ("job.cancelled", "tailed", "email", True)
+    ] * 3
+    assert "job.cancelled" in table
 
 
 def test_workers_are_listed_and_an_unknown_one_is_not_drained(cli: Cli) -> None:
@@ -151,6 +178,8 @@ def test_a_wait_that_is_over_first_has_an_exit_code_of_its_own(cli: Cli) -> None
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
+        (["jobs", "tail", "--event", "job.odd"], 2, "job.processed"),
+        (["jobs", "tail", "--event", "processing"], 1, "events = ALL"),
         (["dispatch", "a/b"], 1, "spec.kind"),
         (["dispatch", "email", "--priority", "10"], 1, "spec.priority"),
         (["dispatch", "email", "--data", "{"], 2, "JSON"),
