@@ -13,7 +13,7 @@ from protojobs_service.application.cursor import Cursor, Shown, decode, encode, 
 from protojobs_service.application.known_queues import KnownQueues
 from protojobs_service.application.timings import Timings
 from protojobs_service.domain.bounds import EVENTS_KEPT
-from protojobs_service.domain.errors import InvalidField, JobsError, Overloaded, StoreUnavailable
+from protojobs_service.domain.errors import CursorExpired, InvalidField, JobsError, Overloaded
 from protojobs_service.domain.event import RUN_TIMED, WATCHABLE, EventFilter, EventType, JobEvent
 from protojobs_service.domain.job import JobId
 from protojobs_service.domain.lifecycle import State
@@ -88,9 +88,8 @@ class Watch:
         query = LogQuery(after=self._head, limit=_PAGE, wanted=self._wants, live=live, known=self._started)
         try:
             page = await self._driver.events.read(query)
-        except StoreUnavailable:
-            raise
-        except JobsError as error:  # the store was set back, or this reader has slept for a day: all have to begin again
+        except (CursorExpired, InvalidField) as error:
+            # The store was set back, or this reader has slept for a day: all have to begin again.
             for watcher in self._watchers:
                 watcher.fail(error)
             self._watchers.clear()

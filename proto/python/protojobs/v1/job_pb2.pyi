@@ -740,16 +740,16 @@ class JobEvent(_message.Message):
     cursor: _builtins.bytes
     """Where to go on after this event. Opaque."""
     to: Global___JobState.ValueType
-    """State after."""
+    """State after; unset for job.deleted."""
     attempt: _builtins.int
     """The attempt that the change belongs to."""
     actor: _builtins.str
     """Who did it: a worker's label, a principal, or "server"."""
     type: _builtins.str
-    """job.processing, job.processed, job.failed, job.retrying, job.cancelled, job.expired, job.deleted."""
+    """job.processed, job.failed (for good), job.retrying, job.cancelled, job.expired, job.deleted; live: job.processing, job.progress."""
     @_builtins.property
     def job(self) -> Global___Job:
-        """The job in view BASIC; after deletion only its id."""
+        """The job in view BASIC as the change left it, last_error that of this attempt; after deletion only its id."""
 
     @_builtins.property
     def event_time(self) -> _timestamp_pb2.Timestamp:
@@ -757,7 +757,7 @@ class JobEvent(_message.Message):
 
     @_builtins.property
     def execution_time(self) -> _duration_pb2.Duration:
-        """Run time of the attempt, for job.processed and job.failed."""
+        """Run time of the attempt, for job.processed, job.failed and job.retrying."""
 
     def __init__(
         self,

@@ -977,10 +977,10 @@ class WatchJobsRequest(_message.Message):
     FILTER_FIELD_NUMBER: _builtins.int
     CURSOR_FIELD_NUMBER: _builtins.int
     cursor: _builtins.bytes
-    """Goes on after this event. Default: from now."""
+    """Goes on after this event, for 24 hours. Default: from now."""
     @_builtins.property
     def filter(self) -> Global___JobFilter:
-        """Which jobs. Default all."""
+        """Which events. Default all; `states` are those that events lead to. Deleted jobs have no labels and no times."""
 
     def __init__(
         self,
@@ -1005,10 +1005,10 @@ class WatchJobsResponse(_message.Message):
     EVENTS_FIELD_NUMBER: _builtins.int
     CURSOR_FIELD_NUMBER: _builtins.int
     cursor: _builtins.bytes
-    """Where to go on."""
+    """Where to go on behind these events, and behind those that the filter has left out."""
     @_builtins.property
     def events(self) -> _containers.RepeatedCompositeFieldContainer[_job_pb2.JobEvent]:
-        """Empty in a heartbeat."""
+        """Empty in a heartbeat, which comes when nothing else did for 10 s."""
 
     def __init__(
         self,

@@ -202,7 +202,11 @@ class JobServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def WatchJobs(self, request, context):
-        """Streams changes of jobs from a cursor. Reasons: INVALID_FIELD, CURSOR_EXPIRED, DRIVER_UNSUPPORTED.
+        """Streams changes of jobs from a cursor. What ends or retries a job comes without a gap and without a repeat; starts and progress
+        are live, and come of queues with events = ALL. The first answer comes at once and says where it begins. Ends with OK when the
+        server leaves: go on from the last cursor. A caller that does not keep up is cut off with OVERLOADED and may go on, too.
+        Reasons: INVALID_FIELD (cursor of another store; a state that no event leads to, or RUNNING where no queue tells of it),
+        CURSOR_EXPIRED, OVERLOADED, DRIVER_UNSUPPORTED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -75,7 +75,12 @@ class JobServiceStub:
     WaitJob: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.WaitJobRequest, _job_service_pb2.WaitJobResponse]
     """Waits until a job is final, or for `wait`, and returns it. Reasons: INVALID_FIELD, JOB_NOT_FOUND."""
     WatchJobs: _grpc.UnaryStreamMultiCallable[_job_service_pb2.WatchJobsRequest, _job_service_pb2.WatchJobsResponse]
-    """Streams changes of jobs from a cursor. Reasons: INVALID_FIELD, CURSOR_EXPIRED, DRIVER_UNSUPPORTED."""
+    """Streams changes of jobs from a cursor. What ends or retries a job comes without a gap and without a repeat; starts and progress
+    are live, and come of queues with events = ALL. The first answer comes at once and says where it begins. Ends with OK when the
+    server leaves: go on from the last cursor. A caller that does not keep up is cut off with OVERLOADED and may go on, too.
+    Reasons: INVALID_FIELD (cursor of another store; a state that no event leads to, or RUNNING where no queue tells of it),
+    CURSOR_EXPIRED, OVERLOADED, DRIVER_UNSUPPORTED.
+    """
 
 @_typing.type_check_only
 class JobServiceAsyncStub(JobServiceStub):
@@ -123,7 +128,12 @@ class JobServiceAsyncStub(JobServiceStub):
     WaitJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.WaitJobRequest, _job_service_pb2.WaitJobResponse]  # type: ignore[assignment]
     """Waits until a job is final, or for `wait`, and returns it. Reasons: INVALID_FIELD, JOB_NOT_FOUND."""
     WatchJobs: _aio.UnaryStreamMultiCallable[_job_service_pb2.WatchJobsRequest, _job_service_pb2.WatchJobsResponse]  # type: ignore[assignment]
-    """Streams changes of jobs from a cursor. Reasons: INVALID_FIELD, CURSOR_EXPIRED, DRIVER_UNSUPPORTED."""
+    """Streams changes of jobs from a cursor. What ends or retries a job comes without a gap and without a repeat; starts and progress
+    are live, and come of queues with events = ALL. The first answer comes at once and says where it begins. Ends with OK when the
+    server leaves: go on from the last cursor. A caller that does not keep up is cut off with OVERLOADED and may go on, too.
+    Reasons: INVALID_FIELD (cursor of another store; a state that no event leads to, or RUNNING where no queue tells of it),
+    CURSOR_EXPIRED, OVERLOADED, DRIVER_UNSUPPORTED.
+    """
 
 class JobServiceServicer(metaclass=_abc_1.ABCMeta):
     """For producers and operators. Every RPC may also return MALFORMED_MESSAGE, STORE_UNAVAILABLE, OVERLOADED, DRAINING, DEADLINE,
@@ -246,6 +256,11 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _job_service_pb2.WatchJobsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_job_service_pb2.WatchJobsResponse], _abc.AsyncIterator[_job_service_pb2.WatchJobsResponse]]:
-        """Streams changes of jobs from a cursor. Reasons: INVALID_FIELD, CURSOR_EXPIRED, DRIVER_UNSUPPORTED."""
+        """Streams changes of jobs from a cursor. What ends or retries a job comes without a gap and without a repeat; starts and progress
+        are live, and come of queues with events = ALL. The first answer comes at once and says where it begins. Ends with OK when the
+        server leaves: go on from the last cursor. A caller that does not keep up is cut off with OVERLOADED and may go on, too.
+        Reasons: INVALID_FIELD (cursor of another store; a state that no event leads to, or RUNNING where no queue tells of it),
+        CURSOR_EXPIRED, OVERLOADED, DRIVER_UNSUPPORTED.
+        """
 
 def add_JobServiceServicer_to_server(servicer: JobServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

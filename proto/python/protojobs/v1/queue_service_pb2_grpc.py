@@ -145,7 +145,8 @@ class QueueServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def WatchStats(self, request, context):
-        """Streams Stats. Reasons: INVALID_FIELD, DRIVER_UNSUPPORTED.
+        """Streams Stats, at once and then at the interval. Ends with OK when the server leaves: call again.
+        Reasons: INVALID_FIELD, QUEUE_NOT_FOUND, DRIVER_UNSUPPORTED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

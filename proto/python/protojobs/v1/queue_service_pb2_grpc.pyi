@@ -53,7 +53,9 @@ class QueueServiceStub:
     Stats: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.StatsRequest, _queue_service_pb2.StatsResponse]
     """Returns numbers of one queue or of all, from counters. Reasons: INVALID_FIELD, QUEUE_NOT_FOUND."""
     WatchStats: _grpc.UnaryStreamMultiCallable[_queue_service_pb2.WatchStatsRequest, _queue_service_pb2.WatchStatsResponse]
-    """Streams Stats. Reasons: INVALID_FIELD, DRIVER_UNSUPPORTED."""
+    """Streams Stats, at once and then at the interval. Ends with OK when the server leaves: call again.
+    Reasons: INVALID_FIELD, QUEUE_NOT_FOUND, DRIVER_UNSUPPORTED.
+    """
 
 @_typing.type_check_only
 class QueueServiceAsyncStub(QueueServiceStub):
@@ -79,7 +81,9 @@ class QueueServiceAsyncStub(QueueServiceStub):
     Stats: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.StatsRequest, _queue_service_pb2.StatsResponse]  # type: ignore[assignment]
     """Returns numbers of one queue or of all, from counters. Reasons: INVALID_FIELD, QUEUE_NOT_FOUND."""
     WatchStats: _aio.UnaryStreamMultiCallable[_queue_service_pb2.WatchStatsRequest, _queue_service_pb2.WatchStatsResponse]  # type: ignore[assignment]
-    """Streams Stats. Reasons: INVALID_FIELD, DRIVER_UNSUPPORTED."""
+    """Streams Stats, at once and then at the interval. Ends with OK when the server leaves: call again.
+    Reasons: INVALID_FIELD, QUEUE_NOT_FOUND, DRIVER_UNSUPPORTED.
+    """
 
 class QueueServiceServicer(metaclass=_abc_1.ABCMeta):
     """For operators. Common reasons as in JobService."""
@@ -156,6 +160,8 @@ class QueueServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _queue_service_pb2.WatchStatsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_queue_service_pb2.WatchStatsResponse], _abc.AsyncIterator[_queue_service_pb2.WatchStatsResponse]]:
-        """Streams Stats. Reasons: INVALID_FIELD, DRIVER_UNSUPPORTED."""
+        """Streams Stats, at once and then at the interval. Ends with OK when the server leaves: call again.
+        Reasons: INVALID_FIELD, QUEUE_NOT_FOUND, DRIVER_UNSUPPORTED.
+        """
 
 def add_QueueServiceServicer_to_server(servicer: QueueServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
