@@ -1,6 +1,7 @@
 """Cursors: a place in the log of events, sealed for one log, so that those of another store or changed ones are refused."""
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -49,11 +50,10 @@ def show(page: LogPage, at: Cursor, log: str) -> tuple[list[Shown], Cursor]:
 
 def encode(cursor: Cursor, log: str) -> bytes:
     """Return a cursor of the log of this name."""
-    body = bytearray([_VERSION])
-    for slot, seq in sorted(cursor.position.items() | {(slot, 0) for slot in cursor.taken.keys() - cursor.position.keys()}):
-        for number in (slot, seq, cursor.taken.get(slot, 0)):
-            _put(body, number)
-    return bytes(body) + _seal(body, log)
+    position, taken = cursor
+    slots = sorted(position.keys() | taken.keys())
+    body = bytes([_VERSION]) + b"".join([_place(slot, position.get(slot, 0), taken.get(slot, 0)) for slot in slots])
+    return body + _seal(body, log)
 
 
 def decode(data: bytes, log: str) -> Cursor:
@@ -68,16 +68,21 @@ def decode(data: bytes, log: str) -> Cursor:
     return Cursor(dict(zip(slots, seqs, strict=True)), {slot: n for slot, n in zip(slots, taken, strict=True) if n})
 
 
-def _seal(body: bytes | bytearray, log: str) -> bytes:
+def _seal(body: bytes, log: str) -> bytes:
     return blake2b(body, key=log.encode()[:64], digest_size=_SEAL).digest()
 
 
-def _put(body: bytearray, number: int) -> None:
-    """Append a number as protobuf's varint."""
-    while number > 0x7F:
-        body.append(number & 0x7F | 0x80)
-        number >>= 7
-    body.append(number)
+@lru_cache(maxsize=4096)
+def _place(slot: int, seq: int, taken: int) -> bytes:
+    """Return three numbers as protobuf's varints. Cached: from one event to the next only one slot changes."""
+    body = bytearray()
+    for number in (slot, seq, taken):
+        rest = number
+        while rest > 0x7F:
+            body.append(rest & 0x7F | 0x80)
+            rest >>= 7
+        body.append(rest)
+    return bytes(body)
 
 
 def _numbers(body: bytes) -> Sequence[int]:

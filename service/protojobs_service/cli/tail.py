@@ -28,7 +28,7 @@ def tail(
     as_json: JsonFlag = False,
 ) -> None:
     """Print what happens to jobs from now on, until Ctrl-C; with --json one object a line."""
-    names = [_name(each) for each in event or []]
+    names: list[EventName] = [_name(each) for each in event or []]
     states = _states(names)
     labels = parse_pairs(label or [], "--label")
     shown = 0

@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 from protojobs_service.drivers.sql.store import ClaimGroup, Completions, Probe, Rows
-from sqlalchemy import insert, select
+from sqlalchemy import ColumnElement, insert, select, update
 
 from tests.unit.drivers.kit import BAND, COMPLETED, LANE, PENDING, RUNNING, Ground, completions, group, new_id, new_ids, rows
 
@@ -317,3 +317,23 @@ async def test_three_pipelines_at_once_lose_and_double_nothing(ground: Ground) -
     assert sorted(seen) == sorted(ids)
     assert await ground.counted() == await ground.recounted()
     assert sum((await ground.recounted()).values()) == 600
+
+
+async def test_a_flush_of_completions_logs_its_ids_once_and_attempts_only_where_one_is_above_1(ground: Ground) -> None:
+    ids, handle = new_ids(3), await ground.add_handle()
+    flush = ground.store.tables.done_flush
+    await ground.store.dispatch(rows(ids, handles=[handle] * 3), 0)
+    await ground.store.run(lambda c: c.execute(update(ground.store.tables.running).values(attempt=2).where(_is(ground, ids[2]))))
+
+    await ground.store.complete(Completions([new_id()], [1], [handle]), 7)
+    await ground.store.complete(Completions(ids[:2], [1, 1], [handle] * 2), 7)
+    await ground.store.complete(Completions([*ids[:2], ids[2]], [1, 1, 2], [handle] * 3), 7)
+    found = await ground.store.run(lambda c: c.execute(select(flush).order_by(flush.c.seq)).all(), write=False)
+
+    assert [(row.slot, row.seq, row.attempts, row.changes) for row in found] == [(7, 1, None, None), (7, 2, b"\0\0\0\2", None)]
+    assert sorted([found[0].ids[:16], found[0].ids[16:]]) == sorted(ids[:2])
+    assert found[1].ids == ids[2]
+
+
+def _is(ground: Ground, job_id: bytes) -> "ColumnElement[bool]":
+    return ground.store.tables.running.c.id == job_id

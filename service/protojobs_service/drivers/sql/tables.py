@@ -93,7 +93,7 @@ HOT_STORAGE = {
     "autovacuum_analyze_threshold": "20000",
     "autovacuum_vacuum_insert_scale_factor": "0.5",
 }
-"""PostgreSQL storage parameters of ready, running, due, counter (docs/drivers.md): rows live for milliseconds."""
+"""PostgreSQL storage parameters of ready, running, due, counter, event_slot (docs/drivers.md): rows live for milliseconds."""
 
 BY_DAY = {"postgresql_partition_by": "RANGE (id)"}
 """One partition a day by the UUIDv7 bounds, made by `Store.maintain`. No default one: each new partition would scan it."""

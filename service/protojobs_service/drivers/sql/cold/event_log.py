@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Table, and_, delete, select
@@ -60,18 +61,22 @@ def read_log(c: Connection, cold: Cold, query: LogQuery) -> LogPage:
     return LogPage(flushes, position, complete, _live(c, cold, query) if query.live else ())
 
 
-def forget_flushes(c: Connection, cold: Cold, older_than: int, limit: int) -> int:
-    """Drop flushes that are older than so many microseconds, from the front of each slot, so that what is kept has no gap."""
+def forget_flushes(c: Connection, cold: Cold, older_than: int, limit: int, gone: Position) -> tuple[int, Position]:
+    """Drop flushes that are older than so many microseconds, from the front of each slot, so that what is kept has no gap.
+
+    Returns how many, and up to where each slot is gone. `gone`: what the last call returned; what lies below is not looked at
+    again, because PostgreSQL keeps index entries of deleted rows for a while.
+    """
     flush, before = cold.tables.done_flush, cold.clock(c) - older_than
-    dropped = 0
+    left, now_gone = limit, dict(gone)
     for slot in log_end(c, cold).position:
-        of_slot = select(flush.c.seq, flush.c.at).where(flush.c.slot == slot).order_by(flush.c.seq)
-        rows = c.execute(of_slot.limit(limit - dropped)).all() if dropped < limit else ()
-        old = next((i for i, row in enumerate(rows) if row.at >= before), len(rows))
+        of_slot = (flush.c.slot == slot, flush.c.seq > gone.get(slot, 0))
+        rows = c.execute(select(flush.c.seq, flush.c.at).where(*of_slot).order_by(flush.c.seq).limit(left)).all() if left else ()
+        old = [row.seq for row in takewhile(lambda row: row.at < before, rows)]
         if old:
-            c.execute(delete(flush).where(flush.c.slot == slot, flush.c.seq <= rows[old - 1].seq))
-            dropped += old
-    return dropped
+            c.execute(delete(flush).where(*of_slot, flush.c.seq <= old[-1]))
+            left, now_gone[slot] = left - len(old), old[-1]
+    return limit - left, now_gone
 
 
 def _rows(c: Connection, cold: Cold, query: LogQuery) -> tuple[list[_Row], Position, bool]:
@@ -118,7 +123,7 @@ def _ends(row: Any) -> Iterator[End]:
 def _look_up(c: Connection, cold: Cold, ends: Sequence[End], wanted: Callable[[str, str], bool]) -> _Known:
     tables = cold.tables
     job, lane = tables.job, tables.lane
-    lanes = dict.fromkeys((end.id for end in ends), ("", ""))
+    lanes: dict[bytes, tuple[str, str]] = dict.fromkeys((end.id for end in ends), ("", ""))
     of_lane = select(job.c.id, lane.c.queue, lane.c.kind).join_from(job, lane, lane.c.id == job.c.lane)
     for some in chunks(sorted(lanes)):
         lanes |= {row.id: (row.queue, row.kind) for row in c.execute(of_lane.where(among(job.c.id, some)))}
