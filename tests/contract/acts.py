@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 
+from protojobs_service.domain.event import JobEvent
 from protojobs_service.domain.job import Handle, JobId, JobRecord, Lease, NewJob
 from protojobs_service.domain.lifecycle import Code, State
 from protojobs_service.domain.outcome import COMPLETE, Fail, JobError, Outcome, Snooze
@@ -17,8 +18,10 @@ from protojobs_service.port import (
     DispatchVerdict,
     Driver,
     Held,
+    LogQuery,
     Opened,
     Opening,
+    Position,
     QueueNumbers,
     Retake,
     Settled,
@@ -237,6 +240,17 @@ async def die(driver: Driver, clock: Clock, worker: Worker, *started: Lease) -> 
     await driver.sessions.beat()
     await driver.sessions.detach(worker.handle, [lease.id for lease in started], SECOND)
     await clock.advance(1.2 * SECOND)
+
+
+async def events_since(driver: Driver, after: Position) -> list[JobEvent]:
+    """Return all events behind a place."""
+    events: list[JobEvent] = []
+    complete = False
+    while not complete:
+        page = await driver.events.read(LogQuery(after=after, wanted=lambda _queue, _kind: True))
+        after, complete = page.position, page.complete
+        events += [event for flush in page.flushes for _, event in flush.events]
+    return events
 
 
 class Span(NamedTuple):

@@ -6,7 +6,7 @@
 import asyncio
 import os
 import secrets
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
@@ -18,8 +18,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
 from protojobs_service.domain.errors import QueueNotFound
+from protojobs_service.domain.event import LOGGED, EventType
 from protojobs_service.domain.job import Handle, JobId, Lease, NewJob
-from protojobs_service.domain.lifecycle import Code, State
+from protojobs_service.domain.lifecycle import RETAKEN, Code, State
 from protojobs_service.domain.outcome import COMPLETE, Crash, Fail, JobError, Outcome, Release, Snooze
 from protojobs_service.domain.retry import Jitter, Policy
 from protojobs_service.domain.unique import OnConflict, Unique, UniqueScope
@@ -35,7 +36,7 @@ from protojobs_service.port import (
     SettleVerdict,
 )
 
-from tests.contract.acts import SECOND, Span, new_id, new_job
+from tests.contract.acts import SECOND, Span, during, events_since, new_id, new_job
 from tests.contract.backends import BACKENDS, Bench, Kept
 from tests.contract.model import FINAL, Job, Model, Session
 
@@ -81,6 +82,7 @@ class Walk(RuleBasedStateMachine):
         self.touched: set[JobId] = set()
         self.unread: set[JobId] = set()
         self.sound = False
+        self.began = self.wait(self.driver.events.end()).position
 
     def wait(self, call: Coroutine[Any, Any, T]) -> T:
         """Return the value of a coroutine."""
@@ -595,8 +597,28 @@ class Walk(RuleBasedStateMachine):
     def teardown(self) -> None:
         """Read what was not read yet, unless the walk has failed, and leave nothing behind for the next one."""
         if self.sound:
+            self.compare()
             self._compare_histories()
+            self._compare_events()
         self.wait(self._leave())
+
+    def _compare_events(self) -> None:
+        """Every end of the walk is in the log, once, and nothing else. A crash that was taken back has been told before."""
+        told: defaultdict[JobId, list[tuple[int, EventType]]] = defaultdict(list)
+        for event in self.wait(events_since(self.driver, self.began)):
+            told[event.id].append((event.attempt, event.type))
+        assert told.keys() <= self.model.jobs.keys()
+        for job_id, job in self.model.jobs.items():
+            seen = set(told[job_id])
+            assert len(seen) == len(told[job_id])
+            deleted = {each for each in seen if each[1] is EventType.DELETED}
+            assert len(deleted) == (job.state is None)
+            first = {number: Code(end.code - RETAKEN if end.code > RETAKEN else end.code) for number, end in job.ended.items()}
+            expected = {(number, LOGGED[code]) for number, code in first.items() if code in LOGGED}
+            assert expected <= seen
+            for number, type_ in seen - expected - deleted:
+                # A job that has expired before it was deleted told so; the model did not look in between.
+                assert first.get(number) is Code.RELEASED or (job.state is None and type_ is EventType.EXPIRED)
 
     async def _leave(self) -> None:
         for session in self.model.sessions:
