@@ -217,7 +217,9 @@ async def _opened(kept: Kept, name: str, make: Callable[[], Awaitable[OpenStore]
     opened.clock.offset_us[0] = 0
     await opened.store.run(lambda c: _empty(c, opened.store))
     room = FakeRoom()
-    driver = SqlDriver(cast("Store", _Lent(opened.store)), fingerprint=fingerprint, unique_of=unique_of, rng=Random(1), replica="test")
+    driver = SqlDriver(
+        cast("Store", _Lent(opened.store)), fingerprint=fingerprint, unique_of=unique_of, rng=Random(1), replica="test"
+    )
 
     @asynccontextmanager
     async def twin() -> AsyncGenerator[Driver]:

@@ -36,7 +36,7 @@ from protojobs_service.port import (
     SettleVerdict,
 )
 
-from tests.contract.acts import SECOND, Span, during, events_since, new_id, new_job
+from tests.contract.acts import SECOND, Span, events_since, new_id, new_job
 from tests.contract.backends import BACKENDS, Bench, Kept
 from tests.contract.model import FINAL, Job, Model, Session
 

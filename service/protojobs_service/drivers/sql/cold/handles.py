@@ -39,3 +39,11 @@ def close_handles(c: Connection, cold: Cold, sessions: Sequence[int], now: int) 
         found = c.execute(select(handle.c.id).where(*of_these).order_by(handle.c.id).with_for_update()).scalars().all()
         for ids in chunks(found):
             c.execute(update(handle).where(among(handle.c.id, ids)).values(closed_at=now))
+
+
+def workers(c: Connection, cold: Cold, handles: Collection[int]) -> dict[int, str]:
+    """Return the worker's label for each handle; 0 is nobody's."""
+    handle, session = cold.tables.handle, cold.tables.session
+    columns = select(handle.c.id, session.c.worker).join_from(handle, session, session.c.id == handle.c.session)
+    wanted = sorted(set(handles) - {0})
+    return {row.id: row.worker for some in chunks(wanted) for row in c.execute(columns.where(among(handle.c.id, some)))}
