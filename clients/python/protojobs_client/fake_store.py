@@ -10,6 +10,7 @@ from protojobs.v1 import job_pb2, schedule_service_pb2
 
 from protojobs_client.errors import (
     ConflictError,
+    DuplicateJobError,
     JobFinalError,
     JobIdReusedError,
     JobNotFoundError,
@@ -40,6 +41,7 @@ class FakeJob:
     checkpoint: bytes = b""
     result: bytes | None = None
     error: job_pb2.JobError | None = None
+    has_key: bool = True  # its unique key, if it has one, until another job takes that over
 
     def __repr__(self) -> str:
         return f"FakeJob({self.kind}, queue={self.queue}, state={self.state.value})"
@@ -78,6 +80,22 @@ class FakeJob:
     def max_retries(self) -> int:
         """Failures that are retried."""
         return self.spec.retry.max_retries if self.spec.retry.HasField("max_retries") else _MAX_RETRIES
+
+    @property
+    def is_waiting(self) -> bool:
+        """No attempt runs, and one will."""
+        return not self.state.is_final and self.state is not JobState.RUNNING
+
+    def guards(self, now: datetime) -> bool:
+        """Tell whether its unique key still keeps other jobs out."""
+        unique = self.spec.unique
+        match unique.scope:
+            case job_pb2.UNIQUE_SCOPE_UNTIL_START:
+                return self.has_key and self.attempt == 0 and not self.state.is_final
+            case job_pb2.UNIQUE_SCOPE_UNTIL_DONE:
+                return self.has_key and not self.state.is_final
+            case _:
+                return self.has_key and now < self.created_at + unique.window.ToTimedelta()
 
     def backoff(self) -> timedelta:
         """Return the wait before the next retry by the job's policy, without jitter."""
@@ -118,7 +136,7 @@ class FakeStore:
         if spec.kind in self.refusals:
             return Refused(job_id=job_id, error=self.refusals[spec.kind])
         if stored is None:
-            return Dispatched(job_id)
+            return self._judge_key(spec)
         if stored.spec == spec:
             return Dispatched(job_id, DispatchOutcome.EXISTING)
         error = JobIdReusedError("the id was used for another body", code=grpc.StatusCode.ALREADY_EXISTS, reason="JOB_ID_REUSED")
@@ -127,8 +145,14 @@ class FakeStore:
     def put(self, spec: job_pb2.JobSpec) -> DispatchResult:
         """Store a job, unless it is there or refused."""
         result = self.judge(spec)
-        if isinstance(result, Dispatched) and result.outcome is DispatchOutcome.CREATED:
-            self._add(spec)
+        if not isinstance(result, Dispatched) or result.outcome is DispatchOutcome.EXISTING:
+            return result
+        holder = self._holder(spec)
+        job = self._add(spec)
+        if result.outcome is DispatchOutcome.REPLACED and holder is not None:
+            if spec.unique.on_conflict == job_pb2.UNIQUE_CONFLICT_DEBOUNCE:
+                job.due_at = max(job.due_at, holder.due_at)
+            holder.state, holder.has_key = JobState.CANCELLED, False
         return result
 
     def job(self, job_id: str) -> FakeJob:
@@ -142,8 +166,7 @@ class FakeStore:
 
     def due(self) -> list[FakeJob]:
         """Return what a worker could take now: by priority, then by age."""
-        waiting = [job for job in self.jobs.values() if not job.state.is_final and job.state is not JobState.RUNNING]
-        ready = [job for job in waiting if job.due_at <= self.now]
+        ready = [job for job in self.jobs.values() if job.is_waiting and job.due_at <= self.now]
         return sorted(ready, key=lambda job: (-(job.spec.priority or 5), job.due_at))
 
     def advance(self, by: timedelta) -> None:
@@ -216,19 +239,46 @@ class FakeStore:
         spec = job_pb2.JobSpec()
         spec.CopyFrom(schedule.job)
         spec.id = job_id
-        self._add(spec)
+        self.put(spec)  # a tick whose unique key is taken makes no job
         schedule.last_time.FromDatetime(self.now)
         schedule.last_job_id = job_id
         return JobId(job_id)
 
-    def _add(self, spec: job_pb2.JobSpec) -> None:
+    def _holder(self, spec: job_pb2.JobSpec) -> FakeJob | None:
+        """Return the job of the same queue that has the unique key of this one."""
+        if not spec.HasField("unique"):
+            return None
+        same = [
+            job for job in self.jobs.values() if job.queue == (spec.queue or "default") and job.spec.unique.key == spec.unique.key
+        ]
+        return next((job for job in reversed(same) if job.guards(self.now)), None)
+
+    def _judge_key(self, spec: job_pb2.JobSpec) -> DispatchResult:
+        job_id, holder = JobId(spec.id), self._holder(spec)
+        if holder is None:
+            return Dispatched(job_id)
+        conflict = spec.unique.on_conflict
+        if conflict == job_pb2.UNIQUE_CONFLICT_RETURN_EXISTING:
+            return Dispatched(holder.id, DispatchOutcome.EXISTING)
+        if conflict in {job_pb2.UNIQUE_CONFLICT_REPLACE, job_pb2.UNIQUE_CONFLICT_DEBOUNCE} and holder.is_waiting:
+            return Dispatched(job_id, DispatchOutcome.REPLACED)
+        error = DuplicateJobError(
+            "the unique key is taken",
+            code=grpc.StatusCode.ALREADY_EXISTS,
+            reason="DUPLICATE_JOB",
+            metadata={"job_id": holder.id},
+        )
+        return Refused(job_id=job_id, error=error)
+
+    def _add(self, spec: job_pb2.JobSpec) -> FakeJob:
         due_at = self.now
         if spec.HasField("delay"):
             due_at += spec.delay.ToTimedelta()
         elif spec.HasField("run_time"):
             due_at = spec.run_time.ToDatetime(tzinfo=UTC)
         state = JobState.SCHEDULED if due_at > self.now else JobState.PENDING
-        self.jobs[spec.id] = FakeJob(spec, self._data(spec), self.now, due_at, state)
+        job = self.jobs[spec.id] = FakeJob(spec, self._data(spec), self.now, due_at, state)
+        return job
 
     def _data(self, spec: job_pb2.JobSpec) -> Any:
         context = PayloadContext(kind=spec.kind, queue=spec.queue or "default", job_id=spec.id)

@@ -135,7 +135,7 @@ class Application:
         try:
             await self.store_time.refresh()
             await self.known_queues.refresh()
-            return await upkeep_once(self.driver, self.schedules, most)
+            return await upkeep_once(self.driver, self.schedules, self.watch, most)
         finally:
             await self.driver.close()
 

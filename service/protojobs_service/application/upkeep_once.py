@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from protojobs_service.application.schedules import Schedules
+from protojobs_service.application.watch import Watch
 from protojobs_service.port import Driver
 
 _AT_A_TIME = 1000
@@ -15,7 +16,7 @@ _AT_A_TIME = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpkeepDone:
-    """What was done, in jobs, but for ticks and counters. unfinished: the steps that were ended by the bound."""
+    """What was done, in jobs, but for ticks, events and counters. unfinished: the steps that were ended by the bound."""
 
     promoted: int
     ticks: int
@@ -23,11 +24,12 @@ class UpkeepDone:
     rescued: int
     pruned: int
     ticks_forgotten: int
+    events_forgotten: int
     counters_mended: int
     unfinished: tuple[str, ...]
 
 
-async def upkeep_once(driver: Driver, schedules: Schedules, most: int) -> UpkeepDone:
+async def upkeep_once(driver: Driver, schedules: Schedules, events: Watch, most: int) -> UpkeepDone:
     """Do each step until nothing is left of it, or `most` were done. Raises StoreUnavailable; what was done before stays done."""
     unfinished: list[str] = []
 
@@ -62,6 +64,7 @@ async def upkeep_once(driver: Driver, schedules: Schedules, most: int) -> Upkeep
     rescued = await all_of("rescued", rescue)
     pruned = await all_of("pruned", driver.jobs.prune)
     forgotten = await all_of("ticks_forgotten", schedules.forget_ticks)
+    events_forgotten = await all_of("events_forgotten", events.forget)
     mended = await driver.queues.reconcile()
     await driver.maintain()
     return UpkeepDone(
@@ -71,6 +74,7 @@ async def upkeep_once(driver: Driver, schedules: Schedules, most: int) -> Upkeep
         rescued=rescued,
         pruned=pruned,
         ticks_forgotten=forgotten,
+        events_forgotten=events_forgotten,
         counters_mended=mended,
         unfinished=tuple(unfinished),
     )

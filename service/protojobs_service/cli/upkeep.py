@@ -8,7 +8,7 @@ import typer
 
 from protojobs_service.cli.config import ConfigOption, Driver
 from protojobs_service.cli.output import ExitCode, JsonFlag, fail, print_json
-from protojobs_service.domain.errors import StoreUnavailable
+from protojobs_service.domain.errors import Overloaded, StoreUnavailable
 
 if TYPE_CHECKING:
     from protojobs_service.application import UpkeepDone
@@ -34,7 +34,7 @@ def upkeep(
         done = asyncio.run(compose.upkeep_once(settings.load(config, driver=driver), most))
     except settings.InvalidSettings as error:
         fail(str(error), ExitCode.USAGE, as_json=as_json)
-    except StoreUnavailable as error:
+    except (Overloaded, StoreUnavailable) as error:
         fail(error.message, ExitCode.UNAVAILABLE, as_json=as_json)
     if as_json:
         print_json(done)

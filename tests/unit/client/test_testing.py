@@ -6,15 +6,19 @@ import pytest
 from protojobs_client import (
     Client,
     DispatchOutcome,
+    DuplicateJobError,
     Encrypt,
     Every,
     Job,
     JobFailedError,
     JobRequest,
     JobState,
+    OnConflict,
     Refused,
     RetryPolicy,
     ScheduleRequest,
+    Unique,
+    UniqueScope,
     WaitTimeoutError,
 )
 from protojobs_client.errors import JobIdReusedError, QueueFullError, UnsupportedError
@@ -176,6 +180,37 @@ def test_ids_refusals_and_codecs_behave_like_a_server() -> None:
     assert isinstance(results[1], Refused)
     assert [job.data for job in fake.dispatched("kind")] == [1, 3]
     assert fake.dispatched("kind")[0].spec.content_type == "application/vnd.protojobs.envelope"
+
+
+def test_unique_keys_keep_others_out_as_a_server_does() -> None:
+    worker = Worker("127.0.0.1:1")
+    worker.handler("kind")(lambda: None)
+    with FakeClient() as fake:
+        first = fake.dispatch("kind", 1, unique=Unique("a"))
+        with pytest.raises(DuplicateJobError) as refused:
+            fake.dispatch("kind", 2, unique=Unique("a"))
+        same = fake.dispatch("kind", 2, unique=Unique("a", on_conflict=OnConflict.RETURN_EXISTING))
+        other_queue = fake.dispatch("kind", 2, unique=Unique("a"), queue="other")
+        run_due(fake, worker)
+        free = fake.dispatch("kind", 3, unique=Unique("a"))
+
+        fake.dispatch("late", 1, unique=Unique("b", on_conflict=OnConflict.DEBOUNCE), delay=60)
+        fake.advance(30)
+        pushed = fake.dispatch("late", 2, unique=Unique("b", on_conflict=OnConflict.DEBOUNCE), delay=10)
+
+        window = Unique("c", scope=UniqueScope.WINDOW, window=100)
+        fake.dispatch("kind", 4, unique=window)
+        run_due(fake, worker)
+        with pytest.raises(DuplicateJobError):
+            fake.dispatch("kind", 5, unique=window)
+        fake.advance(100)
+        fake.dispatch("kind", 5, unique=window)
+
+    assert (refused.value.job_id, same) == (first.job_id, (first.job_id, DispatchOutcome.EXISTING))
+    assert {other_queue.outcome, free.outcome} == {DispatchOutcome.CREATED}
+    old, new = fake.dispatched("late")
+    assert (old.state, pushed.outcome) == (JobState.CANCELLED, DispatchOutcome.REPLACED)
+    assert new.due_at == START + timedelta(seconds=60)
 
 
 def test_what_only_a_server_knows_is_refused_by_name() -> None:
