@@ -3,7 +3,7 @@
 from typing import Annotated
 
 import typer
-from protojobs_client import JobState, Overflow, QueueSettings, RateLimit
+from protojobs_client import EventLevel, JobState, Overflow, QueueSettings, RateLimit
 
 from protojobs_service.cli.connection import AddressOption, connected
 from protojobs_service.cli.output import JsonFlag, print_done, print_json, print_table
@@ -101,6 +101,19 @@ def limits(
         ("overflow", found.overflow.value),
     ]
     print_table(("limit", "value"), rows, empty="")
+
+
+@queues.command()
+def events(
+    queue: Name,
+    level: Annotated[EventLevel, typer.Argument(help="What `jobs tail` and other listeners hear; all: starts and progress too.")],
+    address: AddressOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Set which events a queue tells."""
+    with connected(address, as_json=as_json) as client:
+        client.update_queue(queue, events=level)
+    print_done("queue", queue, f"events {level.value}", as_json=as_json)
 
 
 @queues.command()

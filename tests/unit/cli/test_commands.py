@@ -132,6 +132,7 @@ def test_stats_are_watched(cli: Cli) -> None:
 
 
 def test_events_are_tailed_by_name_and_queue(cli: Cli) -> None:
+    assert "events all" in cli.run("queues", "events", "tailed", "all").stdout
     over = threading.Event()
 
     def happen() -> None:
