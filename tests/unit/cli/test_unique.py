@@ -24,8 +24,8 @@ def test_the_program_of_the_page_has_one_job_of_each_key(cli: Cli) -> None:
         charged = [program["charge"](client, "7") for _ in range(2)]
         for version in (1, 2):
             program["reindex"](client, "9", version)
-        waiting = cli.json("jobs", "list", "--kind", "reindex", "--state", "scheduled")
-        ended = cli.json("jobs", "list", "--kind", "reindex", "--state", "cancelled")
+        waiting = cli.json("jobs", "list", "--queue", "default", "--kind", "reindex", "--state", "scheduled")
+        ended = cli.json("jobs", "list", "--queue", "default", "--kind", "reindex", "--state", "cancelled")
 
     assert len(imports) == 1
     assert charged == [True, False]
