@@ -25,8 +25,8 @@ class End:
 class Job:
     """A job as it should be; state None: deleted. rank: its order among pending ones of its kind, equal where none is promised.
 
-    unleased: no worker has had it since it took its unique key. overdue_at: when it must end unless a handler started; from
-    expire_at on it may have ended already.
+    unleased: no worker has had it since it took its unique key. dispatched: what it was before the first edit. overdue_at: when it
+    must end unless a handler started; from expire_at on it may have ended already.
     """
 
     spec: NewJob
@@ -47,6 +47,7 @@ class Job:
     started: bool = False
     unleased: bool = True
     ended: dict[int, End] = field(default_factory=dict[int, End])
+    dispatched: NewJob | None = None
 
     @property
     def is_waiting(self) -> bool:
@@ -143,6 +144,13 @@ class Job:
             self.failures = self.crashes = self.returns = 0
             self.unleased = True
         self.state, self.next_at, self.expire_at, self.overdue_at = State.PENDING, None, None, None
+
+    def edit(self, queue: str, priority: int, envelope: bytes, *, at_once: bool) -> None:
+        """Be another job while it waits."""
+        self.dispatched = self.dispatched or self.spec
+        self.spec, self.envelope = self.spec._replace(queue=queue, priority=priority), envelope
+        if at_once:
+            self.state, self.next_at = State.PENDING, None
 
     def has_gone_on_from(self, attempt: int) -> bool:
         """Tell whether a Retry that expects `attempt` comes too late to do anything."""

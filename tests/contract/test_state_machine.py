@@ -28,6 +28,8 @@ from protojobs_service.port import (
     Claim,
     Dispatched,
     DispatchVerdict,
+    Edit,
+    EditResult,
     Held,
     Opening,
     Retake,
@@ -167,7 +169,8 @@ class Walk(RuleBasedStateMachine):
         job = self.model.jobs[self.pick(list(self.model.jobs), which)]
         self.follow_expiry()
 
-        same, other = self.wait(self.driver.jobs.dispatch([job.spec, job.spec._replace(envelope=job.spec.envelope + b"!")]))
+        first = job.dispatched or job.spec
+        same, other = self.wait(self.driver.jobs.dispatch([first, first._replace(envelope=first.envelope + b"!")]))
 
         assert same == Dispatched(DispatchVerdict.EXISTING, job.state)
         assert other == Dispatched(DispatchVerdict.REUSED, None)
@@ -380,6 +383,29 @@ class Walk(RuleBasedStateMachine):
             job.retake()
             self.model.pend(job)
         assert result == RetakeResult(job.state is not None, job.state, already, refused, None if rival is None else rival.spec.id)
+        self.touch(job.spec.id)
+
+    @precondition(lambda self: self.model.jobs)
+    @rule(which=WHICH, queue=st.integers(0, 1), priority=PRIORITIES, at_once=st.booleans())
+    def edit(self, which: int, queue: int, priority: int, at_once: bool) -> None:
+        job = self.model.jobs[self.pick(list(self.model.jobs), which)]
+        self.follow_expiry()
+        target, unique = self.queues[queue], job.spec.unique
+        moves_key = unique is not None and target != job.spec.queue and job.has_key(job.spec.queue, unique.key)
+        rival = self.model.holder(job.spec._replace(queue=target)) if job.is_waiting and moves_key else None
+        start = timedelta() if at_once else None
+        edit = Edit(id=job.spec.id, envelope=lambda envelope: envelope + b"e", queue=target, priority=priority, start=start)
+
+        [result] = self.wait(self.driver.jobs.edit([edit]))
+
+        if rival is not None:
+            assert result == EditResult(found=True, state=None, duplicate=rival.spec.id)
+        else:
+            if job.is_waiting:
+                job.edit(target, priority, job.envelope + b"e", at_once=at_once)
+                if job.state is State.PENDING:
+                    self.model.pend(job)
+            assert result == EditResult(job.state is not None, job.state)
         self.touch(job.spec.id)
 
     @precondition(lambda self: self.model.jobs)

@@ -9,6 +9,7 @@ import grpc.aio
 import pytest
 import pytest_asyncio
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
 from protojobs.v1 import (
     job_pb2,
@@ -26,9 +27,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 MODULES = (job_service_pb2, queue_service_pb2, schedule_service_pb2, server_service_pb2, worker_service_pb2)
 METHODS = [method for module in MODULES for service in module.DESCRIPTOR.services_by_name.values() for method in service.methods]
-LATER = {
-    "JobService": {"UpdateJob", "BulkJobs"},
-}
+LATER: dict[str, set[str]] = {}
 YEAR_9999 = 253_370_764_800
 
 
@@ -265,6 +264,7 @@ UNKNOWN_JOB = [
     ("Cancel", job_service_pb2.CancelRequest),
     ("Retry", job_service_pb2.RetryRequest),
     ("WaitJob", job_service_pb2.WaitJobRequest),
+    ("UpdateJob", lambda job_id: _update("queue", job_id=job_id)),
 ]
 
 
@@ -341,6 +341,17 @@ async def test_a_reused_id_refuses_an_atomic_batch(peer: Peer) -> None:
     assert (await refused(peer.get(good.id))).reason == "JOB_NOT_FOUND"
 
 
+def _update(*paths: str, job_id: str = "", **fields: Any) -> job_service_pb2.UpdateJobRequest:
+    asked = job_pb2.JobSpec(**fields)
+    return job_service_pb2.UpdateJobRequest(job_id=job_id or id_at(now()), spec=asked, update_mask=FieldMask(paths=paths))
+
+
+def _bulk(
+    action: "job_service_pb2.BulkAction.ValueType" = job_service_pb2.BULK_ACTION_CANCEL, **fields: Any
+) -> job_service_pb2.BulkJobsRequest:
+    return job_service_pb2.BulkJobsRequest(action=action, **fields)
+
+
 BAD_REQUESTS: list[tuple[str, str, Any]] = [
     ("page_size", "ListJobs", job_service_pb2.ListJobsRequest(page_size=501)),
     ("page_token", "ListJobs", job_service_pb2.ListJobsRequest(page_token="x")),
@@ -363,12 +374,43 @@ BAD_REQUESTS: list[tuple[str, str, Any]] = [
         "ListJobs",
         job_service_pb2.ListJobsRequest(filter=job_service_pb2.JobFilter(created_after=Timestamp(nanos=-1))),
     ),
+    ("expression", "ListJobs", job_service_pb2.ListJobsRequest(expression="queue = a or kind = b")),
+    ("expression", "ListJobs", job_service_pb2.ListJobsRequest(expression="queue = " + "a" * 4089)),
     ("deadline", "Cancel", job_service_pb2.CancelRequest(job_id=id_at(now()), deadline=Duration(seconds=3601))),
     ("deadline", "Cancel", job_service_pb2.CancelRequest(job_id=id_at(now()), deadline=Duration(seconds=-1))),
     ("wait", "WaitJob", job_service_pb2.WaitJobRequest(job_id=id_at(now()), wait=Duration(seconds=61))),
     ("content_type", "Retry", job_service_pb2.RetryRequest(job_id=id_at(now()), content_type="text/plain")),
     ("expected_attempt", "Retry", job_service_pb2.RetryRequest(job_id=id_at(now()), expected_attempt=2**32 - 1)),
     ("run_time", "Retry", job_service_pb2.RetryRequest(job_id=id_at(now()), run_time=Timestamp(seconds=YEAR_9999))),
+    ("job_id", "UpdateJob", _update(job_id="1", queue="a")),
+    ("update_mask", "UpdateJob", _update()),
+    ("update_mask.paths[1]", "UpdateJob", _update("queue", "kind", queue="a")),
+    ("update_mask.paths[0]", "UpdateJob", _update("retry.max_retries")),
+    ("update_mask.paths[0]", "UpdateJob", _update("nothing")),
+    ("spec.kind", "UpdateJob", _update(queue="a", kind="b")),
+    ("spec.queue", "UpdateJob", _update(queue="a/b")),
+    ("spec.priority", "UpdateJob", _update("priority", priority=10)),
+    ("spec.run_time", "UpdateJob", _update(run_time=Timestamp(seconds=YEAR_9999))),
+    ("spec.delay", "UpdateJob", _update(delay=Duration(seconds=-1))),
+    ("spec.labels", "UpdateJob", _update(labels={"a b": "c"})),
+    ("spec.retry.multiplier", "UpdateJob", _update(retry=job_pb2.RetryPolicy(multiplier=0.5))),
+    ("spec.content_type", "UpdateJob", _update(content_type="a" * 129)),
+    ("action", "BulkJobs", job_service_pb2.BulkJobsRequest(all=True)),
+    ("filter", "BulkJobs", _bulk(job_service_pb2.BULK_ACTION_DELETE)),
+    ("filter", "BulkJobs", _bulk(job_service_pb2.BULK_ACTION_DELETE, filter=job_service_pb2.JobFilter(), expression=" ")),
+    ("filter.kinds[0]", "BulkJobs", _bulk(filter=job_service_pb2.JobFilter(kinds=["a/b"]))),
+    ("expression", "BulkJobs", _bulk(expression="queue =")),
+    ("all", "BulkJobs", _bulk(expression="queue = a", all=True)),
+    ("all", "BulkJobs", _bulk(job_ids=[id_at(now())], all=True)),
+    ("job_ids", "BulkJobs", _bulk(job_ids=[id_at(now())], expression="queue = a")),
+    ("job_ids", "BulkJobs", _bulk(job_ids=[id_at(now())] * 1001)),
+    ("job_ids[1]", "BulkJobs", _bulk(job_ids=[id_at(now()), "1"])),
+    ("queue", "BulkJobs", _bulk(job_service_pb2.BULK_ACTION_MOVE, all=True)),
+    ("queue", "BulkJobs", _bulk(all=True, queue="a")),
+    ("priority", "BulkJobs", _bulk(job_service_pb2.BULK_ACTION_SET_PRIORITY, all=True)),
+    ("priority", "BulkJobs", _bulk(job_service_pb2.BULK_ACTION_SET_PRIORITY, all=True, priority=10)),
+    ("priority", "BulkJobs", _bulk(all=True, priority=5)),
+    ("continuation_token", "BulkJobs", _bulk(all=True, continuation_token="AAAAAAAAAAAAAAAAAAAA")),
 ]
 
 

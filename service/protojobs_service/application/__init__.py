@@ -1,5 +1,6 @@
 """Use cases: one verb, one file; no wire, no storage. Transport imports this package, and the port's values through it."""
 
+from protojobs_service.application.bulk import Action, Bulk, BulkJobs, Done
 from protojobs_service.application.cancel import Cancel
 from protojobs_service.application.clock import Clock, SystemClock
 from protojobs_service.application.dispatch import Answer, Dispatch, job_of
@@ -24,6 +25,7 @@ from protojobs_service.application.service import Application
 from protojobs_service.application.settle import Settle
 from protojobs_service.application.store_time import StoreTime
 from protojobs_service.application.timings import Timings
+from protojobs_service.application.update import Changes, Update
 from protojobs_service.application.upkeep_once import UpkeepDone
 from protojobs_service.application.wait import Wait
 from protojobs_service.application.watch import News as WatchNews
@@ -48,17 +50,22 @@ from protojobs_service.port import (
 
 __all__ = [
     "Acquired",
+    "Action",
     "Answer",
     "Application",
+    "Bulk",
+    "BulkJobs",
     "Caller",
     "Cancel",
     "Capability",
+    "Changes",
     "ClearQuery",
     "Cleared",
     "Clock",
     "Dispatch",
     "DispatchVerdict",
     "Dispatched",
+    "Done",
     "DrainCause",
     "Extended",
     "HeldLease",
@@ -90,6 +97,7 @@ __all__ = [
     "StoreTime",
     "SystemClock",
     "Timings",
+    "Update",
     "UpkeepDone",
     "Wait",
     "Watch",

@@ -42,7 +42,7 @@ class Retry:
             raise JobNotFinal
         if result.duplicate is not None:
             raise DuplicateJob(result.duplicate)
-        if result.already and seen == 0 and edit is not None:
+        if result.changed or (result.already and seen == 0 and edit is not None):
             raise Conflict
         return Retried(result.state, result.already)
 
@@ -52,7 +52,8 @@ class Retry:
             return retake
         if not record.envelope:
             raise Conflict("the job's payload is no longer kept")
-        return replace(retake, expected_attempt=retake.expected_attempt or record.attempt, envelope=edit(record.envelope))
+        attempt = retake.expected_attempt or record.attempt
+        return replace(retake, expected_attempt=attempt, envelope=edit(record.envelope), over=record.envelope)
 
     async def _record(self, job_id: JobId) -> JobRecord:
         [record] = await self._driver.jobs.get([job_id])

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Self
 
+from protojobs_service.application.bulk import BulkJobs
 from protojobs_service.application.cancel import Cancel
 from protojobs_service.application.clock import Clock, SystemClock
 from protojobs_service.application.dispatch import Dispatch
@@ -25,6 +26,7 @@ from protojobs_service.application.schedules import MakeDraft, Schedules, no_tem
 from protojobs_service.application.settle import Settle
 from protojobs_service.application.store_time import StoreTime
 from protojobs_service.application.timings import Timings
+from protojobs_service.application.update import Update
 from protojobs_service.application.upkeep import Upkeep
 from protojobs_service.application.upkeep_once import UpkeepDone, upkeep_once
 from protojobs_service.application.wait import Wait
@@ -45,6 +47,8 @@ class Application:
     dispatch: Dispatch
     cancel: Cancel
     retry: Retry
+    update: Update
+    bulk: BulkJobs
     inspect: Inspect
     wait: Wait
     watch: Watch
@@ -97,6 +101,8 @@ class Application:
             schedules=schedules,
             cancel=Cancel(driver, wait),
             retry=Retry(driver),
+            update=Update(driver, known, store_time),
+            bulk=BulkJobs(driver, wait),
             inspect=Inspect(driver, wait),
             wait=wait,
             watch=events,

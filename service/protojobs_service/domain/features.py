@@ -26,14 +26,14 @@ BUILT = (
     "queue_limits",
     "unique",
     "watch",
+    "update_job",
+    "bulk_jobs",
 )
 """Every driver has these."""
 
 LATER = {
     "concurrency_key": "limits per key are not built yet",
     "fairness": "fair sharing and aging are not built yet",
-    "update_job": "UpdateJob is not built yet; Retry takes a new payload",
-    "bulk_jobs": "BulkJobs is not built yet; ClearQueue deletes in bulk",
     "chains": "on_complete and on_failed are not built yet; a completion may dispatch jobs",
 }
 """No driver has these; requests that need them are refused with DRIVER_UNSUPPORTED."""

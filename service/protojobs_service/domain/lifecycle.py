@@ -48,6 +48,8 @@ class Event(Enum):
     EXPIRE = "expire_time passed while it waited"
     RETRY = "Retry"
     RETRY_LATER = "Retry with run_time"
+    UPDATE = "UpdateJob"
+    UPDATE_LATER = "UpdateJob with run_time"
 
 
 TRANSITIONS: dict[tuple[State, Event], State] = {
@@ -59,6 +61,12 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     (State.PENDING, Event.LEASE): State.RUNNING,
     (State.PENDING, Event.CANCEL): State.CANCELLED,
     (State.PENDING, Event.EXPIRE): State.EXPIRED,
+    (State.SCHEDULED, Event.UPDATE): State.SCHEDULED,
+    (State.SCHEDULED, Event.UPDATE_LATER): State.SCHEDULED,
+    (State.PENDING, Event.UPDATE): State.PENDING,
+    (State.PENDING, Event.UPDATE_LATER): State.SCHEDULED,
+    (State.RETRYING, Event.UPDATE): State.RETRYING,
+    (State.RETRYING, Event.UPDATE_LATER): State.RETRYING,
     (State.RUNNING, Event.COMPLETE): State.COMPLETED,
     (State.RUNNING, Event.FAIL_AND_RETRY): State.RETRYING,
     (State.RUNNING, Event.FAIL_FOR_GOOD): State.FAILED,

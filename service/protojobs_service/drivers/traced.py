@@ -23,17 +23,21 @@ from protojobs_service.port import (
     Dispatched,
     DispatchVerdict,
     Driver,
+    Edit,
+    EditResult,
     Events,
     Fired,
     Firing,
     Jobs,
     ListQuery,
     News,
+    Outline,
     Queues,
     Retake,
     RetakeResult,
     Room,
     Schedules,
+    Selection,
     Sessions,
     Settled,
     Settlement,
@@ -219,6 +223,11 @@ class TracedJobs:
         with self._timed("retake"):
             return await self._inner.retake(items)
 
+    async def edit(self, items: Sequence[Edit]) -> Sequence[EditResult]:
+        """Change jobs that wait."""
+        with self._timed("edit"):
+            return await self._inner.edit(items)
+
     async def delete(self, ids: Sequence[JobId]) -> Sequence[CancelResult]:
         """Delete jobs."""
         with self._timed("delete"):
@@ -233,6 +242,16 @@ class TracedJobs:
         """List jobs."""
         with self._timed("list"):
             return await self._inner.list(query)
+
+    async def select(self, query: ListQuery) -> Selection:
+        """Select jobs."""
+        with self._timed("select"):
+            return await self._inner.select(query)
+
+    async def outline(self, ids: Sequence[JobId]) -> Sequence[Outline | None]:
+        """Read outlines."""
+        with self._timed("outline"):
+            return await self._inner.outline(ids)
 
     async def attempts(self, job_id: JobId) -> Sequence[AttemptRecord] | None:
         """Read attempts."""

@@ -1,14 +1,16 @@
 """Storing, leasing and ending jobs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import NamedTuple, Protocol
 
+from protojobs_service.domain.filter import EVERY_JOB, Filter
 from protojobs_service.domain.job import AttemptRecord, Handle, JobId, JobRecord, Lease, NewJob, Progress
 from protojobs_service.domain.lifecycle import State
 from protojobs_service.domain.outcome import Outcome
+from protojobs_service.domain.retry import Policy
 
 
 class DispatchVerdict(Enum):
@@ -107,11 +109,15 @@ class CancelResult(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retake:
-    """A Retry. expected_attempt 0: whatever is final now. envelope None: keep it. run_at None: at once."""
+    """A Retry. expected_attempt 0: whatever is final now. envelope None: keep it. run_at None: at once.
+
+    over: what `envelope` was made of; another one that is stored by now is not overwritten.
+    """
 
     id: JobId
     expected_attempt: int = 0
     envelope: bytes | None = None
+    over: bytes | None = None
     run_at: datetime | None = None
     expire_at: datetime | None = None
 
@@ -126,6 +132,8 @@ class RetakeResult(NamedTuple):
     """PENDING or RUNNING (JOB_NOT_FINAL)."""
     duplicate: JobId | None = None
     """Nothing was done: this other job has the unique key."""
+    changed: bool = False
+    """Another envelope than `over` is stored; nothing was done."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,9 +146,60 @@ class ListQuery:
     labels: Mapping[str, str] | None = None
     created_after: datetime | None = None
     created_before: datetime | None = None
+    where: Filter = EVERY_JOB
     after: JobId | None = None
     newest_first: bool = True
     limit: int = 50
+
+
+class Outline(NamedTuple):
+    """A job as those see it who act on many. priority 1 to 9.
+
+    changed_at: when its last attempt ended, or when it was stored where none has. kept: its payload is still there.
+    """
+
+    id: JobId
+    queue: str
+    priority: int
+    state: State
+    attempt: int
+    changed_at: datetime
+    kept: bool
+
+
+class Selection(NamedTuple):
+    """Jobs that a query names, in its order. after: where to go on, None at the end."""
+
+    jobs: Sequence[Outline]
+    after: JobId | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edit:
+    """An UpdateJob; None leaves what is stored. The functions must be pure: they may be called again.
+
+    envelope: of the stored one makes the new one, which says all that is said here. start: a time, or a delay from the store's now;
+    one that has passed means at once. labels replace all. policy: of the queue's name and the job's policy makes the new one.
+    """
+
+    id: JobId
+    envelope: Callable[[bytes], bytes]
+    queue: str | None = None
+    priority: int | None = None
+    start: datetime | timedelta | None = None
+    labels: Mapping[str, str] | None = None
+    policy: Callable[[str, Policy], Policy] | None = None
+
+
+class EditResult(NamedTuple):
+    """state after the call; RUNNING and final jobs are left as they are.
+
+    duplicate: the job was to move, and this other one has its unique key there; nothing was done, and state is None.
+    """
+
+    found: bool
+    state: State | None
+    duplicate: JobId | None = None
 
 
 class Jobs(Protocol):
@@ -194,6 +253,15 @@ class Jobs(Protocol):
         """
         ...
 
+    async def edit(self, items: Sequence[Edit]) -> Sequence[EditResult]:
+        """Change jobs that wait, one after the other where one is named twice; answers by place.
+
+        A PENDING job takes a new place, behind all others of its priority; no lease made later has what was there before. The id
+        stays known for what was dispatched first. Raises QuotaExceeded, Conflict, and what the functions of an Edit raise; then
+        nothing of the call has changed.
+        """
+        ...
+
     async def delete(self, ids: Sequence[JobId]) -> Sequence[CancelResult]:
         """Remove jobs that are not RUNNING, with their history; the ids stay taken, and may be deleted again.
 
@@ -207,6 +275,17 @@ class Jobs(Protocol):
 
     async def list(self, query: ListQuery) -> Sequence[JobRecord]:
         """Return jobs by id order, at most `limit`."""
+        ...
+
+    async def select(self, query: ListQuery) -> Selection:
+        """Return outlines of jobs by id order, at most `limit`, having looked at a bounded number of others.
+
+        None may be returned although more follow.
+        """
+        ...
+
+    async def outline(self, ids: Sequence[JobId]) -> Sequence[Outline | None]:
+        """Return outlines in one snapshot; None where unknown or deleted."""
         ...
 
     async def attempts(self, job_id: JobId) -> Sequence[AttemptRecord] | None:

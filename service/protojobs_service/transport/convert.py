@@ -6,6 +6,7 @@ JobSpecs are read in `specs`, ids in `ids`.
 import base64
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from typing import Any
@@ -36,9 +37,12 @@ def parse_policy(message: Any, retry: str, run_timeout: str) -> PolicyChanges:
     if message.HasField(run_timeout):
         span = getattr(message, run_timeout)
         changes["run_timeout"] = parse_span(run_timeout, span, bounds.MIN_RUN_TIMEOUT, bounds.MAX_RUN_TIMEOUT)
-    if message.HasField(retry):
-        changes |= _parse_retry(retry, getattr(message, retry))
-    return PolicyChanges(**changes)
+    return replace(parse_retry(message, retry), **changes)
+
+
+def parse_retry(message: Any, retry: str) -> PolicyChanges:
+    """Return what the field `retry` sets of the policy. Raises InvalidField."""
+    return PolicyChanges(**_parse_retry(retry, getattr(message, retry))) if message.HasField(retry) else NO_CHANGES
 
 
 def _parse_retry(path: str, retry: job_pb2.RetryPolicy) -> dict[str, Any]:
@@ -178,11 +182,16 @@ class Pages:
             if field in twin.DESCRIPTOR.fields_by_name:
                 twin.ClearField(field)
         name = request.DESCRIPTOR.full_name.encode()
-        self._seal = blake2b(twin.SerializeToString(deterministic=True), key=name[:64], digest_size=8).digest()
+        self._request = blake2b(twin.SerializeToString(deterministic=True), key=name[:64], digest_size=8)
 
     def token(self, place: bytes) -> str:
         """Return the token of a page that begins after `place`."""
-        return base64.urlsafe_b64encode(self._seal + place).decode().rstrip("=")
+        return base64.urlsafe_b64encode(self._seal(place) + place).decode().rstrip("=")
+
+    def _seal(self, place: bytes) -> bytes:
+        seal = self._request.copy()
+        seal.update(b"\0" + place)
+        return seal.digest()
 
     def place(self, token: str, field: str = "page_token") -> bytes | None:
         """Return where to go on, None at the start. Raises InvalidField for a token of another request."""
@@ -191,7 +200,7 @@ class Pages:
         if not re.fullmatch(r"[A-Za-z0-9_-]{11,512}", token):
             raise InvalidField(field, "is not a token of this call")
         data = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)) if len(token) % 4 != 1 else b""
-        if data[:8] != self._seal:
+        if data[:8] != self._seal(data[8:]):
             raise InvalidField(field, "is a token of another request")
         return data[8:]
 

@@ -3,16 +3,16 @@
 # ruff: noqa: N802 # methods have the names of the RPCs
 
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Literal
 
 from protojobs.v1 import job_pb2, job_service_pb2
 
-from protojobs_service.application import Answer, Application, Dispatched, ListQuery, Retake
+from protojobs_service.application import Answer, Application, Dispatched, Retake
 from protojobs_service.domain import bounds
 from protojobs_service.domain.errors import BatchAborted, InvalidField, JobIdTime, JobsError
 from protojobs_service.domain.job import Draft, JobId
-from protojobs_service.transport import convert, ids, wire
+from protojobs_service.transport import bulk, convert, filters, ids, job_changes, wire
 from protojobs_service.transport.convert import Pages
 from protojobs_service.transport.dispatch_stream import DispatchStream
 from protojobs_service.transport.ids import format_id
@@ -96,7 +96,17 @@ class JobServicer:
         full = _is_full(request.view)
         size = convert.parse_page_size(request.page_size)
         pages = Pages(request)
-        records = await self._application.inspect.list(_query(request, pages, size + 1))
+        query = filters.parse_filter(request.filter, request.expression)
+        if request.order not in job_service_pb2.JobOrder.values():
+            raise InvalidField("order", "is no known order")
+        after = pages.place(request.page_token)
+        query = replace(
+            query,
+            after=None if after is None else JobId(after),
+            newest_first=request.order != job_service_pb2.JOB_ORDER_OLDEST,
+            limit=size + 1,
+        )
+        records = await self._application.inspect.list(query)
         token = pages.token(records[size - 1].id) if len(records) > size else ""
         jobs = [to_job(record, full=full) for record in records[:size]]
         return job_service_pb2.ListJobsResponse(jobs=jobs, next_page_token=token)
@@ -115,6 +125,18 @@ class JobServicer:
         token = pages.token(rest[size - 1].attempt.to_bytes(8)) if len(rest) > size else ""
         attempts = [to_attempt(attempt) for attempt in rest[:size]]
         return job_service_pb2.ListAttemptsResponse(attempts=attempts, next_page_token=token)
+
+    async def UpdateJob(self, request: job_service_pb2.UpdateJobRequest, _context: Context) -> job_service_pb2.UpdateJobResponse:
+        """Change a job that waits."""
+        job_id = ids.parse_id(request.job_id, "job_id")
+        changes = job_changes.parse_changes(request, self._specs)
+        record = await self._application.update.one(job_id, changes)
+        return job_service_pb2.UpdateJobResponse(job=to_job(record, full=False))
+
+    async def BulkJobs(self, request: job_service_pb2.BulkJobsRequest, _context: Context) -> job_service_pb2.BulkJobsResponse:
+        """Act on the next jobs of many."""
+        pages = Pages(request)
+        return bulk.to_response(await self._application.bulk.step(bulk.parse_bulk(request, pages)), pages)
 
     async def DeleteJob(self, request: job_service_pb2.DeleteJobRequest, _context: Context) -> job_service_pb2.DeleteJobResponse:
         """Remove a job."""
@@ -199,34 +221,6 @@ def _is_full(view: int) -> bool:
     if view not in job_pb2.JobView.values():
         raise InvalidField("view", "is no known view")
     return view == job_pb2.JOB_VIEW_FULL
-
-
-def _query(request: job_service_pb2.ListJobsRequest, pages: Pages, limit: int) -> ListQuery:
-    asked = request.filter
-    for name in ("queues", "kinds"):
-        names = getattr(asked, name)
-        if len(names) > bounds.MAX_FILTER_VALUES:
-            raise InvalidField(f"filter.{name}", f"at most {bounds.MAX_FILTER_VALUES}")
-        for place, value in enumerate(names):
-            convert.check_name(f"filter.{name}[{place}]", value)
-    if request.order not in job_service_pb2.JobOrder.values():
-        raise InvalidField("order", "is no known order")
-    after = pages.place(request.page_token)
-    return ListQuery(
-        queues=tuple(asked.queues),
-        kinds=tuple(asked.kinds),
-        states=tuple(dict.fromkeys(convert.parse_states("filter.states", asked.states))),
-        labels=convert.parse_labels(asked.labels, "filter.labels") or None,
-        created_after=_time(asked, "created_after"),
-        created_before=_time(asked, "created_before"),
-        after=None if after is None else JobId(after),
-        newest_first=request.order != job_service_pb2.JOB_ORDER_OLDEST,
-        limit=limit,
-    )
-
-
-def _time(asked: job_service_pb2.JobFilter, name: Literal["created_after", "created_before"]) -> datetime | None:
-    return convert.parse_time(f"filter.{name}", getattr(asked, name)) if asked.HasField(name) else None
 
 
 def _retake(request: job_service_pb2.RetryRequest, job_id: JobId) -> Retake:

@@ -32,7 +32,7 @@ from protojobs_service.drivers.sql.postgres import PostgresStore
 from protojobs_service.drivers.sql.sqlite import SqliteStore
 from protojobs_service.drivers.sql.store import Options
 from protojobs_service.drivers.sql.tables import Tables
-from protojobs_service.port import Retake, SettleVerdict
+from protojobs_service.port import Edit, Retake, SettleVerdict
 from sqlalchemy import Connection, Executable, event, insert, select, update
 from sqlalchemy.util import await_only
 
@@ -327,7 +327,7 @@ async def test_old_streams_of_a_live_session_are_forgotten_but_for_those_with_jo
     assert [row.id for row in await pair.query(select(handle).order_by(handle.c.id))] == [second.handle, third.handle]
 
 
-@pytest.mark.parametrize("call", ["cancel", "delete", "prune", "expire", "retake"])
+@pytest.mark.parametrize("call", ["cancel", "delete", "prune", "expire", "retake", "edit"])
 async def test_counters_are_the_last_that_a_transaction_locks(pair: Pair, call: str, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: dict[str, Callable[[Sequence[Any]], Awaitable[Any]]] = {
         "cancel": lambda ids: pair.here.jobs.cancel(ids, MINUTE),
@@ -335,6 +335,7 @@ async def test_counters_are_the_last_that_a_transaction_locks(pair: Pair, call: 
         "prune": lambda _: pair.here.jobs.prune(100),
         "expire": lambda _: pair.here.jobs.expire(100),
         "retake": lambda ids: pair.here.jobs.retake([Retake(id=job_id) for job_id in [*ids, *ids]]),
+        "edit": lambda ids: pair.here.jobs.edit([Edit(id=job_id, envelope=bytes, queue="other") for job_id in [*ids, *ids]]),
     }
     worker = await connect(pair.here)
     done = await store_all(pair.here, [new_job() for _ in range(5)])

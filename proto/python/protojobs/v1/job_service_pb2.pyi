@@ -86,31 +86,35 @@ class _BulkActionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_BulkAction
     BULK_ACTION_UNSPECIFIED: _BulkAction.ValueType  # 0
     """Refused."""
     BULK_ACTION_RETRY: _BulkAction.ValueType  # 1
-    """As Retry."""
+    """As Retry; without states FAILED jobs. The first call only fixes the time and returns a token; attempts that end later are left
+    alone.
+    """
     BULK_ACTION_CANCEL: _BulkAction.ValueType  # 2
-    """As Cancel."""
+    """As Cancel; without states all that are not final."""
     BULK_ACTION_DELETE: _BulkAction.ValueType  # 3
-    """As DeleteJob."""
+    """As DeleteJob; without states all but RUNNING."""
     BULK_ACTION_MOVE: _BulkAction.ValueType  # 4
-    """Moves to another queue."""
+    """Moves to another queue, as UpdateJob; without states SCHEDULED, PENDING and RETRYING."""
     BULK_ACTION_SET_PRIORITY: _BulkAction.ValueType  # 5
-    """Changes the priority."""
+    """Changes the priority, as UpdateJob; without states SCHEDULED, PENDING and RETRYING."""
 
 class BulkAction(_BulkAction, metaclass=_BulkActionEnumTypeWrapper):
-    """What BulkJobs does."""
+    """What BulkJobs does. Where a filter names no states, only jobs are looked at that the action is for."""
 
 BULK_ACTION_UNSPECIFIED: BulkAction.ValueType  # 0
 """Refused."""
 BULK_ACTION_RETRY: BulkAction.ValueType  # 1
-"""As Retry."""
+"""As Retry; without states FAILED jobs. The first call only fixes the time and returns a token; attempts that end later are left
+alone.
+"""
 BULK_ACTION_CANCEL: BulkAction.ValueType  # 2
-"""As Cancel."""
+"""As Cancel; without states all that are not final."""
 BULK_ACTION_DELETE: BulkAction.ValueType  # 3
-"""As DeleteJob."""
+"""As DeleteJob; without states all but RUNNING."""
 BULK_ACTION_MOVE: BulkAction.ValueType  # 4
-"""Moves to another queue."""
+"""Moves to another queue, as UpdateJob; without states SCHEDULED, PENDING and RETRYING."""
 BULK_ACTION_SET_PRIORITY: BulkAction.ValueType  # 5
-"""Changes the priority."""
+"""Changes the priority, as UpdateJob; without states SCHEDULED, PENDING and RETRYING."""
 Global___BulkAction: _TypeAlias = BulkAction  # noqa: Y015
 
 @_typing.final
@@ -488,6 +492,7 @@ class ListJobsRequest(_message.Message):
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     VIEW_FIELD_NUMBER: _builtins.int
     ORDER_FIELD_NUMBER: _builtins.int
+    EXPRESSION_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """1 to 500, default 50."""
     page_token: _builtins.str
@@ -496,6 +501,8 @@ class ListJobsRequest(_message.Message):
     """Default BASIC."""
     order: Global___JobOrder.ValueType
     """Default NEWEST."""
+    expression: _builtins.str
+    """A condition in the filter language (docs/how-to/bulk.md), at most 4096 bytes; `filter` must hold too."""
     @_builtins.property
     def filter(self) -> Global___JobFilter:
         """Which jobs. Default all."""
@@ -508,10 +515,11 @@ class ListJobsRequest(_message.Message):
         page_token: _builtins.str = ...,
         view: _job_pb2.JobView.ValueType = ...,
         order: Global___JobOrder.ValueType = ...,
+        expression: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "order", b"order", "page_size", b"page_size", "page_token", b"page_token", "view", b"view"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expression", b"expression", "filter", b"filter", "order", b"order", "page_size", b"page_size", "page_token", b"page_token", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -620,7 +628,9 @@ class UpdateJobRequest(_message.Message):
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """payload, content_type, priority, delay, run_time, queue, labels, retry."""
+        """Of payload, content_type, priority, delay, run_time, queue, labels, retry; default: those of them that `spec` sets. One that is
+        named and not set goes back to its default (run_time: at once; retry: what the queue says).
+        """
 
     def __init__(
         self,
@@ -828,7 +838,7 @@ Global___RetryResponse: _TypeAlias = RetryResponse  # noqa: Y015
 
 @_typing.final
 class BulkJobsRequest(_message.Message):
-    """Request of BulkJobs."""
+    """Request of BulkJobs. One of filter and expression, job_ids, and all is required."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -839,6 +849,8 @@ class BulkJobsRequest(_message.Message):
     PRIORITY_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     CONTINUATION_TOKEN_FIELD_NUMBER: _builtins.int
+    ALL_FIELD_NUMBER: _builtins.int
+    EXPRESSION_FIELD_NUMBER: _builtins.int
     action: Global___BulkAction.ValueType
     """Required."""
     queue: _builtins.str
@@ -848,7 +860,11 @@ class BulkJobsRequest(_message.Message):
     validate_only: _builtins.bool
     """Count and show a sample, change nothing."""
     continuation_token: _builtins.str
-    """Goes on where the previous call stopped."""
+    """Goes on where the previous call stopped; the other fields must be the same."""
+    all: _builtins.bool
+    """Every job that the action is for: a filter that names nothing is refused without it."""
+    expression: _builtins.str
+    """A condition in the filter language (docs/how-to/bulk.md), at most 4096 bytes; `filter` must hold too."""
     @_builtins.property
     def filter(self) -> Global___JobFilter:
         """By filter; exclusive with job_ids."""
@@ -867,10 +883,12 @@ class BulkJobsRequest(_message.Message):
         priority: _builtins.int = ...,
         validate_only: _builtins.bool = ...,
         continuation_token: _builtins.str = ...,
+        all: _builtins.bool = ...,
+        expression: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "continuation_token", b"continuation_token", "filter", b"filter", "job_ids", b"job_ids", "priority", b"priority", "queue", b"queue", "validate_only", b"validate_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "all", b"all", "continuation_token", b"continuation_token", "expression", b"expression", "filter", b"filter", "job_ids", b"job_ids", "priority", b"priority", "queue", b"queue", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -887,11 +905,11 @@ class BulkJobsResponse(_message.Message):
     SAMPLE_JOB_IDS_FIELD_NUMBER: _builtins.int
     CONTINUATION_TOKEN_FIELD_NUMBER: _builtins.int
     changed: _builtins.int
-    """Jobs changed by this call (with validate_only: that would be)."""
+    """Jobs changed by this call (with validate_only: that would be). For CANCEL also those whose worker was asked."""
     skipped: _builtins.int
-    """Jobs left alone because of their state."""
+    """Jobs left alone: because of their state, because they are as wanted, or because there is none of that id."""
     continuation_token: _builtins.str
-    """Empty when done."""
+    """Empty when done; changed may be 0 although more follows."""
     @_builtins.property
     def sample_job_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """validate_only: up to 10 ids."""

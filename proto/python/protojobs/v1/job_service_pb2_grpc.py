@@ -157,7 +157,9 @@ class JobServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def UpdateJob(self, request, context):
-        """Changes a job that waits. Reasons: INVALID_FIELD, JOB_NOT_FOUND, JOB_RUNNING, JOB_FINAL, DUPLICATE_JOB, DRIVER_UNSUPPORTED.
+        """Changes a job that waits; a PENDING one then waits behind all others of its priority. Idempotent, but `delay` counts anew.
+        Reasons: INVALID_FIELD, JOB_NOT_FOUND, JOB_RUNNING, JOB_FINAL, PAYLOAD_TOO_LARGE, CONFLICT, DUPLICATE_JOB, QUOTA_EXCEEDED,
+        DRIVER_UNSUPPORTED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -188,7 +190,9 @@ class JobServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def BulkJobs(self, request, context):
-        """Acts on many jobs, bounded per call, with a token to go on. Reasons: INVALID_FIELD, DRIVER_UNSUPPORTED.
+        """Acts on many jobs, bounded per call, with a token to go on. Idempotent: a call that was not answered may be repeated; what it
+        had changed is then not counted again. Jobs created after the first call are left alone.
+        Reasons: INVALID_FIELD, CONFLICT, QUOTA_EXCEEDED, DRIVER_UNSUPPORTED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -57,7 +57,10 @@ class JobServiceStub:
     ListAttempts: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.ListAttemptsRequest, _job_service_pb2.ListAttemptsResponse]
     """Returns the attempts of one job, oldest first. Reasons: INVALID_FIELD, JOB_NOT_FOUND."""
     UpdateJob: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.UpdateJobRequest, _job_service_pb2.UpdateJobResponse]
-    """Changes a job that waits. Reasons: INVALID_FIELD, JOB_NOT_FOUND, JOB_RUNNING, JOB_FINAL, DUPLICATE_JOB, DRIVER_UNSUPPORTED."""
+    """Changes a job that waits; a PENDING one then waits behind all others of its priority. Idempotent, but `delay` counts anew.
+    Reasons: INVALID_FIELD, JOB_NOT_FOUND, JOB_RUNNING, JOB_FINAL, PAYLOAD_TOO_LARGE, CONFLICT, DUPLICATE_JOB, QUOTA_EXCEEDED,
+    DRIVER_UNSUPPORTED.
+    """
     DeleteJob: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.DeleteJobRequest, _job_service_pb2.DeleteJobResponse]
     """Removes a job that is not RUNNING, with its history; its id stays taken. Idempotent: a job that was deleted before is OK,
     not JOB_NOT_FOUND. Reasons: INVALID_FIELD, JOB_NOT_FOUND, JOB_RUNNING.
@@ -71,7 +74,10 @@ class JobServiceStub:
     Reasons: INVALID_FIELD, JOB_NOT_FOUND, JOB_NOT_FINAL, DUPLICATE_JOB, PAYLOAD_TOO_LARGE, CONFLICT.
     """
     BulkJobs: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.BulkJobsRequest, _job_service_pb2.BulkJobsResponse]
-    """Acts on many jobs, bounded per call, with a token to go on. Reasons: INVALID_FIELD, DRIVER_UNSUPPORTED."""
+    """Acts on many jobs, bounded per call, with a token to go on. Idempotent: a call that was not answered may be repeated; what it
+    had changed is then not counted again. Jobs created after the first call are left alone.
+    Reasons: INVALID_FIELD, CONFLICT, QUOTA_EXCEEDED, DRIVER_UNSUPPORTED.
+    """
     WaitJob: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.WaitJobRequest, _job_service_pb2.WaitJobResponse]
     """Waits until a job is final, or for `wait`, and returns it. Reasons: INVALID_FIELD, JOB_NOT_FOUND."""
     WatchJobs: _grpc.UnaryStreamMultiCallable[_job_service_pb2.WatchJobsRequest, _job_service_pb2.WatchJobsResponse]
@@ -110,7 +116,10 @@ class JobServiceAsyncStub(JobServiceStub):
     ListAttempts: _aio.UnaryUnaryMultiCallable[_job_service_pb2.ListAttemptsRequest, _job_service_pb2.ListAttemptsResponse]  # type: ignore[assignment]
     """Returns the attempts of one job, oldest first. Reasons: INVALID_FIELD, JOB_NOT_FOUND."""
     UpdateJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.UpdateJobRequest, _job_service_pb2.UpdateJobResponse]  # type: ignore[assignment]
-    """Changes a job that waits. Reasons: INVALID_FIELD, JOB_NOT_FOUND, JOB_RUNNING, JOB_FINAL, DUPLICATE_JOB, DRIVER_UNSUPPORTED."""
+    """Changes a job that waits; a PENDING one then waits behind all others of its priority. Idempotent, but `delay` counts anew.
+    Reasons: INVALID_FIELD, JOB_NOT_FOUND, JOB_RUNNING, JOB_FINAL, PAYLOAD_TOO_LARGE, CONFLICT, DUPLICATE_JOB, QUOTA_EXCEEDED,
+    DRIVER_UNSUPPORTED.
+    """
     DeleteJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.DeleteJobRequest, _job_service_pb2.DeleteJobResponse]  # type: ignore[assignment]
     """Removes a job that is not RUNNING, with its history; its id stays taken. Idempotent: a job that was deleted before is OK,
     not JOB_NOT_FOUND. Reasons: INVALID_FIELD, JOB_NOT_FOUND, JOB_RUNNING.
@@ -124,7 +133,10 @@ class JobServiceAsyncStub(JobServiceStub):
     Reasons: INVALID_FIELD, JOB_NOT_FOUND, JOB_NOT_FINAL, DUPLICATE_JOB, PAYLOAD_TOO_LARGE, CONFLICT.
     """
     BulkJobs: _aio.UnaryUnaryMultiCallable[_job_service_pb2.BulkJobsRequest, _job_service_pb2.BulkJobsResponse]  # type: ignore[assignment]
-    """Acts on many jobs, bounded per call, with a token to go on. Reasons: INVALID_FIELD, DRIVER_UNSUPPORTED."""
+    """Acts on many jobs, bounded per call, with a token to go on. Idempotent: a call that was not answered may be repeated; what it
+    had changed is then not counted again. Jobs created after the first call are left alone.
+    Reasons: INVALID_FIELD, CONFLICT, QUOTA_EXCEEDED, DRIVER_UNSUPPORTED.
+    """
     WaitJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.WaitJobRequest, _job_service_pb2.WaitJobResponse]  # type: ignore[assignment]
     """Waits until a job is final, or for `wait`, and returns it. Reasons: INVALID_FIELD, JOB_NOT_FOUND."""
     WatchJobs: _aio.UnaryStreamMultiCallable[_job_service_pb2.WatchJobsRequest, _job_service_pb2.WatchJobsResponse]  # type: ignore[assignment]
@@ -202,7 +214,10 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _job_service_pb2.UpdateJobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_job_service_pb2.UpdateJobResponse, _abc.Awaitable[_job_service_pb2.UpdateJobResponse]]:
-        """Changes a job that waits. Reasons: INVALID_FIELD, JOB_NOT_FOUND, JOB_RUNNING, JOB_FINAL, DUPLICATE_JOB, DRIVER_UNSUPPORTED."""
+        """Changes a job that waits; a PENDING one then waits behind all others of its priority. Idempotent, but `delay` counts anew.
+        Reasons: INVALID_FIELD, JOB_NOT_FOUND, JOB_RUNNING, JOB_FINAL, PAYLOAD_TOO_LARGE, CONFLICT, DUPLICATE_JOB, QUOTA_EXCEEDED,
+        DRIVER_UNSUPPORTED.
+        """
 
     @_abc_1.abstractmethod
     def DeleteJob(
@@ -240,7 +255,10 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _job_service_pb2.BulkJobsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_job_service_pb2.BulkJobsResponse, _abc.Awaitable[_job_service_pb2.BulkJobsResponse]]:
-        """Acts on many jobs, bounded per call, with a token to go on. Reasons: INVALID_FIELD, DRIVER_UNSUPPORTED."""
+        """Acts on many jobs, bounded per call, with a token to go on. Idempotent: a call that was not answered may be repeated; what it
+        had changed is then not counted again. Jobs created after the first call are left alone.
+        Reasons: INVALID_FIELD, CONFLICT, QUOTA_EXCEEDED, DRIVER_UNSUPPORTED.
+        """
 
     @_abc_1.abstractmethod
     def WaitJob(

@@ -8,22 +8,28 @@ from heapq import heappop
 
 from protojobs_service.domain.bounds import ID_WINDOW
 from protojobs_service.domain.errors import QuotaExceeded
+from protojobs_service.domain.filter import Facts
 from protojobs_service.domain.job import AttemptRecord, JobId, JobRecord, Lease, NewJob
 from protojobs_service.domain.lifecycle import FINAL_STATES, RETAKEN, WAITING_STATES, Code, State
 from protojobs_service.domain.outcome import Complete
 from protojobs_service.domain.queue_limits import Hold
+from protojobs_service.domain.retry import DEFAULT_POLICY
 from protojobs_service.domain.unique import Decision, Verdict, decide
 from protojobs_service.drivers.memory.limits import Depth, free_leases, hold_of, spend
-from protojobs_service.drivers.memory.store import Store, StoredJob, retry_until
+from protojobs_service.drivers.memory.store import Store, StoredJob
 from protojobs_service.port.jobs import (
     CancelResult,
     Claim,
     Dispatched,
     DispatchVerdict,
+    Edit,
+    EditResult,
     ListQuery,
     News,
+    Outline,
     Retake,
     RetakeResult,
+    Selection,
     Settled,
     Settlement,
     SettleVerdict,
@@ -226,6 +232,8 @@ class MemoryJobs:
             return RetakeResult(found=True, state=job.state, already=True)
         if job.state in (State.PENDING, State.RUNNING) or job.attempt < item.expected_attempt:
             return RetakeResult(found=True, state=job.state, refused=True)
+        if item.over not in (None, job.spec.envelope):
+            return RetakeResult(found=True, state=job.state, changed=True)
         if job.state in FINAL_STATES and (unique := job.spec.unique) is not None:
             holder = self._store.holder(job.spec.queue, unique, now)
             if holder is None:
@@ -235,13 +243,36 @@ class MemoryJobs:
         if job.state in FINAL_STATES:
             job.done[-1].code = Code(job.done[-1].code + RETAKEN)
             job.failures = job.crashes = job.returns = 0
-            job.retry_until = retry_until(job.spec.policy, now)
+            job.since = now
             job.result = None
         job.expire_at = item.expire_at
         if item.envelope is not None:
             job.spec = job.spec._replace(envelope=item.envelope)
         self._store.start(job, item.run_at, now)
         return RetakeResult(found=True, state=job.state)
+
+    async def edit(self, items: Sequence[Edit]) -> Sequence[EditResult]:
+        store, now = self._store, self._store.now()
+        stored = [store.known(item.id) for item in items]
+        store.use_lanes([(i.queue, job.spec.kind) for i, job in zip(items, stored, strict=True) if i.queue and job is not None])
+        edited: dict[JobId, NewJob] = {}  # nothing changes unless every function of the call has its say
+        for item, job in zip(items, stored, strict=True):
+            if job is not None and job.state in WAITING_STATES:
+                edited[item.id] = _edited(edited.get(item.id, job.spec), item)
+        held: dict[JobId, JobId] = {}
+        for item, job in zip(items, stored, strict=True):
+            if job is None or item.id not in edited or item.id in held:
+                continue
+            holder = store.move_key(job, edited[item.id].queue, now)
+            if holder is None:
+                store.edit(job, edited[item.id], item.start, now)
+            else:
+                held[item.id] = holder
+        store.announce()
+        return [
+            EditResult(job is not None, None if job is None or item.id in held else job.state, held.get(item.id))
+            for item, job in zip(items, stored, strict=True)
+        ]
 
     async def delete(self, ids: Sequence[JobId]) -> Sequence[CancelResult]:
         return [self._delete(self._store.jobs.get(job_id)) for job_id in ids]
@@ -317,6 +348,16 @@ class MemoryJobs:
         jobs = sorted(self._store.jobs.values(), key=lambda job: job.spec.id, reverse=query.newest_first)
         return [self.record_of(job) for job in jobs if _matches(job, query)][: query.limit]
 
+    async def select(self, query: ListQuery) -> Selection:
+        jobs = sorted(self._store.jobs.values(), key=lambda job: job.spec.id, reverse=query.newest_first)
+        found = [job for job in jobs if _matches(job, query)]
+        page = [_outline(job) for job in found[: query.limit]]
+        return Selection(page, page[-1].id if len(page) < len(found) else None)
+
+    async def outline(self, ids: Sequence[JobId]) -> Sequence[Outline | None]:
+        jobs = [self._store.known(job_id) for job_id in ids]
+        return [None if job is None else _outline(job) for job in jobs]
+
     async def attempts(self, job_id: JobId) -> Sequence[AttemptRecord] | None:
         job = self._store.known(job_id)
         return None if job is None else self._attempts(job)
@@ -382,5 +423,32 @@ def _matches(job: StoredJob, query: ListQuery) -> bool:
         and (not query.labels or query.labels.items() <= (spec.labels or {}).items())
         and (query.created_after is None or job.created_at >= query.created_after)
         and (query.created_before is None or job.created_at < query.created_before)
+        and query.where.holds(_facts(job, job.state))
         and (query.after is None or (spec.id < query.after if query.newest_first else spec.id > query.after))
+    )
+
+
+def _facts(job: StoredJob, state: State) -> Facts:
+    spec = job.spec
+    return Facts(
+        queue=spec.queue, kind=spec.kind, state=state, labels=spec.labels or {}, created_at=job.created_at, parent=spec.parent
+    )
+
+
+def _outline(job: StoredJob) -> Outline:
+    assert job.state is not None, "nobody reads a tombstone"
+    spec = job.spec
+    changed_at = max([job.created_at, *(ended.finished_at for ended in job.done)])
+    return Outline(spec.id, spec.queue, spec.priority, job.state, job.attempt, changed_at, bool(spec.envelope))
+
+
+def _edited(spec: NewJob, item: Edit) -> NewJob:
+    queue = spec.queue if item.queue is None else item.queue
+    policy = spec.policy if item.policy is None else item.policy(queue, spec.policy or DEFAULT_POLICY)
+    return spec._replace(
+        queue=queue,
+        priority=spec.priority if item.priority is None else item.priority,
+        envelope=item.envelope(spec.envelope),
+        labels=spec.labels if item.labels is None else item.labels or None,
+        policy=None if policy == DEFAULT_POLICY else policy,
     )

@@ -74,14 +74,14 @@ class Logged(NamedTuple):
 class StoredJob:
     """A job. state None: deleted, only its id and fingerprint are kept.
 
-    expire_at: None once an attempt has ended other than by release. position: its place among the pending ones. returns: how often
-    in a row it came back without an outcome.
+    since: when it was stored, or last retried by hand. expire_at: None once an attempt has ended other than by release. position:
+    its place among the pending ones. returns: how often in a row it came back without an outcome.
     """
 
     spec: NewJob
     fingerprint: bytes
     created_at: datetime
-    retry_until: datetime | None
+    since: datetime
     expire_at: datetime | None
     state: State | None = None
     position: int = 0
@@ -99,6 +99,12 @@ class StoredJob:
     def policy(self) -> Policy:
         """Return the policy in force."""
         return self.spec.policy or DEFAULT_POLICY
+
+    @property
+    def retry_until(self) -> datetime | None:
+        """Return when its last retry may start."""
+        longest = self.policy.max_retry_duration
+        return None if longest is None else self.since + longest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,7 +191,7 @@ class Store:
             spec=spec,
             fingerprint=self.fingerprint(spec.queue, spec.kind, spec.envelope),
             created_at=now,
-            retry_until=retry_until(spec.policy, now),
+            since=now,
             expire_at=spec.expire_at,
         )
         self.jobs[spec.id] = job
@@ -208,6 +214,18 @@ class Store:
     def take_key(self, job: StoredJob, unique: Unique, now: datetime) -> None:
         """Give a key that is free to a job."""
         self.keys[job.spec.queue, unique.key] = Key(job=job.spec.id, scope=unique.scope, until=unique.until(now))
+
+    def move_key(self, job: StoredJob, queue: str, now: datetime) -> JobId | None:
+        """Let the key of a job, if it has one, follow it to another queue; returns who has it there, and then nothing is moved."""
+        unique, old = job.spec.unique, job.spec.queue
+        mine = None if unique is None or old == queue else self.holder(old, unique, now)
+        if unique is None or mine is None or mine.id != job.spec.id:
+            return None
+        other = self.holder(queue, unique, now)
+        if other is not None:
+            return other.id
+        self.keys[queue, unique.key] = self.keys.pop((old, unique.key))
+        return None
 
     def free_key(self, job: StoredJob, *scopes: UniqueScope) -> None:
         """Free the key of a job, if it has one of one of these scopes."""
@@ -316,6 +334,21 @@ class Store:
             ended = replace(job.done[-1]) if after is not None else None
             self.log.append(Logged(job, code, job.attempt, now, before, after, ended))
 
+    def edit(self, job: StoredJob, spec: NewJob, start: datetime | timedelta | None, now: datetime) -> None:
+        """Let a waiting job be another one from now on: at the end of its lane if it is PENDING, else at its time or at `start`."""
+        state, due_at = job.state, job.due_at
+        assert state is not None, "a tombstone does not wait"
+        self.counts[job.spec.queue, state] -= 1
+        job.spec = spec
+        self.counts[spec.queue, state] += 1
+        at = now + start if isinstance(start, timedelta) else start
+        if at is not None:
+            due_at = at if at > now else None
+        if due_at is None:
+            self.move(job, State.PENDING)
+        else:
+            self.move(job, State.RETRYING if state is State.RETRYING else State.SCHEDULED, due_at=due_at)
+
     def delete(self, job: StoredJob) -> None:
         """Leave a tombstone: nothing can be read any more, but the id stays taken."""
         self.free_key(job, *UniqueScope)
@@ -363,9 +396,3 @@ class Store:
         arrivals, self._arrivals = self._arrivals, set()
         if arrivals and self.room is not None:
             self.room.arrived(arrivals)
-
-
-def retry_until(policy: Policy | None, since: datetime) -> datetime | None:
-    """Return when the last retry of a job may start that was stored, or retried by hand, at `since`."""
-    longest = None if policy is None else policy.max_retry_duration
-    return None if longest is None else since + longest

@@ -1,7 +1,8 @@
 """Jobs of the SQL driver: the three hot ways through their pipelines, everything else as one cold transaction."""
 
 from collections.abc import Collection, Sequence
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from functools import partial
 
 from sqlalchemy import Connection
@@ -11,13 +12,17 @@ from protojobs_service.drivers.sql.claiming import ClaimCall
 from protojobs_service.drivers.sql.cold.base import Cold, micros, span
 from protojobs_service.drivers.sql.cold.cancel import cancel
 from protojobs_service.drivers.sql.cold.delete import delete_jobs
+from protojobs_service.drivers.sql.cold.dispatch import LaneIds
 from protojobs_service.drivers.sql.cold.due import expire, promote
+from protojobs_service.drivers.sql.cold.edit import KeysHeld, edit
 from protojobs_service.drivers.sql.cold.keys import forget_windows
-from protojobs_service.drivers.sql.cold.listing import Filter, find
+from protojobs_service.drivers.sql.cold.listing import Wanted, find_part
 from protojobs_service.drivers.sql.cold.news import update_attempts
+from protojobs_service.drivers.sql.cold.outlines import outlines
 from protojobs_service.drivers.sql.cold.prune import prune
 from protojobs_service.drivers.sql.cold.records import attempts_of, records
 from protojobs_service.drivers.sql.cold.retake import retake
+from protojobs_service.drivers.sql.cold.standing import standing
 from protojobs_service.drivers.sql.dispatching import DispatchCall
 from protojobs_service.drivers.sql.lanes import Lanes
 from protojobs_service.drivers.sql.pipelines import Pipeline
@@ -28,16 +33,22 @@ from protojobs_service.port.jobs import (
     CancelResult,
     Claim,
     Dispatched,
+    Edit,
+    EditResult,
     Jobs,
     ListQuery,
     News,
+    Outline,
     Retake,
     RetakeResult,
+    Selection,
     Settled,
     Settlement,
 )
 
 _PRUNE_STEPS = 50
+_FIRST_LOOK, _LONGEST_LOOK = 1000, 100_000
+"""Jobs that one statement of a list looks at: few first, because mostly that fills the page."""
 
 
 class SqlJobs(Jobs):
@@ -86,6 +97,34 @@ class SqlJobs(Jobs):
         self._ready.add(arrivals, len(items))
         return results
 
+    async def edit(self, items: Sequence[Edit]) -> Sequence[EditResult]:
+        if not items:
+            return []
+        lanes = await self._lanes_to_move_to(items)
+        refused: dict[JobId, EditResult] = {}
+        while True:
+            try:
+                done = iter(await self._edit([item for item in items if item.id not in refused], lanes))
+            except KeysHeld as held:
+                refused |= {JobId(job_id): EditResult(True, None, holder) for job_id, holder in held.holders.items()}
+            else:
+                return [refused[item.id] if item.id in refused else next(done) for item in items]
+
+    async def _edit(self, items: Sequence[Edit], lanes: LaneIds) -> Sequence[EditResult]:
+        with self._ready.positions.flight(len(items)) as base:
+            results, arrivals = await self._store.run(lambda c: edit(c, self._cold, items, lanes, base))
+        self._ready.add(arrivals, len(items))
+        return results
+
+    async def _lanes_to_move_to(self, items: Sequence[Edit]) -> LaneIds:
+        moved = {item.id: item.queue for item in items if item.queue is not None}
+        if not moved:
+            return {}
+        stands = await self._store.run(lambda c: standing(c, self._cold, moved), write=False)
+        pairs = {(queue, stands[job_id].kind) for job_id, queue in moved.items() if job_id in stands}
+        await self._lanes.resolve(pairs)
+        return {pair: self._lanes.ids[pair] for pair in pairs}
+
     async def delete(self, ids: Sequence[JobId]) -> Sequence[CancelResult]:
         return await self._store.run(lambda c: delete_jobs(c, self._cold, ids)) if ids else []
 
@@ -94,29 +133,52 @@ class SqlJobs(Jobs):
         return [found.get(job_id) for job_id in ids]
 
     async def list(self, query: ListQuery) -> Sequence[JobRecord]:
-        wanted = Filter(
+        wanted, look = await self._wanted(query), _FIRST_LOOK
+        jobs: list[JobRecord] = []
+        while True:
+            step = replace(wanted, limit=query.limit - len(jobs))
+            found, after = await self._store.run(partial(_read, cold=self._cold, wanted=step, look=look), write=False)
+            jobs += found
+            if after is None or len(jobs) >= query.limit:
+                return jobs
+            wanted, look = replace(wanted, after=after), min(10 * look, _LONGEST_LOOK)
+
+    async def select(self, query: ListQuery) -> Selection:
+        wanted = await self._wanted(query)
+
+        def read(c: Connection) -> Selection:
+            ids, after = find_part(c, self._cold, wanted, _LONGEST_LOOK)
+            found = outlines(c, self._cold, ids)
+            return Selection([found[job_id] for job_id in ids], None if after is None else JobId(after))
+
+        return await self._store.run(read, write=False)
+
+    async def outline(self, ids: Sequence[JobId]) -> Sequence[Outline | None]:
+        found = await self._store.run(lambda c: outlines(c, self._cold, ids), write=False) if ids else {}
+        return [found.get(job_id) for job_id in ids]
+
+    async def _wanted(self, query: ListQuery) -> Wanted:
+        where, states = query.where, query.where.states
+        if query.states:
+            states = frozenset(query.states) if states is None else states & frozenset(query.states)
+        labels = [(key, [value]) for key, value in (query.labels or {}).items()]
+        return Wanted(
             lanes=await self._lanes_of(query),
-            states=query.states or None,
-            labels=query.labels,
-            created_from=None if query.created_after is None else micros(query.created_after),
-            created_to=None if query.created_before is None else micros(query.created_before),
+            states=states,
+            labels=[*labels, *((term.key, term.values) for term in where.labels)],
+            parents=where.parents,
+            created_from=_latest(query.created_after, where.created_from),
+            created_to=_earliest(query.created_before, where.created_to),
             after=query.after,
             newest_first=query.newest_first,
             limit=query.limit,
         )
 
-        def read(c: Connection) -> Sequence[JobRecord]:
-            ids = find(c, self._cold, wanted)
-            found = records(c, self._cold, ids)
-            return [found[job_id] for job_id in ids]
-
-        return await self._store.run(read, write=False)
-
     async def _lanes_of(self, query: ListQuery) -> Collection[int] | None:
-        if not query.queues and not query.kinds:
+        if not (query.queues or query.kinds or query.where.names_lanes):
             return None
         await self._lanes.reload()
-        return self._lanes.matching(query.queues, query.kinds)
+        return self._lanes.matching(query.queues, query.kinds, query.where)
 
     async def attempts(self, job_id: JobId) -> Sequence[AttemptRecord] | None:
         return await self._store.run(lambda c: attempts_of(c, self._cold, job_id), write=False)
@@ -148,3 +210,17 @@ class SqlJobs(Jobs):
         for _ in range(_PRUNE_STEPS):
             if await self._store.run(lambda c: forget_windows(c, self._cold, limit)) < limit:
                 break
+
+
+def _read(c: Connection, cold: Cold, wanted: Wanted, look: int) -> tuple[Sequence[JobRecord], bytes | None]:
+    ids, after = find_part(c, cold, wanted, look)
+    found = records(c, cold, ids)
+    return [found[job_id] for job_id in ids], after
+
+
+def _latest(*times: datetime | None) -> int | None:
+    return max((micros(at) for at in times if at is not None), default=None)
+
+
+def _earliest(*times: datetime | None) -> int | None:
+    return min((micros(at) for at in times if at is not None), default=None)

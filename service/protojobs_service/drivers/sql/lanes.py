@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Collection, Iterable, Sequence
 
+from protojobs_service.domain.filter import Filter
 from protojobs_service.domain.queue import Retention
 from protojobs_service.drivers.sql.cold.base import Cold
 from protojobs_service.drivers.sql.cold.lanes import Registry, add_lanes, read_registry
@@ -83,13 +84,13 @@ class Lanes:
         """Return all lanes of a queue."""
         return list(self._all.get(queue, {}).values())
 
-    def matching(self, queues: Collection[str], kinds: Collection[str]) -> list[int]:
-        """Return the lanes of these queues and kinds; empty means any."""
+    def matching(self, queues: Collection[str], kinds: Collection[str], where: Filter) -> list[int]:
+        """Return the lanes of these queues and kinds (empty means any) that `where` admits."""
         return [
             lane
             for queue, lanes in self._all.items()
             for kind, lane in lanes.items()
-            if (not queues or queue in queues) and (not kinds or kind in kinds)
+            if (not queues or queue in queues) and (not kinds or kind in kinds) and where.admits(queue, kind)
         ]
 
     def retention(self) -> dict[int, Retention]:

@@ -9,7 +9,7 @@ from protojobs_service.domain.job import JobId
 from protojobs_service.domain.lifecycle import State
 from protojobs_service.drivers.sql.cold.base import Cold, micros, moment
 from protojobs_service.drivers.sql.cold.delete import delete_jobs
-from protojobs_service.drivers.sql.cold.listing import Filter, find
+from protojobs_service.drivers.sql.cold.listing import Wanted, find
 from protojobs_service.port.queues import Cleared, ClearQuery
 
 _IN_READY = b"ready:"
@@ -71,7 +71,7 @@ def _others(
     c: Connection, cold: Cold, queue: str, states: Collection[State], created_to: int | None, after: bytes | None, limit: int
 ) -> Page:
     end = _end_of_span(c, cold, after) if State.COMPLETED in states else None
-    wanted = Filter(lanes=lanes_of(c, cold, queue), states=states, created_to=created_to, after=after, up_to=end, limit=limit + 1)
+    wanted = Wanted(lanes=lanes_of(c, cold, queue), states=states, created_to=created_to, after=after, up_to=end, limit=limit + 1)
     ids = find(c, cold, wanted)
     return Page(ids[:limit], ids[limit - 1] if len(ids) > limit else end)
 

@@ -60,6 +60,17 @@ def lock_keys(c: Connection, cold: Cold, wanted: Mapping[Place, KeyRow]) -> dict
     return read_keys(c, cold, wanted, lock=True)
 
 
+def own_keys(c: Connection, cold: Cold, ids: Sequence[bytes]) -> dict[bytes, KeyRow]:
+    """Return the keys of jobs, locked, by id."""
+    table = cold.tables.unique_key
+    found: dict[bytes, KeyRow] = {}
+    for some in chunks(ids):
+        mine = select(*(table.c[name] for name in KeyRow._fields)).where(among(table.c.id, some))
+        mine = mine.order_by(table.c.queue, table.c.key).with_hint(table, BY_KEY, "mysql").with_for_update()
+        found |= {row.id: KeyRow(*row) for row in c.execute(mine)}
+    return found
+
+
 def give_keys(c: Connection, cold: Cold, old: Sequence[KeyRow], new: Sequence[KeyRow]) -> None:
     """Replace locked rows by those of other jobs, or of other times."""
     delete_ids(c, cold.tables.unique_key, sorted(row.id for row in old))

@@ -85,6 +85,8 @@ def _refuse(item: Retake, at: Standing | None, taken_before: set[tuple[bytes, in
         return RetakeResult(found=True, state=at.state, already=True)
     if at.state in (State.PENDING, State.RUNNING) or at.attempt < expected:
         return RetakeResult(found=True, state=at.state, refused=True)
+    if item.over not in (None, at.envelope):
+        return RetakeResult(found=True, state=at.state, changed=True)
     return None
 
 
@@ -97,17 +99,22 @@ def _take(c: Connection, cold: Cold, wanted: dict[int, _Taken]) -> dict[int, _Ta
     waiting = {t.at.id: t.at for t in wanted.values() if t.at.state not in FINAL_STATES}
     final = {t.at.id: t.at for t in wanted.values() if t.at.state in FINAL_STATES}
     edited: set[bytes] = {t.item.id for t in wanted.values() if t.item.envelope}
-    won = _take_waiting(c, cold, waiting) | _take_final(c, cold, final, edited)
+    edits: dict[bytes, bytes] = {t.item.id: t.item.over for t in wanted.values() if t.item.over is not None}
+    won = _take_waiting(c, cold, waiting, edits) | _take_final(c, cold, final, edited)
     return {i: _Taken(t.item, at) for i, t in wanted.items() if (at := won.get(t.item.id)) is not None}
 
 
-def _take_waiting(c: Connection, cold: Cold, seen: dict[bytes, Standing]) -> dict[bytes, Standing]:
-    due = cold.tables.due
+def _take_waiting(c: Connection, cold: Cold, seen: dict[bytes, Standing], edits: dict[bytes, bytes]) -> dict[bytes, Standing]:
+    due, job = cold.tables.due, cold.tables.job
     same: list[bytes] = []
     for some in chunks(sorted(seen)):
         rows = c.execute(select(due.c.id, due.c.attempt).where(among(due.c.id, some)).order_by(due.c.id).with_for_update())
         same += [row.id for row in rows if row.attempt == seen[row.id].attempt]
-    return {job.id: seen[job.id]._replace(**job._asdict()) for job in take_due(c, cold, same)}
+    for some in chunks([job_id for job_id in same if job_id in edits]):  # under the locks: an UpdateJob may have come between
+        envelopes = c.execute(select(job.c.id, job.c.envelope).where(among(job.c.id, some))).all()
+        changed = {row.id for row in envelopes if row.envelope != edits[row.id]}
+        same = [job_id for job_id in same if job_id not in changed]
+    return {taken.id: seen[taken.id]._replace(**taken._asdict()) for taken in take_due(c, cold, same)}
 
 
 def _take_final(c: Connection, cold: Cold, seen: dict[bytes, Standing], edited: set[bytes]) -> dict[bytes, Standing]:

@@ -15,10 +15,10 @@ from protojobs_service.domain.errors import StoreUnavailable
 from protojobs_service.domain.job import JobId, NewJob
 from protojobs_service.domain.lifecycle import WAITING_STATES, Code, State
 from protojobs_service.domain.unique import REPLACED, Decision, Holder, Unique, UniqueScope, Verdict, decide, guards
-from protojobs_service.drivers.sql.cold.base import Cold, among, chunks, micros, moment, moment_or_none
-from protojobs_service.drivers.sql.cold.keys import KeyRow, Place, give_keys, lock_keys, read_keys
+from protojobs_service.drivers.sql.cold.base import Cold, among, chunks, delete_ids, micros, moment, moment_or_none
+from protojobs_service.drivers.sql.cold.keys import KeyRow, Place, give_keys, lock_keys, own_keys, read_keys
 from protojobs_service.drivers.sql.cold.standing import Standing, standing
-from protojobs_service.drivers.sql.cold.waiting import end_waiting, take_due, take_ready
+from protojobs_service.drivers.sql.cold.waiting import Waiting, end_waiting, take_due, take_ready
 from protojobs_service.drivers.sql.tables import FREES_AT_END, FREES_AT_START
 from protojobs_service.port.jobs import Dispatched, DispatchVerdict
 
@@ -172,6 +172,39 @@ def retake_keys(c: Connection, cold: Cold, wanted: Sequence[tuple[JobId, str, Un
     if rest:
         raise StoreUnavailable("unique keys change hands too fast")
     return refused
+
+
+def move_keys(c: Connection, cold: Cold, moves: Sequence[tuple[Waiting, str]], now: int) -> dict[bytes, JobId]:
+    """Let the keys of waiting jobs follow them to other queues; returns who has there those that others have.
+
+    Raises StoreUnavailable as `take_keys` does.
+    """
+    refused: dict[bytes, JobId] = {}
+    rest: dict[Place, KeyRow] = {}
+    old = own_keys(c, cold, [job.id for job, _ in moves])
+    for job, queue in moves:
+        row = old.get(job.id)
+        if row is None or row.queue == queue or not _may_guard(row, job, now):
+            continue
+        first = rest.setdefault((queue, row.key), row._replace(queue=queue))
+        if first.id != job.id:
+            refused[job.id] = JobId(first.id)
+    delete_ids(c, cold.tables.unique_key, sorted(row.id for row in rest.values()))
+    for _ in range(_ROUNDS):
+        if not rest:
+            return refused
+        rows = lock_keys(c, cold, rest)
+        holders = _holders(c, cold, [row for place, row in rows.items() if row.id != rest[place].id], now)
+        mine = {place: rest.pop(place) for place in rows}
+        refused |= {mine[place].id: holders[row.id].id for place, row in rows.items() if row.id in holders}
+        stale = [row for place, row in rows.items() if row.id not in holders and row.id != mine[place].id]
+        give_keys(c, cold, stale, [mine[row.place] for row in stale])
+    raise StoreUnavailable("unique keys change hands too fast")
+
+
+def _may_guard(row: KeyRow, job: Waiting, now: int) -> bool:
+    in_time = row.until is not None and row.until > now
+    return guards(UniqueScope(row.scope), job.state, unleased=bool(job.flags & FREES_AT_START), in_time=in_time)
 
 
 def _holders(c: Connection, cold: Cold, rows: Iterable[KeyRow], now: int) -> dict[bytes, Holder]:
