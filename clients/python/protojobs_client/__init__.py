@@ -22,11 +22,14 @@ from protojobs_client.errors import (
 from protojobs_client.events import EventName, JobEvent
 from protojobs_client.ids import JobId, JobIds
 from protojobs_client.job import Job
+from protojobs_client.job_changes import JobChanges
 from protojobs_client.listen import AsyncListener, Listener
 from protojobs_client.middleware import ClientMiddleware, JobQueued
 from protojobs_client.models import (
     AttemptInfo,
     AttemptOutcome,
+    BulkAction,
+    BulkStep,
     Capability,
     EventLevel,
     HealthStatus,
@@ -82,6 +85,8 @@ __all__ = [
     "AsyncWatch",
     "AttemptInfo",
     "AttemptOutcome",
+    "BulkAction",
+    "BulkStep",
     "Capability",
     "Catchup",
     "CatchupMode",
@@ -106,6 +111,7 @@ __all__ = [
     "Jitter",
     "Job",
     "JobCancelledError",
+    "JobChanges",
     "JobEndedError",
     "JobErrorInfo",
     "JobEvent",

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
+from protojobs_client.bulk import BulkCalls
 from protojobs_client.connection import Connection
 from protojobs_client.dispatching import DispatchCalls
 from protojobs_client.ids import JobIds
@@ -17,7 +18,7 @@ from protojobs_client.schedules import ScheduleCalls
 from protojobs_client.watching import WatchCalls
 
 
-class AsyncClient(DispatchCalls, ScheduleCalls, JobCalls, QueueCalls, WatchCalls, OperationCalls):
+class AsyncClient(DispatchCalls, ScheduleCalls, JobCalls, BulkCalls, QueueCalls, WatchCalls, OperationCalls):
     """Dispatches jobs and looks at them.
 
         async with AsyncClient("127.0.0.1:50051") as client:

@@ -17,8 +17,8 @@ from protojobs_client.authorization import Token, bearer_credentials, bearer_int
 from protojobs_client.errors import ClientForkedError
 from protojobs_client.options import Options
 
-# A repeat of these may do something twice: they carry no id that the server could know again.
-_NOT_IDEMPOTENT = frozenset({"BulkJobs", "TriggerSchedule"})
+# A repeat of these may do something twice: they carry no id that the server could know again. (BulkJobs carries a token.)
+_NOT_IDEMPOTENT = frozenset({"TriggerSchedule"})
 
 
 def open_channel(options: Options) -> grpc.aio.Channel:

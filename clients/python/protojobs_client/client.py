@@ -133,7 +133,9 @@ class Client:
     cancel = _blocking(AsyncClient.cancel)
     retry = _blocking(AsyncClient.retry)
     payload = _blocking(AsyncClient.payload)
+    update_job = _blocking(AsyncClient.update_job)
     delete = _blocking(AsyncClient.delete)
+    bulk_jobs = _paged(AsyncClient.bulk_jobs)
 
     queues = _paged(AsyncClient.queues)
     queue = _blocking(AsyncClient.queue)

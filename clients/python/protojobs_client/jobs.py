@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Unpack
 
+from google.protobuf.field_mask_pb2 import FieldMask
 from protojobs.v1 import job_pb2, job_service_pb2
 
 from protojobs_client.calls import Calls
@@ -19,6 +21,7 @@ from protojobs_client.errors import (
     WaitTimeoutError,
 )
 from protojobs_client.ids import JobId
+from protojobs_client.job_changes import JobChanges, to_changed_spec
 from protojobs_client.models import AttemptInfo, JobInfo, JobState, Retried, Seconds
 from protojobs_client.pages import AsyncPages
 from protojobs_client.parse import attempt_info, job_info, job_state
@@ -51,11 +54,15 @@ class JobCalls(Calls):
         labels: Mapping[str, str] | None = None,
         created_after: datetime | None = None,
         created_before: datetime | None = None,
+        filter: str = "",  # noqa: A002 # the contract's word
         oldest_first: bool = False,
         full: bool = False,
         page_size: int = 100,
     ) -> AsyncPages[JobInfo]:
-        """Return the jobs for which every filter holds; newest first, or oldest. Pages hold at most 500."""
+        """Return the jobs for which all holds that is given; newest first, or oldest. Pages hold at most 500.
+
+        `filter` is a condition in the filter language: `queue = mail and state in (failed, cancelled)`.
+        """
         job_filter = job_service_pb2.JobFilter(
             queues=queues,
             kinds=kinds,
@@ -75,6 +82,7 @@ class JobCalls(Calls):
                     page_token=token,
                     view=_FULL if full else _BASIC,
                     order=order,
+                    expression=filter,
                 ),
             )
             return tuple(job_info(job, full=full) for job in answer.jobs), answer.next_page_token
@@ -178,6 +186,20 @@ class JobCalls(Calls):
         """Return the payload of a job, decoded by the codec of this client. Raises UndecodableError if it cannot."""
         job = await self.get(job_id, full=True)
         return self._codec.decode(Payload(job.payload or b"", job.content_type), _context(job))
+
+    async def update_job(self, job_id: str, **changes: Unpack[JobChanges]) -> JobInfo:
+        """Change a job that waits, and return it. A pending one then waits behind all others of its priority.
+
+        Raises JobRunningError, JobFinalError, TypeError where nothing is to change.
+        """
+        plain, new = _new_payload(changes.get("data"), changes.get("payload"), changes.get("content_type")), None
+        if plain is not None:  # a codec may bind it to the queue that the job will be in
+            context = _context(await self.get(job_id))
+            new = self._codec.encode(plain, replace(context, queue=changes.get("queue", context.queue)))
+        spec, paths = to_changed_spec(changes, new)
+        request = job_service_pb2.UpdateJobRequest(job_id=job_id, spec=spec, update_mask=FieldMask(paths=paths))
+        answer = await self._connection.call(self._connection.jobs.UpdateJob, request)
+        return job_info(answer.job, full=False)
 
     async def delete(self, job_id: str) -> None:
         """Remove a job with its history; its id stays taken. Raises JobRunningError while it runs."""

@@ -154,6 +154,29 @@ class Retried:
     already: bool
 
 
+class BulkAction(Enum):
+    """What `bulk_jobs` does to each job, as the method for one job would."""
+
+    RETRY = "retry"
+    CANCEL = "cancel"
+    DELETE = "delete"
+    MOVE = "move"
+    SET_PRIORITY = "set_priority"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BulkStep:
+    """What one call of a bulk action did, or with `dry_run` would do.
+
+    skipped: left alone because of their state, because they are as wanted, or because there is no such job. sample: with `dry_run`,
+    up to 10 of the jobs that would change.
+    """
+
+    changed: int
+    skipped: int
+    sample: tuple[JobId, ...] = ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retention:
     """How long finished jobs stay. None means the default (completed and cancelled 7 days, failed 30)."""

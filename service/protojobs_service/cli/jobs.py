@@ -1,12 +1,12 @@
 """`protojobs jobs`."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 from itertools import islice
 from typing import Annotated, Any
 
 import typer
-from protojobs_client import AttemptInfo, Client, JobInfo, JobState
+from protojobs_client import AttemptInfo, BulkAction, BulkStep, Client, JobChanges, JobId, JobInfo, JobState, RetryPolicy
 
 from protojobs_service.cli.connection import AddressOption, connected
 from protojobs_service.cli.output import JsonFlag, print_json, print_pairs, print_table
@@ -20,6 +20,7 @@ jobs.command()(tail)
 Ids = Annotated[list[str], typer.Argument(metavar="ID...", help="Ids of jobs.")]
 
 _PAGE = 100
+_SAMPLE = 10
 
 
 @jobs.command("list")
@@ -28,6 +29,7 @@ def list_jobs(
     kind: Annotated[list[str] | None, typer.Option("--kind", "-k", help="Only of this kind; repeatable.")] = None,
     state: Annotated[list[JobState] | None, typer.Option("--state", "-s", help="Only in this state; repeatable.")] = None,
     label: Annotated[list[str] | None, typer.Option("--label", "-l", help="Only with key=value; repeatable.")] = None,
+    filter_: Annotated[str, typer.Option("--filter", "-f", help='As in: queue = mail and label.team in (a, "b c").')] = "",
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many.")] = 20,
     oldest: Annotated[bool, typer.Option("--oldest", help="Oldest first.")] = False,
     address: AddressOption = None,
@@ -41,6 +43,7 @@ def list_jobs(
             kinds=kind or (),
             states=state or (),
             labels=labels,
+            filter=filter_,
             oldest_first=oldest,
             page_size=min(limit, _PAGE),
         )
@@ -114,6 +117,96 @@ def delete(ids: Ids, address: AddressOption = None, as_json: JsonFlag = False) -
         return "deleted"
 
     _each(ids, act, address, as_json=as_json)
+
+
+@jobs.command()
+def edit(
+    ids: Ids,
+    data: Annotated[str | None, typer.Option("--data", "-d", help="New payload: JSON, @FILE or @-.")] = None,
+    content_type: Annotated[str | None, typer.Option("--content-type", help="What the payload is, if not JSON.")] = None,
+    queue: Annotated[str | None, typer.Option("--queue", "-q", help="Move it to this queue.")] = None,
+    priority: Annotated[int | None, typer.Option("--priority", "-p", min=1, max=9, help="Higher first.")] = None,
+    label: Annotated[list[str] | None, typer.Option("--label", "-l", help="All its labels, key=value; repeatable.")] = None,
+    delay: Annotated[str | None, typer.Option("--delay", help="Run it not before so long from now.")] = None,
+    at: Annotated[str | None, typer.Option("--at", help="Run it not before this time, ISO 8601.")] = None,
+    retries: Annotated[int | None, typer.Option("--retries", min=0, help="Retries after the first failure.")] = None,
+    address: AddressOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Change jobs that wait; each then waits behind all others of its priority."""
+    changes: JobChanges = {}
+    if data is not None:
+        changes["payload"] = read_data(data)
+        if content_type is None:
+            parse_json(changes["payload"])
+    if content_type is not None:
+        changes["content_type"] = content_type
+    if queue is not None:
+        changes["queue"] = queue
+    if priority is not None:
+        changes["priority"] = priority
+    if label is not None:
+        changes["labels"] = parse_pairs(label, "--label")
+    if delay is not None:
+        changes["delay"] = parse_span(delay)
+    if at is not None:
+        changes["run_at"] = parse_time(at)
+    if retries is not None:
+        changes["retry"] = RetryPolicy(max_retries=retries)
+    if not changes:
+        raise typer.BadParameter("say what to change", param_hint="--data, --queue, --priority, ...")
+    if delay is not None and at is not None:
+        raise typer.BadParameter("excludes --delay", param_hint="--at")
+    _each(ids, lambda client, job_id: client.update_job(job_id, **changes).state, address, as_json=as_json)
+
+
+@jobs.command()
+def bulk(
+    action: Annotated[BulkAction, typer.Argument(help="What to do to each job.", show_default=False)],
+    ids: Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="These jobs, at most 1000.")] = None,
+    filter_: Annotated[str, typer.Option("--filter", "-f", help="Those of a filter: queue = mail and state = failed.")] = "",
+    every: Annotated[bool, typer.Option("--all", help="All that the action is meant for.")] = False,
+    to: Annotated[str, typer.Option("--to", help="move: the queue to move to.", show_default=False)] = "",
+    priority: Annotated[int | None, typer.Option("--priority", "-p", min=1, max=9, help="set_priority: 1 to 9.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count, and show some.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    address: AddressOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Retry, cancel, delete, move or set_priority many jobs.
+
+    Without states in the filter: retry takes failed jobs, cancel all that are not final, delete all that do not run, move and
+    set_priority those that wait.
+    """
+    if (bool(ids), bool(filter_.strip()), every).count(True) != 1:
+        raise typer.BadParameter("give either ids, --filter or --all")
+
+    def act(client: Client, *, dry_run: bool) -> BulkStep:
+        steps = client.bulk_jobs(
+            action, filter=filter_, job_ids=ids or (), all_jobs=every, queue=to, priority=priority or 0, dry_run=dry_run
+        )
+        return _sum(steps)
+
+    with connected(address, as_json=as_json) as client:
+        if not (yes or dry_run):
+            would = act(client, dry_run=True)
+            typer.confirm(f"{action.value}: {would.changed} jobs?", abort=True, err=True)
+        done = act(client, dry_run=dry_run)
+    if as_json:
+        sample = {"sample": done.sample} if dry_run else {}
+        print_json({"action": action, "changed": done.changed, "skipped": done.skipped, "dry_run": dry_run, **sample})
+        return
+    typer.echo(f"{action.value}: {done.changed} {'would change' if dry_run else 'changed'}, {done.skipped} left alone")
+    for job_id in done.sample:
+        typer.echo(f"  {job_id}")
+
+
+def _sum(steps: Iterable[BulkStep]) -> BulkStep:
+    changed, skipped = 0, 0
+    sample: list[JobId] = []
+    for step in steps:
+        changed, skipped, sample = changed + step.changed, skipped + step.skipped, sample + list(step.sample)
+    return BulkStep(changed=changed, skipped=skipped, sample=tuple(sample[:_SAMPLE]))
 
 
 def _each(ids: list[str], act: Callable[[Client, str], Any], address: str | None, *, as_json: bool) -> None:

@@ -26,7 +26,14 @@ def retried() -> set[str]:
 
 @pytest.mark.parametrize(
     "method",
-    ["JobService/Dispatch", "JobService/DispatchBatch", "JobService/GetJob", "QueueService/Stats", "WorkerService/SettleLeases"],
+    [
+        "JobService/BulkJobs",
+        "JobService/Dispatch",
+        "JobService/DispatchBatch",
+        "JobService/GetJob",
+        "QueueService/Stats",
+        "WorkerService/SettleLeases",
+    ],
 )
 def test_idempotent_methods_are_retried(method: str) -> None:
     assert f"protojobs.v1.{method}" in retried()
@@ -34,7 +41,7 @@ def test_idempotent_methods_are_retried(method: str) -> None:
 
 @pytest.mark.parametrize(
     "method",
-    ["JobService/DispatchStream", "WorkerService/Lease", "JobService/BulkJobs", "ScheduleService/TriggerSchedule"],
+    ["JobService/DispatchStream", "WorkerService/Lease", "ScheduleService/TriggerSchedule"],
 )
 def test_streams_and_calls_that_may_act_twice_are_not(method: str) -> None:
     assert f"protojobs.v1.{method}" not in retried()

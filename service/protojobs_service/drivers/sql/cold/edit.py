@@ -85,12 +85,12 @@ def edit(c: Connection, cold: Cold, items: Sequence[Edit], lanes: LaneIds, base:
 def _take(c: Connection, cold: Cold, ids: Sequence[bytes]) -> tuple[dict[bytes, Waiting], dict[bytes, int]]:
     """Take the jobs out of `ready` and `due`; returns them, and the times of those from `due`."""
     due = cold.tables.due
+    ready = take_ready(c, cold, ids)  # first, as everybody does who takes from both: the other order could meet itself
     times: dict[bytes, int] = {}
     for some in chunks(ids):
         rows = select(due.c.id, due.c.due_at).with_hint(due, BY_KEY, "mysql").where(among(due.c.id, some))
         times |= {row.id: row.due_at for row in c.execute(rows.order_by(due.c.id).with_for_update())}
-    taken = take_ready(c, cold, ids) + take_due(c, cold, sorted(times))
-    return {job.id: job for job in taken}, times
+    return {job.id: job for job in ready + take_due(c, cold, sorted(times))}, times
 
 
 def _refuse(at: Standing | None) -> EditResult | None:
