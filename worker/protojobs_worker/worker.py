@@ -256,15 +256,15 @@ class Worker:
 
     def stop(self, *, now: bool = False) -> None:
         """Leave as after SIGTERM; `now` as after a second one. Safe from every thread and before `serve`'s end."""
-        if self._session is not None:
-            self._session.leave(ExitReason.SIGNAL)
+        if (session := self._session) is not None:  # `serve` may end on its own thread meanwhile
+            session.leave(ExitReason.SIGNAL)
             if now:
-                self._session.leave(ExitReason.KILLED)
+                session.leave(ExitReason.KILLED)
 
     def quiet(self) -> None:
         """Take no more jobs, as after SIGUSR1."""
-        if self._session is not None:
-            self._session.quiet()
+        if (session := self._session) is not None:
+            session.quiet()
 
     @property
     def concurrency(self) -> int:
