@@ -90,7 +90,10 @@ async def upkeep_once(settings: Settings, most: int) -> UpkeepDone:
     """Do what the timers of a server do to its store, once: at most `most` a step. Raises InvalidSettings, StoreUnavailable."""
     if settings.driver is DriverName.MEMORY:
         raise InvalidSettings("driver: memory is one server's own; nobody else can look after it")
-    application = Application.over(make_driver(settings), limits=settings.bounds, draft=Templates(settings.bounds).draft)
+    templates = Templates(settings.bounds)
+    application = Application.over(
+        make_driver(settings), limits=settings.bounds, draft=templates.draft, read_follow_ups=templates.follow_ups
+    )
     return await application.upkeep_once(most)
 
 
@@ -109,11 +112,13 @@ async def start_server(
         raise InvalidSettings("host: listening beyond loopback without TLS needs --insecure")
     chosen = driver or make_driver(settings)
     telemetry = Telemetry(driver=chosen.name)
+    templates = Templates(settings.bounds)
     application = Application.over(
         TracedDriver(chosen, telemetry.meter),
         limits=settings.bounds,
         timings=timings or _timings(settings),
-        draft=Templates(settings.bounds).draft,
+        draft=templates.draft,
+        read_follow_ups=templates.follow_ups,
     )
     try:
         with _sole_error():

@@ -1,5 +1,6 @@
 """The stores that the contract runs on. A new one is one entry of BACKENDS."""
 
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ from random import Random
 from typing import Any, Protocol, cast
 
 import pytest
-from protojobs_service.domain.job import Handle, Lease
+from protojobs_service.domain.job import Handle, JobId, Lease, NewJob, child_id
 from protojobs_service.domain.queue_limits import Hold
 from protojobs_service.domain.unique import Unique
 from protojobs_service.drivers.memory import MemoryDriver
@@ -19,7 +20,7 @@ from protojobs_service.drivers.sql.mysql import MysqlStore
 from protojobs_service.drivers.sql.postgres import PostgresStore
 from protojobs_service.drivers.sql.sqlite import SqliteStore
 from protojobs_service.drivers.sql.store import Options, Store
-from protojobs_service.port import Driver, Room
+from protojobs_service.port import Driver, FollowUps, Room
 from sqlalchemy import Connection
 
 from tests.mariadb import MariaServer
@@ -88,6 +89,23 @@ class FakeRoom(Room):
     def held_back(self, holds: Mapping[str, Hold]) -> None:
         """Note why queues give nothing more."""
         self.holds.append(dict(holds))
+
+
+class NamedFollowUps(FollowUps):
+    """Reads envelopes whose body is `completed>queue,...;failed>queue,...`: one job of kind `k` for each queue."""
+
+    def has_any(self, envelope: bytes) -> bool:
+        """Tell whether the body names queues."""
+        return b">" in envelope[16:]
+
+    def of(self, parent: JobId, attempt: int, envelope: bytes, *, completed: bool) -> Sequence[NewJob]:
+        """Return a job for each queue of the outcome."""
+        lists = dict(part.split(">") for part in envelope[16:].decode().split(";"))
+        queues = lists.get("completed" if completed else "failed", "")
+        prefix = (time.time_ns() // 1_000_000).to_bytes(6)
+        ids = [child_id(prefix, parent, attempt, place) for place in range(queues.count(",") + 1)]
+        named = zip(ids, filter(None, queues.split(",")), strict=False)
+        return [NewJob(job_id, queue, "k", 5, job_id + b"body", parent=parent) for job_id, queue in named]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,7 +184,7 @@ class _HandClock:
 async def _memory(request: pytest.FixtureRequest, kept: Kept) -> AsyncGenerator[Bench]:
     clock, room = _HandClock(), FakeRoom()
     driver = MemoryDriver(fingerprint=fingerprint, clock=clock, rng=Random(1))
-    await driver.open(room)
+    await driver.open(room, NamedFollowUps())
     yield Bench(driver=driver, room=room, clock=clock, twin=lambda: nullcontext(driver))
     await driver.close()
 
@@ -227,13 +245,13 @@ async def _opened(kept: Kept, name: str, make: Callable[[], Awaitable[OpenStore]
             yield driver
             return
         other = SqlDriver(opened.another(), fingerprint=fingerprint, unique_of=unique_of, rng=Random(2), replica="twin")
-        await other.open(FakeRoom())
+        await other.open(FakeRoom(), NamedFollowUps())
         try:
             yield other
         finally:
             await other.close()
 
-    await driver.open(room)
+    await driver.open(room, NamedFollowUps())
     try:
         yield Bench(driver=driver, room=room, clock=opened.clock, twin=twin)
     finally:

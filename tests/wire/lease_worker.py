@@ -94,7 +94,11 @@ async def serving(timings: Timings | None = None, driver: Driver | None = None, 
     chosen = Settings(**{"driver": "memory", "port": 0, "shutdown": {"grace": 1, "delay": 0}, **settings})
     telemetry = Telemetry(driver="memory")
     application = Application.over(
-        driver or memory_driver(), limits=chosen.bounds, timings=timings, draft=Templates(chosen.bounds).draft
+        driver or memory_driver(),
+        limits=chosen.bounds,
+        timings=timings,
+        draft=Templates(chosen.bounds).draft,
+        read_follow_ups=Templates(chosen.bounds).follow_ups,
     )
     try:
         async with application.running(), GrpcServer(application, chosen, telemetry).running() as port:

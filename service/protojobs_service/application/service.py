@@ -12,6 +12,7 @@ from protojobs_service.application.bulk import BulkJobs
 from protojobs_service.application.cancel import Cancel
 from protojobs_service.application.clock import Clock, SystemClock
 from protojobs_service.application.dispatch import Dispatch
+from protojobs_service.application.follow_ups import FollowUps, ReadFollowUps, no_follow_ups
 from protojobs_service.application.inspect import Inspect
 from protojobs_service.application.known_queues import KnownQueues
 from protojobs_service.application.lease import Leasing
@@ -54,6 +55,7 @@ class Application:
     watch: Watch
     queues: Queues
     schedules: Schedules
+    follow_ups: FollowUps
     workers: Workers
     leasing: Leasing
     room: LeaseRoom
@@ -80,8 +82,12 @@ class Application:
         clock: Clock | None = None,
         rng: Random | None = None,
         draft: MakeDraft = no_templates,
+        read_follow_ups: ReadFollowUps = no_follow_ups,
     ) -> Self:
-        """Return the use cases over `driver`, which is opened by `running`. draft: how the templates of schedules are read."""
+        """Return the use cases over `driver`, which is opened by `running`.
+
+        draft, read_follow_ups: how templates are read, and how they are found in envelopes.
+        """
         limits, timings = limits or Limits(), timings or Timings()
         clock, rng = clock or SystemClock(), rng or Random()
         store_time = StoreTime(driver, clock)
@@ -99,6 +105,7 @@ class Application:
         return cls(
             dispatch=dispatch,
             schedules=schedules,
+            follow_ups=FollowUps(known, store_time, read_follow_ups, draft),
             cancel=Cancel(driver, wait),
             retry=Retry(driver),
             update=Update(driver, known, store_time),
@@ -137,7 +144,7 @@ class Application:
 
     async def upkeep_once(self, most: int) -> UpkeepDone:
         """Open the driver, do every step of upkeep once and close it, instead of `running`. Raises StoreUnavailable."""
-        await self.driver.open(self.room)
+        await self.driver.open(self.room, self.follow_ups)
         try:
             await self.store_time.refresh()
             await self.known_queues.refresh()
@@ -148,7 +155,7 @@ class Application:
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
         """Open the driver, run the tasks; at the end stop them, give leases back and close the driver. Raises StoreUnavailable."""
-        await self.driver.open(self.room)
+        await self.driver.open(self.room, self.follow_ups)
         try:
             await self.store_time.refresh()
             await self.known_queues.refresh()

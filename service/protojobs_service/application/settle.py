@@ -1,7 +1,6 @@
 """Settle: end attempts as workers say, and store what they tell of running ones."""
 
 from collections.abc import Sequence
-from hashlib import blake2b
 
 from protojobs_service.application.known_queues import KnownQueues
 from protojobs_service.application.lease import Leasing
@@ -9,7 +8,7 @@ from protojobs_service.application.lease_session import LeaseSession
 from protojobs_service.application.store_time import StoreTime
 from protojobs_service.application.wait import Wait
 from protojobs_service.domain.errors import JobIdTime, StoreUnavailable
-from protojobs_service.domain.job import Draft, JobId, NewJob
+from protojobs_service.domain.job import Draft, JobId, NewJob, child_id
 from protojobs_service.domain.outcome import COMPLETE, Release, ReleaseCause
 from protojobs_service.port import Driver, News, Settled, Settlement, SettleVerdict
 
@@ -82,7 +81,4 @@ class Settle:
 
     def child_id(self, parent: JobId, attempt: int, index: int) -> JobId:
         """Return the id of a child that has none: the store's time, then a hash of (parent, attempt, index)."""
-        digest = bytearray(blake2b(parent + attempt.to_bytes(4, "big") + index.to_bytes(4, "big"), digest_size=10).digest())
-        digest[0] = digest[0] & 0x0F | 0x70
-        digest[2] = digest[2] & 0x3F | 0x80
-        return JobId(self._store_time.id_prefix() + bytes(digest))
+        return child_id(self._store_time.id_prefix(), parent, attempt, index)

@@ -112,12 +112,13 @@ def as_of(record: JobRecord, after: State, attempt: int, ending: Ending) -> JobR
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventFilter:
-    """Which events; empty means any; all that is set must hold. A deleted job has no labels and no times: it does not match."""
+    """Which events; empty means any; all that is set must hold. A deleted job has no labels, parent or times: it does not match."""
 
     queues: frozenset[str] = frozenset()
     kinds: frozenset[str] = frozenset()
     states: frozenset[State] = frozenset()
     labels: Mapping[str, str] | None = None
+    parent: JobId | None = None
     created_after: datetime | None = None
     created_before: datetime | None = None
 
@@ -134,12 +135,13 @@ class EventFilter:
         """Tell whether the event is one of these."""
         if not self.wants(event.queue, event.kind) or (self.states and event.after not in self.states):
             return False
-        if not self.labels and self.created_after is None and self.created_before is None:
+        if not self.labels and self.parent is None and self.created_after is None and self.created_before is None:
             return True
         job = event.job
         return (
             job is not None
             and (not self.labels or self.labels.items() <= (job.labels or {}).items())
+            and (self.parent is None or job.parent == self.parent)
             and (self.created_after is None or job.created_at >= self.created_after)
             and (self.created_before is None or job.created_at < self.created_before)
         )

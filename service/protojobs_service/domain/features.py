@@ -20,6 +20,7 @@ BUILT = (
     "stats",
     "retention",
     "child_jobs",
+    "chains",
     "unary_leases",
     "schedule_once",
     "schedules",
@@ -34,6 +35,5 @@ BUILT = (
 LATER = {
     "concurrency_key": "limits per key are not built yet",
     "fairness": "fair sharing and aging are not built yet",
-    "chains": "on_complete and on_failed are not built yet; a completion may dispatch jobs",
 }
 """No driver has these; requests that need them are refused with DRIVER_UNSUPPORTED."""

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from hashlib import blake2b
 from typing import Any, NamedTuple, NewType
 
 from protojobs_service.domain.lifecycle import Code, State
@@ -25,6 +26,7 @@ class NewJob(NamedTuple):
     """A job to store. `envelope` is the producer's JobSpec as it came, forwarded to the worker untouched.
 
     policy None: every default. Times: `delay` from the store's now, or `run_at`; both None means at once.
+    follow_ups: its envelope names jobs to store when it completes or fails.
     """
 
     id: JobId
@@ -39,6 +41,15 @@ class NewJob(NamedTuple):
     labels: Mapping[str, str] | None = None
     parent: JobId | None = None
     unique: Unique | None = None
+    follow_ups: bool | None = None
+
+
+def child_id(prefix: bytes, parent: JobId, attempt: int, index: int) -> JobId:
+    """Return the id of a job that an attempt of `parent` stores. prefix: the time part of a UUIDv7; a hash of the rest follows."""
+    digest = bytearray(blake2b(parent + attempt.to_bytes(4, "big") + index.to_bytes(4, "big"), digest_size=10).digest())
+    digest[0] = digest[0] & 0x0F | 0x70
+    digest[2] = digest[2] & 0x3F | 0x80
+    return JobId(prefix + bytes(digest))
 
 
 class Draft(NamedTuple):

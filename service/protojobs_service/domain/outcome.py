@@ -13,6 +13,12 @@ if TYPE_CHECKING:
     from protojobs_service.domain.job import NewJob
 
 
+RESULT_DROPPED = "RESULT_DROPPED"
+"""Reason of a completion whose result was larger than the contract keeps."""
+CHILD_SKIPPED = "CHILD_SKIPPED"
+"""Reason of an attempt that ended its job as its handler said, but of whose children some were not stored."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobError:
     """Why an attempt failed; payload-class data, cut to the bounds of the contract."""
@@ -24,7 +30,7 @@ class JobError:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Complete:
-    """The handler completed. `children` are stored in the same transaction."""
+    """The handler completed. `children` are stored in the same transaction. result_dropped: it had a result that was too large."""
 
     result: bytes | None = None
     children: "tuple[NewJob, ...]" = ()
@@ -121,6 +127,11 @@ class Decision(NamedTuple):
     front: bool = False
 
 
+def may_note_skipped(outcome: Outcome) -> bool:
+    """Tell whether the reason of an attempt that ended its job so is free to say that a child was skipped."""
+    return isinstance(outcome, Complete) or (isinstance(outcome, Fail) and outcome.reason is None)
+
+
 def decide(outcome: Outcome, job: Running, now: datetime, rng: Random) -> Decision:
     """Return what `outcome` does to `job`.
 
@@ -128,7 +139,8 @@ def decide(outcome: Outcome, job: Running, now: datetime, rng: Random) -> Decisi
     """
     keep = (job.failures, job.crashes, job.returns)
     if isinstance(outcome, Complete):
-        return Decision(Code.COMPLETED, State.COMPLETED, None, job.failures, job.crashes, 0, result=outcome.result)
+        reason = RESULT_DROPPED if outcome.result_dropped else None
+        return Decision(Code.COMPLETED, State.COMPLETED, None, job.failures, job.crashes, 0, reason=reason, result=outcome.result)
     if job.cancel_requested or isinstance(outcome, Cancelled):
         error = outcome.error if isinstance(outcome, Fail) else None
         return Decision(Code.CANCELLED, State.CANCELLED, None, *keep, error=error, reason="CANCELLED")

@@ -17,6 +17,7 @@ from protojobs_service.domain.job import AttemptRecord, JobId, JobRecord, Lease,
 from protojobs_service.domain.lifecycle import State
 from protojobs_service.domain.schedule import Change, Schedule
 from protojobs_service.port import (
+    NO_FOLLOW_UPS,
     CancelResult,
     Capability,
     Claim,
@@ -28,6 +29,7 @@ from protojobs_service.port import (
     Events,
     Fired,
     Firing,
+    FollowUps,
     Jobs,
     ListQuery,
     News,
@@ -109,9 +111,9 @@ class TracedDriver:
         """Return its capabilities."""
         return self._driver.capabilities()
 
-    async def open(self, room: Room) -> None:
+    async def open(self, room: Room, follow_ups: FollowUps = NO_FOLLOW_UPS) -> None:
         """Open it."""
-        await self._driver.open(room)
+        await self._driver.open(room, follow_ups)
 
     async def close(self) -> None:
         """Close it."""

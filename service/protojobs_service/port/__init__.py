@@ -4,7 +4,7 @@ Every method takes and returns whole batches, every write is conditional, and ti
 Drivers raise nothing but `domain.errors`. The interface is internal: it may change in any release.
 """
 
-from protojobs_service.port.driver import Capability, Driver, Fingerprint, Room, UniqueOf
+from protojobs_service.port.driver import NO_FOLLOW_UPS, Capability, Driver, Fingerprint, FollowUps, Room, UniqueOf
 from protojobs_service.port.events import Events, Flush, LogEnd, LogPage, LogQuery, Position, Running
 from protojobs_service.port.jobs import (
     CancelResult,
@@ -38,6 +38,7 @@ from protojobs_service.port.sessions import (
 )
 
 __all__ = [
+    "NO_FOLLOW_UPS",
     "CancelRequest",
     "CancelResult",
     "Capability",
@@ -54,6 +55,7 @@ __all__ = [
     "Fired",
     "Firing",
     "Flush",
+    "FollowUps",
     "Found",
     "Held",
     "Jobs",

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from protojobs_service.domain.job import Handle, Lease
+from protojobs_service.domain.job import Handle, JobId, Lease, NewJob
 from protojobs_service.domain.queue_limits import Hold
 from protojobs_service.domain.unique import Unique
 from protojobs_service.port.events import Events
@@ -74,6 +74,36 @@ class Room(Protocol):
         ...
 
 
+class FollowUps(Protocol):
+    """Reads which jobs an envelope lets follow; implemented by the use case, because only the wire can read an envelope.
+
+    Called on any thread, within the transaction that ends the job.
+    """
+
+    def has_any(self, envelope: bytes) -> bool:
+        """Tell whether the envelope lets any job follow."""
+        ...
+
+    def of(self, parent: JobId, attempt: int, envelope: bytes, *, completed: bool) -> Sequence[NewJob]:
+        """Return the jobs to store with the completion of this attempt, or with its final failure.
+
+        Those that no longer are within the bounds are left out: what ended the job holds.
+        """
+        ...
+
+
+class _NoFollowUps(FollowUps):
+    def has_any(self, envelope: bytes) -> bool:  # noqa: ARG002 - as the protocol has it
+        return False
+
+    def of(self, parent: JobId, attempt: int, envelope: bytes, *, completed: bool) -> Sequence[NewJob]:  # noqa: ARG002
+        return ()
+
+
+NO_FOLLOW_UPS: FollowUps = _NoFollowUps()
+"""Of a driver whose envelopes nobody reads."""
+
+
 class Driver(Protocol):
     """One store. `open` before anything else; `close` ends its threads and connections."""
 
@@ -101,7 +131,7 @@ class Driver(Protocol):
         """Return every capability of the contract, available or with the reason why not."""
         ...
 
-    async def open(self, room: Room) -> None:
+    async def open(self, room: Room, follow_ups: FollowUps = NO_FOLLOW_UPS) -> None:
         """Connect, check the schema and the durability settings. Raises StoreUnavailable."""
         ...
 

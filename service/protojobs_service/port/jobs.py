@@ -144,6 +144,7 @@ class ListQuery:
     kinds: Sequence[str] = ()
     states: Sequence[State] = ()
     labels: Mapping[str, str] | None = None
+    parent: JobId | None = None
     created_after: datetime | None = None
     created_before: datetime | None = None
     where: Filter = EVERY_JOB
@@ -229,11 +230,12 @@ class Jobs(Protocol):
         ...
 
     async def settle(self, items: Sequence[Settlement]) -> Sequence[Settled]:
-        """End attempts as `domain.outcome.decide` says; answers by place. Children of a Complete stand in the same transaction.
+        """End attempts as `domain.outcome.decide` says; answers by place. Children of a Complete stand in the same transaction,
+        and so do the follow-ups of a job that completes or fails, here or by `rescue`.
 
         One accepted outcome per attempt; an item that this session has ended before, by its own word, is ALREADY, any other
         SUPERSEDED. Children that exist, for which there is no room (QuotaExceeded), or whose unique key another job has, are left
-        out: the completion holds.
+        out: the completion holds, and says CHILD_SKIPPED as its reason.
         """
         ...
 

@@ -11,6 +11,7 @@ from protojobs_service.domain.errors import InvalidField
 from protojobs_service.domain.filter import Filter
 from protojobs_service.domain.filter_text import FilterSyntaxError, parse
 from protojobs_service.transport import convert
+from protojobs_service.transport.ids import parse_id
 
 
 def parse_filter(asked: job_service_pb2.JobFilter, expression: str) -> ListQuery:
@@ -26,6 +27,7 @@ def parse_filter(asked: job_service_pb2.JobFilter, expression: str) -> ListQuery
         kinds=tuple(asked.kinds),
         states=tuple(dict.fromkeys(convert.parse_states("filter.states", asked.states))),
         labels=convert.parse_labels(asked.labels, "filter.labels") or None,
+        parent=parse_id(asked.parent_job_id, "filter.parent_job_id") if asked.parent_job_id else None,
         created_after=_time(asked, "created_after"),
         created_before=_time(asked, "created_before"),
         where=_parse_expression(expression),

@@ -17,8 +17,9 @@ from protojobs_service.transport.convert import Pages
 from protojobs_service.transport.dispatch_stream import DispatchStream
 from protojobs_service.transport.ids import format_id
 from protojobs_service.transport.interceptors import Context, Drain, long_poll, parse, raw
-from protojobs_service.transport.results import OUTCOMES, id_text, is_all_created, place_errors, read_specs, to_result, under
+from protojobs_service.transport.results import OUTCOMES, id_text, is_all_created, place_errors, read_specs, to_result
 from protojobs_service.transport.specs import Common, Specs
+from protojobs_service.transport.status import under
 from protojobs_service.transport.views import state_of, to_attempt, to_job
 from protojobs_service.transport.watch import watch_jobs
 

@@ -23,8 +23,8 @@ from protojobs_service.domain.outcome import (
 )
 from protojobs_service.transport.convert import EPOCH, check_name, check_text, parse_optional_span, parse_span, parse_spec
 from protojobs_service.transport.ids import format_id, ids_of, parse_id
-from protojobs_service.transport.results import under
 from protojobs_service.transport.specs import Specs
+from protojobs_service.transport.status import under
 from protojobs_service.transport.wire import RawComplete, RawSettle, RawSettleItem
 
 _SECRET_BYTES = 16

@@ -40,8 +40,7 @@ from protojobs_service.transport.lease_convert import (
     parse_window,
 )
 from protojobs_service.transport.queue_limits import to_throttle
-from protojobs_service.transport.results import under
-from protojobs_service.transport.status import MalformedMessage
+from protojobs_service.transport.status import MalformedMessage, under
 
 _MOST_FRAMES = 256
 _MOST_ITEMS = 100_000

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from protojobs.v1 import job_service_pb2
 
 from protojobs_service.application import Answer, Dispatched, DispatchVerdict
-from protojobs_service.domain.errors import InvalidField, JobsError, Unsupported
+from protojobs_service.domain.errors import JobsError
 from protojobs_service.domain.job import Draft
 from protojobs_service.transport.ids import format_id
 from protojobs_service.transport.specs import Specs
-from protojobs_service.transport.status import to_status
+from protojobs_service.transport.status import to_status, under
 
 OUTCOMES = {
     DispatchVerdict.CREATED: job_service_pb2.DISPATCH_OUTCOME_CREATED,
@@ -54,12 +54,3 @@ def id_text(answer: Dispatched, job_id: str) -> str:
     """Return the id that an answer names: that of another job, where that has the unique key and is returned instead."""
     other = answer.holder if answer.verdict is DispatchVerdict.EXISTING else None
     return job_id if other is None else format_id(other)
-
-
-def under(error: JobsError, path: str) -> JobsError:
-    """Return an error of a spec as one of the request that holds it."""
-    if isinstance(error, InvalidField):
-        return error.under(path)
-    if isinstance(error, Unsupported):
-        return Unsupported(f"{path}.{error.field}", error.metadata["why"])
-    return error

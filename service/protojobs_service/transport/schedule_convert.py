@@ -27,14 +27,14 @@ from protojobs_service.domain.schedule_calendar import HORIZON, check_zone, cron
 from protojobs_service.transport import convert
 from protojobs_service.transport.convert import EPOCH, to_duration, to_timestamp
 from protojobs_service.transport.ids import format_id
-from protojobs_service.transport.results import under
 from protojobs_service.transport.specs import Specs
+from protojobs_service.transport.status import under
 
 _TIME = re.compile(r"([0-9]{2}):([0-9]{2})(?::([0-9]{2}))?\Z")
 
 
 class Templates:
-    """Makes jobs of the templates of schedules."""
+    """Makes jobs of templates: those of schedules, and those of follow-ups, which it finds in an envelope."""
 
     def __init__(self, limits: bounds.Limits) -> None:
         self._specs = Specs(limits)
@@ -42,6 +42,11 @@ class Templates:
     def draft(self, template: bytes, job_id: JobId) -> Draft:
         """Return the job of a template under an id. Raises JobsError where it no longer is within the bounds."""
         return self._specs.draft(template + job_pb2.JobSpec(id=format_id(job_id)).SerializeToString())
+
+    def follow_ups(self, envelope: bytes, completed: bool) -> list[bytes]:
+        """Return the templates of the jobs that follow the completion (else: the failure) of an envelope's job."""
+        spec = convert.parse_spec(envelope)
+        return [template.SerializeToString() for template in (spec.on_complete if completed else spec.on_failed)]
 
 
 def parse_definition(schedule: schedule_service_pb2.Schedule, specs: Specs) -> Definition:

@@ -15,9 +15,9 @@ from protojobs_service.transport import convert, ids
 from protojobs_service.transport.convert import Pages, to_timestamp
 from protojobs_service.transport.ids import format_id
 from protojobs_service.transport.interceptors import Context
-from protojobs_service.transport.results import under
 from protojobs_service.transport.schedule_convert import parse_count, parse_definition, parse_from, parse_spec, to_schedule
 from protojobs_service.transport.specs import Specs
+from protojobs_service.transport.status import under
 
 _OF_REPEATED = ("name", "catchup", "overlap", "paused", "etag")
 _OF_REPEATED_SPECS = ("time_zone", "start_time", "end_time", "jitter")

@@ -18,9 +18,10 @@ from protojobs.v1 import job_pb2, job_service_pb2
 from uuid_utils import uuid7
 
 from protojobs_service.domain import bounds
-from protojobs_service.domain.errors import InvalidField, PayloadTooLarge, Unsupported
+from protojobs_service.domain.errors import InvalidField, JobsError, PayloadTooLarge, Unsupported
 from protojobs_service.domain.job import Draft, JobId, NewJob, make_tuple
 from protojobs_service.domain.unique import Unique
+from protojobs_service.transport.chains import FOLLOW_UPS, check_chain
 from protojobs_service.transport.convert import (
     LATER,
     NO_CHANGES,
@@ -34,7 +35,7 @@ from protojobs_service.transport.convert import (
     parse_spec,
 )
 from protojobs_service.transport.ids import ids_of, parse_id
-from protojobs_service.transport.status import MalformedMessage
+from protojobs_service.transport.status import MalformedMessage, under
 from protojobs_service.transport.unique import parse_unique, read_unique
 
 _CACHED_NAMES = 4096
@@ -42,10 +43,10 @@ _CACHED_NAMES = 4096
 _ID_PREFIX = b"\x0a\x24"
 # 65 headers with different keys need more bytes than this.
 _TOO_SMALL_FOR_MANY_HEADERS = 320
-_LATER_FIELDS = ("fairness_key", "concurrency_key", "result_retention", "on_complete", "on_failed")
+_LATER_FIELDS = ("fairness_key", "concurrency_key", "result_retention")
 
 _HEAD = ".protojobs.head.Head"
-_NOTHING_RARE = (None,) * 7
+_NOTHING_RARE = (None,) * 8
 _FIELDS = attrgetter("id", "queue", "kind", "priority", "content_type")
 _RARE = methodcaller("WhichOneof", "rare")
 
@@ -143,7 +144,10 @@ class Specs:
             job = make_tuple(NewJob, (job_id, queue, kind, priority, envelope, *_NOTHING_RARE))
             draft: Draft = make_tuple(Draft, (job, None))
             return draft
-        return _Rare(parse_spec(envelope), self._clock()).draft(NewJob(job_id, queue, kind, priority, envelope))
+        spec = parse_spec(envelope)
+        if any(getattr(spec, field) for field in FOLLOW_UPS):
+            self._check_follow_ups(spec)
+        return _Rare(spec, self._clock()).draft(NewJob(job_id, queue, kind, priority, envelope))
 
     def common(self, data: bytes, envelopes: Sequence[bytes]) -> Common | None:
         """Return the jobs of a batch at a third of the price of `draft`, if all of them are common and of names seen before.
@@ -175,6 +179,16 @@ class Specs:
             return None
         columns = zip(ids, queues, kinds, priorities, envelopes, strict=True)
         return Common([make_tuple(NewJob, column + _NOTHING_RARE) for column in columns], texts)
+
+    def _check_follow_ups(self, spec: job_pb2.JobSpec) -> None:
+        """Refuse a job of whose follow-ups one could not be stored."""
+        check_chain(spec, self._max_payload)
+        for field in FOLLOW_UPS:
+            for place, template in enumerate(getattr(spec, field)):
+                try:
+                    self.draft(template.SerializeToString())
+                except JobsError as error:
+                    raise under(error, f"{field}[{place}]") from None
 
     def check_payload(self, size: int) -> None:
         """Raise PayloadTooLarge for a payload of that many bytes."""
@@ -218,6 +232,8 @@ class _Rare:
         unique = parse_unique(self._spec.unique, delayed=delay is not None) if self._spec.HasField("unique") else None
         labels = parse_labels(self._spec.labels) or None
         job = job._replace(delay=delay, run_at=run_at, expire_at=expire_at, labels=labels, unique=unique)
+        if any(getattr(self._spec, field) for field in FOLLOW_UPS):
+            job = job._replace(follow_ups=True)
         changes = parse_policy(self._spec, "retry", "run_timeout")
         return Draft(job, None if changes == NO_CHANGES else changes)
 

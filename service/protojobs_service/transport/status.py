@@ -133,3 +133,12 @@ def _first_known(error: Exception) -> errors.JobsError | None:
         return error
     inner: tuple[Exception, ...] = getattr(error, "exceptions", ())
     return next((found for each in inner if (found := _first_known(each)) is not None), None)
+
+
+def under(error: errors.JobsError, path: str) -> errors.JobsError:
+    """Return an error of a spec as one of the request that holds it."""
+    if isinstance(error, errors.InvalidField):
+        return error.under(path)
+    if isinstance(error, errors.Unsupported):
+        return errors.Unsupported(f"{path}.{error.field}", error.metadata["why"])
+    return error

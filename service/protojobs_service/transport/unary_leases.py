@@ -10,7 +10,7 @@ from protojobs_service.transport import wire
 from protojobs_service.transport.convert import parse_optional_span, to_duration
 from protojobs_service.transport.lease_answers import SettledBuilder, cancel_items, lease_refs, refused_updates
 from protojobs_service.transport.lease_convert import SettleReader, parse_acquire, parse_held, parse_secret, parse_update
-from protojobs_service.transport.results import under
+from protojobs_service.transport.status import under
 
 
 class UnaryLeases:

@@ -10,6 +10,7 @@ from protojobs_service.domain.lifecycle import RETAKEN, Code, State
 from protojobs_service.domain.outcome import JobError
 from protojobs_service.domain.queue import QueueSettings
 from protojobs_service.domain.retry import Policy, PolicyChanges
+from protojobs_service.transport.chains import strip
 from protojobs_service.transport.convert import parse_spec, to_duration, to_timestamp
 from protojobs_service.transport.ids import format_id
 from protojobs_service.transport.queue_limits import set_limits
@@ -83,8 +84,7 @@ def to_job(record: JobRecord, *, full: bool) -> job_pb2.Job:
 def _to_spec(record: JobRecord, *, full: bool) -> job_pb2.JobSpec:
     spec = parse_spec(record.envelope)
     if not full:
-        spec.ClearField("payload")
-        spec.ClearField("headers")
+        strip(spec)
     # The record speaks where retention has emptied the envelope, and where the spec left a default unsaid.
     spec.id = format_id(record.id)
     spec.queue = record.queue

@@ -15,7 +15,7 @@ from protojobs_service.domain.errors import InvalidField
 from protojobs_service.domain.event import RUN_TIMED, EventFilter, JobEvent
 from protojobs_service.transport import convert
 from protojobs_service.transport.convert import to_duration, to_timestamp
-from protojobs_service.transport.ids import format_id
+from protojobs_service.transport.ids import format_id, parse_id
 from protojobs_service.transport.interceptors import Context, Drain
 from protojobs_service.transport.views import state_of, to_job
 
@@ -87,6 +87,7 @@ def _parse_filter(asked: job_service_pb2.JobFilter) -> EventFilter:
         kinds=frozenset(_names("kinds", asked.kinds)),
         states=frozenset(convert.parse_states("filter.states", asked.states)),
         labels=convert.parse_labels(asked.labels, "filter.labels") or None,
+        parent=parse_id(asked.parent_job_id, "filter.parent_job_id") if asked.parent_job_id else None,
         created_after=_time(asked, "created_after"),
         created_before=_time(asked, "created_before"),
     )

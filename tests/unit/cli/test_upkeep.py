@@ -2,11 +2,15 @@
 
 import asyncio
 import json
+import sqlite3
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
+import grpc.aio
 import pytest
-from protojobs_client import AsyncClient, JobState
+from protojobs.v1 import worker_service_pb2, worker_service_pb2_grpc
+from protojobs_client import AsyncClient, JobState, RetryPolicy
 from protojobs_service.application import Timings
 from protojobs_service.compose import start_server, upgrade_schema
 from protojobs_service.settings import Settings, load
@@ -78,3 +82,33 @@ def test_upkeep_beside_a_running_server_leaves_it_its_jobs(postgres_dsn: str, mo
 
     assert "promoted 1, ticks 0, expired 0, rescued 0" in said
     assert states == [JobState.PENDING, JobState.PENDING]
+
+
+async def leave_overdue(settings: Settings, copy: Path) -> None:
+    """Copy a store in which a job that another one follows has run for longer than it may."""
+    await upgrade_schema(settings)
+    async with start_server(settings, timings=Timings(rescue=3600)) as server, AsyncClient(server.address) as client:
+        await client.dispatch("kind", retry=RetryPolicy(max_retries=0), run_timeout=1, on_failed=["alarm"])
+        async with grpc.aio.insecure_channel(server.address) as channel:
+            stub: Any = worker_service_pb2_grpc.WorkerServiceStub(channel)
+            queues = [worker_service_pb2.QueueSubscription(name="default")]
+            asked = worker_service_pb2.AcquireLeasesRequest(session_id=bytes(16), acquire_seq=1, queues=queues, max=1)
+            assert len((await stub.AcquireLeases(asked)).leases) == 1
+        with sqlite3.connect(settings.sqlite.path) as here, sqlite3.connect(copy) as there:
+            here.backup(there)
+    with sqlite3.connect(copy) as there:
+        there.execute("update running set started_at = started_at - 10000000")
+
+
+def test_what_follows_a_failure_that_upkeep_decides_is_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    copy = tmp_path / "copy.db"
+    asyncio.run(leave_overdue(store_at(tmp_path / "jobs.db"), copy))
+    monkeypatch.setenv("PROTOJOBS_SQLITE__PATH", str(copy))
+    with sqlite3.connect(copy) as there:  # as if a server had beaten until now: a silence is an outage, in which nobody is rescued
+        there.execute("update fleet set beat_at = (julianday('now') - 2440587.5) * 86400000000")
+
+    done = json.loads(run("upkeep", "--once", "--json").stdout)
+
+    with sqlite3.connect(copy) as there:
+        kinds = [kind for (kind,) in there.execute("select lane.kind from ready join lane on lane.id = ready.lane")]
+    assert (done["rescued"], kinds) == (1, ["alarm"])

@@ -449,11 +449,14 @@ class JobSpec(_message.Message):
 
     @_builtins.property
     def on_complete(self) -> _containers.RepeatedCompositeFieldContainer[Global___JobSpec]:
-        """Jobs stored in the transaction that completes this one. At most 16; ids are derived from this job's."""
+        """Jobs stored in the transaction that completes this one: templates, whose ids are derived from this job's and its attempt, so
+        they must not be set. At most 16 here, 16 deep and 256 in all; all together at most GetServerInfo.limits.max_payload_bytes. One
+        that cannot be stored then is left out, and the attempt says CHILD_SKIPPED. A Retry that completes again stores them again.
+        """
 
     @_builtins.property
     def on_failed(self) -> _containers.RepeatedCompositeFieldContainer[Global___JobSpec]:
-        """Jobs stored in the transaction that ends this one as FAILED. At most 16."""
+        """The same for the transaction that ends this one as FAILED, whoever decides so; not where it is cancelled or expires."""
 
     def __init__(
         self,
@@ -590,7 +593,9 @@ class Job(_message.Message):
     result: _builtins.bytes
     """Result bytes of the completion, view FULL only."""
     reason: _builtins.str
-    """Why the job is FAILED or CANCELLED where no handler decided it: POISON, TIMEOUT, CANCELLED, REPLACED, ..."""
+    """Why the job is FAILED or CANCELLED where no handler decided it: POISON, TIMEOUT, CANCELLED, REPLACED, ... Or what was lost where
+    one did: RESULT_DROPPED (it was too large), CHILD_SKIPPED (a job to store with its end exists, or there was no room for it).
+    """
     cancel_requested: _builtins.bool
     """RUNNING, and a cancel was asked for."""
     parent_job_id: _builtins.str
@@ -688,7 +693,7 @@ class Attempt(_message.Message):
     retried_by_hand: _builtins.bool
     """A later Retry took the job up again after this final outcome."""
     reason: _builtins.str
-    """TIMEOUT, POISON, REPLACED, ... where no handler decided."""
+    """TIMEOUT, POISON, REPLACED, ... where no handler decided; RESULT_DROPPED, CHILD_SKIPPED as in Job."""
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
         """When it was leased."""

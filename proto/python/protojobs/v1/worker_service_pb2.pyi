@@ -547,7 +547,9 @@ class Complete(_message.Message):
     """At most 256 KiB; a larger one is dropped and the completion holds."""
     @_builtins.property
     def dispatch(self) -> _containers.RepeatedCompositeFieldContainer[_job_pb2.JobSpec]:
-        """Jobs stored in the same transaction, at most 1000."""
+        """Jobs stored in the same transaction, at most 1000; ids are derived from the job and its attempt where they are unset. One that
+        exists, or for which there is no room, is left out: the completion holds, and the attempt says CHILD_SKIPPED.
+        """
 
     def __init__(
         self,

@@ -16,7 +16,7 @@ from protojobs_service.drivers.memory.queues import MemoryQueues
 from protojobs_service.drivers.memory.schedules import MemorySchedules
 from protojobs_service.drivers.memory.sessions import MemorySessions
 from protojobs_service.drivers.memory.store import Store
-from protojobs_service.port.driver import Capability, Fingerprint, Room
+from protojobs_service.port.driver import NO_FOLLOW_UPS, Capability, Fingerprint, FollowUps, Room
 from protojobs_service.port.events import Events
 from protojobs_service.port.jobs import Jobs
 from protojobs_service.port.queues import Queues
@@ -39,7 +39,8 @@ class MemoryDriver:
         max_lanes: int = MAX_LANES,
     ) -> None:
         self._store = Store(fingerprint, clock, rng, max_queues, max_lanes)
-        self._jobs, self._sessions, self._queues = MemoryJobs(self._store), MemorySessions(self._store), MemoryQueues(self._store)
+        self._jobs, self._queues = MemoryJobs(self._store), MemoryQueues(self._store)
+        self._sessions = MemorySessions(self._store, self._jobs)
         self._events = MemoryEvents(self._store, self._jobs)
         self._schedules = MemorySchedules(self._store, self._jobs)
 
@@ -72,8 +73,8 @@ class MemoryDriver:
         why = "jobs live in the memory of one process"
         return [Capability(name=name, available=False, reason=why) for name in ("durable", "replicas")]
 
-    async def open(self, room: Room) -> None:
-        self._store.room = room
+    async def open(self, room: Room, follow_ups: FollowUps = NO_FOLLOW_UPS) -> None:
+        self._store.room, self._store.follow_ups = room, follow_ups
         self._store.beat_at = self._store.now()
 
     async def close(self) -> None:

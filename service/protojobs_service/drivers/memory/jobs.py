@@ -11,7 +11,7 @@ from protojobs_service.domain.errors import QuotaExceeded
 from protojobs_service.domain.filter import Facts
 from protojobs_service.domain.job import AttemptRecord, JobId, JobRecord, Lease, NewJob
 from protojobs_service.domain.lifecycle import FINAL_STATES, RETAKEN, WAITING_STATES, Code, State
-from protojobs_service.domain.outcome import Complete
+from protojobs_service.domain.outcome import CHILD_SKIPPED, Complete, Outcome, may_note_skipped
 from protojobs_service.domain.queue_limits import Hold
 from protojobs_service.domain.retry import DEFAULT_POLICY
 from protojobs_service.domain.unique import Decision, Verdict, decide
@@ -163,18 +163,29 @@ class MemoryJobs:
                 return Settled(SettleVerdict.RETRY_LATER, job.state)
             if store.queues[job.spec.queue].strict_leases and session.expires_at <= now:
                 return Settled(SettleVerdict.SUPERSEDED, job.state)
-            store.end(job, item.outcome, now, settled=not item.by_server)
-            if isinstance(item.outcome, Complete):
-                self._store_children(item.outcome.children, now)
+            self.end(job, item.outcome, now, settled=not item.by_server)
             return Settled(SettleVerdict.OK, job.state, job.due_at)
         said = any(e.attempt == item.attempt and e.settled and e.session == session.number for e in job.done)
         return Settled(SettleVerdict.ALREADY if said else SettleVerdict.SUPERSEDED, job.state, job.due_at if said else None)
 
-    def _store_children(self, children: Sequence[NewJob], now: datetime) -> None:
-        for child in children:
-            with suppress(QuotaExceeded):  # the completion holds, whatever becomes of its children
-                if child.id not in self._store.jobs:
-                    self.store_one(child, now)
+    def end(self, job: StoredJob, outcome: Outcome, now: datetime, *, settled: bool = False) -> None:
+        """End the running attempt of a job, and store what its outcome brings and what follows it."""
+        store, spec = self._store, job.spec
+        store.end(job, outcome, now, settled=settled)
+        children = list(outcome.children) if isinstance(outcome, Complete) else []
+        if spec.follow_ups and job.state in (State.COMPLETED, State.FAILED):
+            children += store.follow_ups.of(spec.id, job.attempt, spec.envelope, completed=job.state is State.COMPLETED)
+        stored = [self._store_child(child, now) for child in children]
+        if not all(stored) and may_note_skipped(outcome):
+            job.done[-1].reason = CHILD_SKIPPED
+
+    def _store_child(self, child: NewJob, now: datetime) -> bool:
+        """Store a job; what exists or has no room is left out: what ended its parent holds."""
+        if child.id in self._store.jobs:
+            return False
+        with suppress(QuotaExceeded):
+            return self.store_one(child, now) is DispatchVerdict.CREATED
+        return False
 
     def store_one(self, job: NewJob, now: datetime) -> DispatchVerdict:
         """Store a job whose id is new, if its queue has room (FULL) and nobody has its unique key (DUPLICATE).
@@ -421,6 +432,7 @@ def _matches(job: StoredJob, query: ListQuery) -> bool:
         and (not query.kinds or spec.kind in query.kinds)
         and (not query.states or job.state in query.states)
         and (not query.labels or query.labels.items() <= (spec.labels or {}).items())
+        and (query.parent is None or spec.parent == query.parent)
         and (query.created_after is None or job.created_at >= query.created_after)
         and (query.created_before is None or job.created_at < query.created_before)
         and query.where.holds(_facts(job, job.state))

@@ -10,6 +10,7 @@ from protojobs_service.domain.errors import SessionSuperseded
 from protojobs_service.domain.job import Handle, JobId, Lease
 from protojobs_service.domain.lifecycle import FINAL_STATES, RETAKEN, Code
 from protojobs_service.domain.outcome import Cancelled, Crash, Fail, JobError, Outcome, Release, ReleaseCause
+from protojobs_service.drivers.memory.jobs import MemoryJobs
 from protojobs_service.drivers.memory.store import Run, Session, Store, StoredJob
 from protojobs_service.port.jobs import Settlement
 from protojobs_service.port.sessions import CancelRequest, Found, Held, Opened, Opening, RunningJob, SessionRecord
@@ -26,8 +27,8 @@ _NO_STREAM = Handle(0)
 class MemorySessions:
     """`port.Sessions`. Only the newest stream of a session has leases."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, store: Store, jobs: MemoryJobs) -> None:
+        self._store, self._jobs = store, jobs
         self._numbers, self._handles = count(1), count(1)
 
     async def open(self, opening: Opening) -> Opened:
@@ -126,7 +127,7 @@ class MemorySessions:
         for job, run in store.held_by(store.running):
             outcome = self._overdue(job, run, store.handles[run.handle], now)
             if outcome is not None and len(applied) < limit:
-                store.end(job, outcome, now)
+                self._jobs.end(job, outcome, now)
                 applied.append(Settlement(job.spec.id, job.attempt, run.handle, outcome))
         store.announce()
         return applied

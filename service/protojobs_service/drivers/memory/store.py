@@ -22,7 +22,7 @@ from protojobs_service.domain.queue_limits import Bucket
 from protojobs_service.domain.retry import DEFAULT_POLICY, Policy
 from protojobs_service.domain.schedule import Schedule
 from protojobs_service.domain.unique import REPLACED, Decision, Holder, Unique, UniqueScope, Verdict
-from protojobs_service.port.driver import Fingerprint, Room
+from protojobs_service.port.driver import NO_FOLLOW_UPS, Fingerprint, FollowUps, Room
 from protojobs_service.port.jobs import Claim
 from protojobs_service.port.sessions import Opening
 
@@ -147,6 +147,7 @@ class Store:
         self.fingerprint, self.now, self._rng = fingerprint, clock, rng
         self._max_queues, self._max_lanes = max_queues, max_lanes
         self.room: Room | None = None
+        self.follow_ups: FollowUps = NO_FOLLOW_UPS
         self.jobs: dict[JobId, StoredJob] = {}
         self.ready: dict[str, dict[str, list[tuple[int, int, JobId]]]] = {}  # by queue and kind: (-priority, position, id)
         self.due: list[tuple[datetime, JobId]] = []

@@ -29,7 +29,16 @@ from protojobs_service.drivers.sql.schedules import SqlSchedules
 from protojobs_service.drivers.sql.sessions import SqlSessions
 from protojobs_service.drivers.sql.settling import SettleCall, Settling
 from protojobs_service.drivers.sql.store import Store
-from protojobs_service.port.driver import Capability, Driver, Fingerprint, Room, UniqueOf, no_unique
+from protojobs_service.port.driver import (
+    NO_FOLLOW_UPS,
+    Capability,
+    Driver,
+    Fingerprint,
+    FollowUps,
+    Room,
+    UniqueOf,
+    no_unique,
+)
 from protojobs_service.port.events import Events
 from protojobs_service.port.jobs import Dispatched, Jobs, Settled
 from protojobs_service.port.queues import Queues
@@ -92,7 +101,7 @@ class SqlDriver(Driver):
             claim=self._claim,
             settle=self._settle,
         )
-        self._sessions = SqlSessions(store, for_rest, self._ready, rng)
+        self._sessions = SqlSessions(store, for_rest, self._lanes, self._ready, rng)
         self._queues = SqlQueues(store, for_rest, self._lanes, marks)
         self._schedules = SqlSchedules(store, for_rest, self._lanes, self._ready)
         self._events = SqlEvents(store, for_rest)
@@ -127,7 +136,7 @@ class SqlDriver(Driver):
         why = "a SQLite database belongs to one process" if one else ""
         return [Capability(name="durable", available=True), Capability(name="replicas", available=not one, reason=why)]
 
-    async def open(self, room: Room) -> None:
+    async def open(self, room: Room, follow_ups: FollowUps = NO_FOLLOW_UPS) -> None:
         await self._store.open()
         try:
             await self._check_schema()
@@ -136,7 +145,7 @@ class SqlDriver(Driver):
         except BaseException:
             await self._store.close()
             raise
-        self._ready.room = room
+        self._ready.room, self._ready.follow_ups = room, follow_ups
         loop = asyncio.get_running_loop()
         # Owned by the driver: `close` cancels and awaits them.
         self._watchers = [loop.create_task(self._watch(), name="sql-watch"), loop.create_task(self._listen(), name="sql-listen")]

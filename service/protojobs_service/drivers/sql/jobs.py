@@ -93,7 +93,7 @@ class SqlJobs(Jobs):
         if not items:
             return []
         with self._ready.positions.flight(len(items)) as base:
-            results, arrivals = await self._store.run(lambda c: retake(c, self._cold, items, base))
+            results, arrivals = await self._store.run(lambda c: retake(c, self._cold, items, base, self._ready.follow_ups))
         self._ready.add(arrivals, len(items))
         return results
 
@@ -166,7 +166,7 @@ class SqlJobs(Jobs):
             lanes=await self._lanes_of(query),
             states=states,
             labels=[*labels, *((term.key, term.values) for term in where.labels)],
-            parents=where.parents,
+            parents=_parents(query),
             created_from=_latest(query.created_after, where.created_from),
             created_to=_earliest(query.created_before, where.created_to),
             after=query.after,
@@ -216,6 +216,13 @@ def _read(c: Connection, cold: Cold, wanted: Wanted, look: int) -> tuple[Sequenc
     ids, after = find_part(c, cold, wanted, look)
     found = records(c, cold, ids)
     return [found[job_id] for job_id in ids], after
+
+
+def _parents(query: ListQuery) -> Collection[JobId] | None:
+    parents = query.where.parents
+    if query.parent is None:
+        return parents
+    return {query.parent} if parents is None else parents & {query.parent}
 
 
 def _latest(*times: datetime | None) -> int | None:

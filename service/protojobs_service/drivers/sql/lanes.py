@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Collection, Iterable, Sequence
 
+from protojobs_service.domain.errors import QuotaExceeded
 from protojobs_service.domain.filter import Filter
 from protojobs_service.domain.queue import Retention
 from protojobs_service.drivers.sql.cold.base import Cold
@@ -69,6 +70,16 @@ class Lanes:
         missing = {pair for pair in pairs if pair not in self.ids}
         if missing:
             await self.add(missing)
+
+    async def make(self, pairs: Iterable[Pair]) -> set[Pair]:
+        """Make these lanes, each for itself; return those that there is no room for."""
+        full: set[Pair] = set()
+        for pair in sorted(set(pairs) - self.ids.keys()):
+            try:
+                await self.resolve([pair])
+            except QuotaExceeded:
+                full.add(pair)
+        return full
 
     def name(self, lane: int) -> Pair:
         """Return queue and kind of a lane."""

@@ -11,7 +11,7 @@ from protojobs_service.drivers.sql.lanes import Lanes
 from protojobs_service.drivers.sql.marks import Marks
 from protojobs_service.drivers.sql.positions import Positions
 from protojobs_service.drivers.sql.store import Store
-from protojobs_service.port.driver import Room
+from protojobs_service.port.driver import NO_FOLLOW_UPS, FollowUps, Room
 
 _YOUNG_S = 0.1
 
@@ -45,6 +45,7 @@ class Ready:
         self.positions, self.marks = positions, marks
         self._store, self._lanes = store, lanes
         self.room: Room = NoRoom()
+        self.follow_ups: FollowUps = NO_FOLLOW_UPS
         self.open_handles: dict[int, float] = {}
         """Handles that were seen open, and when (monotonic); cleared whenever this replica may have closed one."""
         self._backlog = 0

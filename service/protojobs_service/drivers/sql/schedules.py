@@ -5,13 +5,12 @@ from datetime import timedelta
 from functools import partial
 
 from protojobs_service.domain.bounds import MAX_SCHEDULES
-from protojobs_service.domain.errors import QuotaExceeded
 from protojobs_service.domain.lifecycle import State
 from protojobs_service.domain.schedule import Change, Schedule
 from protojobs_service.drivers.sql.cold.base import Cold, span
 from protojobs_service.drivers.sql.cold.schedules import change_schedule, list_schedules, preview_change, read_schedule
 from protojobs_service.drivers.sql.cold.ticks import due_pairs, fire, forget_ticks
-from protojobs_service.drivers.sql.lanes import Lanes, Pair
+from protojobs_service.drivers.sql.lanes import Lanes
 from protojobs_service.drivers.sql.ready import Ready
 from protojobs_service.drivers.sql.store import Store
 from protojobs_service.port.schedules import Fired, Firing, Schedules
@@ -40,7 +39,7 @@ class SqlSchedules(Schedules):
         pairs = await self._store.run(lambda c: due_pairs(c, self._cold, firing.schedules), write=False)
         if not pairs:
             return Fired()
-        full = await self._resolve(pairs)
+        full = await self._lanes.make(pairs)
         with self._ready.positions.flight(firing.jobs) as base:
             step = partial(
                 fire,
@@ -55,16 +54,6 @@ class SqlSchedules(Schedules):
             fired, stored = await self._store.run(step)
         self._ready.add(stored.arrivals, sum(state is State.PENDING for state in stored.states.values()))
         return fired
-
-    async def _resolve(self, pairs: set[Pair]) -> set[Pair]:
-        """Make the lanes of these; return those that there is no room for."""
-        full: set[Pair] = set()
-        for pair in sorted(pairs - self._lanes.ids.keys()):
-            try:
-                await self._lanes.resolve([pair])
-            except QuotaExceeded:
-                full.add(pair)
-        return full
 
     async def forget_ticks(self, older_than: timedelta, limit: int) -> int:
         return await self._store.run(lambda c: forget_ticks(c, self._cold, span(older_than), limit))

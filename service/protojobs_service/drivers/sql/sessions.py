@@ -8,11 +8,14 @@ from typing import TypeVar
 from sqlalchemy import Connection
 
 from protojobs_service.domain.job import Handle, JobId, Lease
+from protojobs_service.drivers.sql.children import Bringing, log_skipped
 from protojobs_service.drivers.sql.cold import sessions as cold_sessions
 from protojobs_service.drivers.sql.cold.base import Cold
 from protojobs_service.drivers.sql.cold.fleet import beat
+from protojobs_service.drivers.sql.cold.follow_ups import Children
 from protojobs_service.drivers.sql.cold.rescue import Rescued, rescue
 from protojobs_service.drivers.sql.cold.sessions import Front
+from protojobs_service.drivers.sql.lanes import Lanes
 from protojobs_service.drivers.sql.ready import Ready
 from protojobs_service.drivers.sql.store import Store
 from protojobs_service.port.jobs import Settlement
@@ -27,9 +30,10 @@ _MOST_RETURNED = 200_000
 class SqlSessions(Sessions):
     """See the port. `cold.writer` is that of the operations that no pipeline runs."""
 
-    def __init__(self, store: Store, cold: Cold, ready: Ready, rng: Random) -> None:
+    def __init__(self, store: Store, cold: Cold, lanes: Lanes, ready: Ready, rng: Random) -> None:
         """Use `ready` to tell of jobs that come back."""
         self._store, self._cold, self._ready, self._rng = store, cold, ready, rng
+        self._bringing = Bringing(store, lanes, ready)
         self._looked_to = 0
 
     async def _run(self, operation: Callable[[Connection], T], *, write: bool = True) -> T:
@@ -77,17 +81,22 @@ class SqlSessions(Sessions):
     async def _rescue(self, limit: int, *, everything: bool) -> Sequence[Settlement]:
         front = self._front(limit)
 
-        def sweep(c: Connection) -> tuple[Rescued, bool]:
-            silent, mine = beat(c, self._cold)
-            after = self._looked_to
-            nothing = Rescued([], set(), after)
-            return nothing if silent else rescue(c, self._cold, limit, front, after=after, everything=everything), mine
+        async def once(children: Children) -> tuple[Rescued, bool]:
+            def sweep(c: Connection) -> tuple[Rescued, bool]:
+                silent, mine = beat(c, self._cold)
+                after = self._looked_to
+                if silent:
+                    return Rescued([], set(), after), mine
+                return rescue(c, self._cold, limit, front, children, after=after, everything=everything), mine
 
-        rescued, mine = await self._run(sweep)
+            return await self._run(sweep)
+
+        rescued, mine = await self._bringing.run(once, limit)
+        log_skipped(rescued.skipped)
         self._looked_to = rescued.after
         self._cold.replica.lost = not mine
         self._ready.open_handles.clear()
-        self._ready.add(rescued.arrivals, len(rescued.applied))
+        self._ready.add(rescued.arrivals, len(rescued.applied) + rescued.brought)
         return rescued.applied
 
     async def beat(self) -> None:

@@ -3,13 +3,15 @@
 from collections.abc import Sequence
 from random import Random
 
-from protojobs_service.domain.errors import JobsError, QuotaExceeded
+from protojobs_service.domain.errors import JobsError
 from protojobs_service.domain.job import Handle
 from protojobs_service.domain.lifecycle import State
 from protojobs_service.domain.outcome import COMPLETE, Complete, Outcome
+from protojobs_service.drivers.sql.children import Bringing, log_skipped
 from protojobs_service.drivers.sql.cold.base import Cold
+from protojobs_service.drivers.sql.cold.follow_ups import Children
 from protojobs_service.drivers.sql.cold.handles import expired_handles
-from protojobs_service.drivers.sql.cold.settle import count_children, settle
+from protojobs_service.drivers.sql.cold.settle import SettledAll, settle
 from protojobs_service.drivers.sql.lanes import Lanes
 from protojobs_service.drivers.sql.pipelines import Weight
 from protojobs_service.drivers.sql.ready import Ready
@@ -32,6 +34,7 @@ class Settling:
     def __init__(self, store: Store, cold: Cold, lanes: Lanes, ready: Ready, rng: Random) -> None:
         """Use `ready` to tell of jobs that come back. `cold.writer` is the pipeline's own."""
         self._store, self._cold, self._lanes, self._ready, self._rng = store, cold, lanes, ready, rng
+        self._bringing = Bringing(store, lanes, ready)
 
     async def flush(self, calls: Sequence[SettleCall]) -> list[Sequence[Settled] | Exception]:
         """Apply the outcomes of all calls. Where the second transaction fails, only calls with items in it fail."""
@@ -76,36 +79,25 @@ class Settling:
     async def apply(self, items: Sequence[Settlement]) -> list[Settled]:
         """Apply outcomes of any kind in a transaction of their own."""
         children = [child for item in items if isinstance(item.outcome, Complete) for child in item.outcome.children]
-        for pair in {(child.queue, child.kind) for child in children} - self._lanes.ids.keys():
-            try:
-                await self._lanes.resolve([pair])
-            except QuotaExceeded:
-                continue  # the completion holds without this child; a store that does not answer would lose it
-        # Taken once: while the transaction waits or runs again, a reload may drop a lane that a child was promised.
-        lanes, strict, deep = self._lanes.ids, self._lanes.strict, self._lanes.deep
+        # Taken once: the transaction may wait or run again.
+        strict = self._lanes.strict
         front = self._ready.positions.front(len(items))
-        with self._ready.positions.flight(count_children(items)) as base:
-            settled, arrivals = await self._store.run(
-                lambda c: settle(
-                    c,
-                    self._cold,
-                    items,
-                    strict=strict,
-                    lanes=lanes,
-                    ids=self._store.id_range,
-                    bounded=deep,
-                    base=base,
-                    front=front,
-                    rng=self._rng,
-                ),
+
+        async def once(how: Children) -> SettledAll:
+            return await self._store.run(
+                lambda c: settle(c, self._cold, items, strict=strict, children=how, front=front, rng=self._rng),
                 vital=True,
             )
-        self._ready.add(arrivals, len(items))
-        return settled
+
+        lanes = {(child.queue, child.kind) for child in children}
+        done = await self._bringing.run(once, len(children) + len(items), lanes)
+        log_skipped(done.skipped)
+        self._ready.add(done.arrivals, len(items) + done.brought)
+        return done.answers
 
 
 def _is_plain(outcome: Outcome) -> bool:
-    return outcome is COMPLETE or (isinstance(outcome, Complete) and outcome.result is None and not outcome.children)
+    return outcome is COMPLETE or outcome == COMPLETE
 
 
 def _by_call(

@@ -74,6 +74,7 @@ IN_MYSQL: dict[str, Any] = {
 """Table options of MariaDB: the database may have another character set, and a collation that takes `A` for `a`."""
 
 # Bits of `flags` on ready, running and due: which other tables hold something for the job, so that others are not asked.
+# HAS_FOLLOW_UPS: its envelope does.
 HAS_DEADLINE = 1
 CANCEL_ASKED = 2
 STARTED = 4
@@ -82,6 +83,7 @@ FREES_AT_START = 8
 HAS_CHECKPOINT = 16
 FREES_AT_END = 32
 FREES_KEY = FREES_AT_START | FREES_AT_END
+HAS_FOLLOW_UPS = 4096
 RETURNS_SHIFT = 8
 RETURNS_MASK = 15 << RETURNS_SHIFT
 

@@ -15,7 +15,7 @@ from protojobs_service.drivers.sql.cold.depth import Depth, refused
 from protojobs_service.drivers.sql.cold.standing import Standing, standing
 from protojobs_service.drivers.sql.cold.unique import Keyed, answer_held, key_flags, take_keys
 from protojobs_service.drivers.sql.cold.waiting import Arrival, Waiting, end_waiting, put_due, put_ready
-from protojobs_service.drivers.sql.tables import HAS_DEADLINE
+from protojobs_service.drivers.sql.tables import HAS_DEADLINE, HAS_FOLLOW_UPS
 from protojobs_service.port.jobs import Dispatched, DispatchVerdict
 
 _REFUSALS = frozenset({DispatchVerdict.REUSED, DispatchVerdict.UNAVAILABLE})
@@ -54,7 +54,7 @@ def band_of(priority: int) -> int:
 
 def is_plain(job: NewJob) -> bool:
     """Tell whether the hot statement can store this job: claimable at once, with rows in no other table."""
-    return not any(job[6:])  # delay, run_at, expire_at, labels, parent, unique: all at once, half the price for every job
+    return not any(job[6:])  # delay, run_at, expire_at, labels, parent, unique, follow_ups: all at once
 
 
 def store_jobs(c: Connection, cold: Cold, jobs: Sequence[NewJob], lanes: LaneIds, base: int) -> Stored:
@@ -77,7 +77,7 @@ def store_jobs(c: Connection, cold: Cold, jobs: Sequence[NewJob], lanes: LaneIds
     for job in fresh:
         due_at = keys.due[job.id] if job.id in keys.due else _due_at(job, now)
         state = State.PENDING if due_at is None else State.SCHEDULED
-        flags = (HAS_DEADLINE if job.expire_at else 0) | key_flags(job.unique)
+        flags = (HAS_DEADLINE if job.expire_at else 0) | (HAS_FOLLOW_UPS if job.follow_ups else 0) | key_flags(job.unique)
         lane = lanes[job.queue, job.kind]
         waiting = Waiting(job.id, lane, band_of(job.priority), 0, 0, 0, flags, len(job.envelope), state)
         if job.id in keys.superseded:

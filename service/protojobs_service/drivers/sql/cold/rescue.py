@@ -1,16 +1,17 @@
 """Rescue: what becomes of jobs whose session died, and of unary leases that are over time."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, exists, literal_column, select, update
 from sqlalchemy.exc import IntegrityError
 
-from protojobs_service.domain.job import Handle, JobId
+from protojobs_service.domain.job import Handle, JobId, NewJob
 from protojobs_service.domain.outcome import Cancelled, Crash, Fail, JobError, Outcome
 from protojobs_service.drivers.sql.cold.base import MINUTE, Cold, among, chunks, span
+from protojobs_service.drivers.sql.cold.follow_ups import Children, following, note_skipped, store_children
 from protojobs_service.drivers.sql.cold.handles import close_handles
 from protojobs_service.drivers.sql.cold.running import (
     Attempt,
@@ -37,15 +38,25 @@ _TIMEOUT = Fail(error=JobError(type="TIMEOUT", message="the attempt ran longer t
 
 
 class Rescued(NamedTuple):
-    """What was decided, where `ready` has got jobs, and the unary handle to go on after; 0: from the start."""
+    """What was decided, where `ready` has got jobs, and the unary handle to go on after; 0: from the start.
+
+    brought, skipped: how many jobs follow those that failed, and which of these were not stored.
+    """
 
     applied: list[Settlement]
-    arrivals: set[Arrival]
+    arrivals: Collection[Arrival]
     after: int
+    brought: int = 0
+    skipped: Sequence[NewJob] = ()
 
 
-def rescue(c: Connection, cold: Cold, limit: int, front: Front, *, after: int = 0, everything: bool = False) -> Rescued:
-    """Close expired sessions, then decide at most `limit` jobs of closed handles, and overdue ones of unary handles > `after`."""
+def rescue(
+    c: Connection, cold: Cold, limit: int, front: Front, children: Children, *, after: int = 0, everything: bool = False
+) -> Rescued:
+    """Close expired sessions, then decide at most `limit` jobs of closed handles, and overdue ones of unary handles > `after`.
+
+    children: how jobs are stored that follow those which fail. Raises LanesMissing.
+    """
     now = cold.clock(c)
     _close_expired(c, cold, now)
     dead = _dead_handles(c, cold, 0 if everything else now - _LEFT_OVER_US, limit)
@@ -59,27 +70,44 @@ def rescue(c: Connection, cold: Cold, limit: int, front: Front, *, after: int = 
     if len(endings) < limit:
         overdue, after = _overdue(c, cold, now, limit - len(endings), after)
         endings += overdue
-    ended, arrivals = _end(c, cold, endings, now, front)
-    applied = [Settlement(JobId(row.id), row.attempt, Handle(row.handle), outcome) for row, outcome, _ in ended]
-    return Rescued(applied, arrivals, after)
+    ended = _end(c, cold, endings, now, front, children)
+    applied = [Settlement(JobId(row.id), row.attempt, Handle(row.handle), outcome) for row, outcome, _ in ended.endings]
+    return Rescued(applied, ended.arrivals, after, ended.brought, ended.skipped)
 
 
-def _end(c: Connection, cold: Cold, endings: Sequence[Ending], now: int, front: Front) -> tuple[Sequence[Ending], set[Arrival]]:
+class _Ended(NamedTuple):
+    endings: Sequence[Ending] = ()
+    arrivals: Collection[Arrival] = ()
+    brought: int = 0
+    skipped: Sequence[NewJob] = ()
+
+
+def _end(c: Connection, cold: Cold, endings: Sequence[Ending], now: int, front: Front, children: Children) -> _Ended:
     """End attempts; where the store refuses them together, each by itself, so that a broken row stops no other one."""
     if not endings:
-        return [], set()
+        return _Ended()
     try:
         with c.begin_nested():
-            _, arrivals = end_attempts(c, cold, endings, now=now, front=front.position, rng=front.rng)
+            ended, arrivals = end_attempts(c, cold, endings, now=now, front=front.position, rng=front.rng)
+            brought = following(c, cold, endings, ended, children.follow_ups)
+            skipped, arrived = store_children(c, cold, brought, children)
+            note_skipped(c, cold, endings, skipped)
     except IntegrityError:
         if len(endings) == 1:
             job_id, attempt = endings[0].attempt.id.hex(), endings[0].attempt.attempt
             _log.exception("attempt cannot be rescued", extra={"job_id": job_id, "attempt": attempt})
-            return [], set()
+            return _Ended()
     else:
-        return endings, arrivals
-    alone = [_end(c, cold, [ending], now, replace(front, position=front.position + i)) for i, ending in enumerate(endings)]
-    return [ending for ended, _ in alone for ending in ended], {arrival for _, arrivals in alone for arrival in arrivals}
+        return _Ended(endings, arrivals | arrived, len(brought), skipped)
+    alone = [
+        _end(c, cold, [ending], now, replace(front, position=front.position + i), children) for i, ending in enumerate(endings)
+    ]
+    return _Ended(
+        [ending for each in alone for ending in each.endings],
+        {arrival for each in alone for arrival in each.arrivals},
+        sum(each.brought for each in alone),
+        [job for each in alone for job in each.skipped],
+    )
 
 
 def _close_expired(c: Connection, cold: Cold, now: int) -> None:

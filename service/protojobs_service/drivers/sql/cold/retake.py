@@ -13,7 +13,8 @@ from protojobs_service.drivers.sql.cold.base import Cold, among, chunks, insert_
 from protojobs_service.drivers.sql.cold.standing import Standing, standing
 from protojobs_service.drivers.sql.cold.unique import key_flags, retake_keys
 from protojobs_service.drivers.sql.cold.waiting import Arrival, Waiting, drop_deadlines, put_due, put_ready, take_due
-from protojobs_service.drivers.sql.tables import FREES_KEY, HAS_CHECKPOINT, HAS_DEADLINE, RETURNS_MASK
+from protojobs_service.drivers.sql.tables import FREES_KEY, HAS_CHECKPOINT, HAS_DEADLINE, HAS_FOLLOW_UPS, RETURNS_MASK
+from protojobs_service.port.driver import FollowUps
 from protojobs_service.port.jobs import Retake, RetakeResult
 
 _ROUNDS = 8
@@ -26,7 +27,9 @@ class _Taken(NamedTuple):
     at: Standing
 
 
-def retake(c: Connection, cold: Cold, items: Sequence[Retake], base: int) -> tuple[list[RetakeResult], set[Arrival]]:
+def retake(
+    c: Connection, cold: Cold, items: Sequence[Retake], base: int, follow_ups: FollowUps
+) -> tuple[list[RetakeResult], set[Arrival]]:
     """Take jobs up again; answers by place. base: the first of as many positions as there are items."""
     answers: dict[int, RetakeResult] = {}
     arrivals: set[Arrival] = set()
@@ -47,7 +50,7 @@ def retake(c: Connection, cold: Cold, items: Sequence[Retake], base: int) -> tup
         taken = _take(c, cold, wanted)
         duplicates = _take_keys(c, cold, taken)
         answers |= {i: RetakeResult(found=True, state=taken.pop(i).at.state, duplicate=holder) for i, holder in duplicates.items()}
-        states = _put(c, cold, taken, base, arrivals)
+        states = _put(c, cold, taken, base, arrivals, follow_ups)
         changes.update((taken[i].at.lane, state) for i, state in states.items())
         changes.subtract((t.at.lane, t.at.state) for t in taken.values() if t.at.state is not None)
         answers |= {i: RetakeResult(found=True, state=state) for i, state in states.items()}
@@ -154,7 +157,9 @@ def _take_keys(c: Connection, cold: Cold, taken: dict[int, _Taken]) -> dict[int,
     return refused
 
 
-def _put(c: Connection, cold: Cold, taken: dict[int, _Taken], base: int, arrivals: set[Arrival]) -> dict[int, State]:
+def _put(
+    c: Connection, cold: Cold, taken: dict[int, _Taken], base: int, arrivals: set[Arrival], follow_ups: FollowUps
+) -> dict[int, State]:
     """Let the jobs wait again; returns their states by place."""
     if not taken:
         return {}
@@ -176,6 +181,7 @@ def _put(c: Connection, cold: Cold, taken: dict[int, _Taken], base: int, arrival
             flags |= key_flags(cold.unique_of(item.envelope or at.envelope))
         else:
             flags |= at.flags & (RETURNS_MASK | FREES_KEY)
+        flags |= HAS_FOLLOW_UPS if follow_ups.has_any(item.envelope or at.envelope) else 0
         size = at.size if item.envelope is None else len(item.envelope)
         job = Waiting(item.id, at.lane, at.band, at.attempt, *counters, flags, size, states[i])
         if run_at > now:

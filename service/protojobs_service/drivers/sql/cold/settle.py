@@ -1,24 +1,29 @@
 """Settling what is more than a plain completion, and answering what was not applied."""
 
-import logging
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from random import Random
 from typing import NamedTuple
 
 from sqlalchemy import Connection, select
 
-from protojobs_service.domain.errors import DuplicateJob, QueueFull
 from protojobs_service.domain.job import NewJob
 from protojobs_service.domain.lifecycle import State
 from protojobs_service.domain.outcome import Complete
 from protojobs_service.drivers.sql.cold.base import Cold, among, chunks, moment_or_none
-from protojobs_service.drivers.sql.cold.dispatch import LaneIds, store_within
+from protojobs_service.drivers.sql.cold.follow_ups import Children, following, note_skipped, store_children
 from protojobs_service.drivers.sql.cold.running import Attempt, Ending, end_attempts, lock_ids
 from protojobs_service.drivers.sql.cold.standing import standing
 from protojobs_service.drivers.sql.cold.waiting import Arrival
 from protojobs_service.port.jobs import Settled, Settlement, SettleVerdict
 
-_log = logging.getLogger(__name__)
+
+class SettledAll(NamedTuple):
+    """Answers by place, where `ready` has got jobs, how many jobs the outcomes brought, and which of those were left out."""
+
+    answers: list[Settled]
+    arrivals: set[Arrival]
+    brought: int
+    skipped: list[NewJob]
 
 
 class Owner(NamedTuple):
@@ -34,17 +39,14 @@ def settle(
     items: Sequence[Settlement],
     *,
     strict: frozenset[int],
-    lanes: LaneIds,
-    ids: tuple[bytes, bytes],
-    bounded: Collection[str],
-    base: int,
+    children: Children,
     front: int,
     rng: Random,
-) -> tuple[list[Settled], set[Arrival]]:
-    """Apply outcomes under the compare-and-set on (id, attempt, handle); answers by place.
+) -> SettledAll:
+    """Apply outcomes under the compare-and-set on (id, attempt, handle); answers by place. Raises LanesMissing.
 
-    strict: lanes that refuse an expired session. ids: range of ids that can be stored. bounded: queues with a max_depth.
-    base, front: the first of as many positions as there are children and items.
+    strict: lanes that refuse an expired session. children: how jobs are stored that an outcome brings, or that follow. front: the
+    first of as many positions as there are items.
     """
     attempts = lock_ids(c, cold, (item.id for item in items))
     now = cold.clock(c)
@@ -59,15 +61,18 @@ def settle(
             continue
         del attempts[item.id]  # the second settle of one attempt finds it ended
         applied[place] = Ending(row, item.outcome, settled=not item.by_server)
-    ended, arrivals = end_attempts(c, cold, list(applied.values()), now=now, front=front, rng=rng)
-    arrivals |= _store_children(c, cold, applied.values(), lanes, ids, bounded, base)
+    endings = list(applied.values())
+    ended, arrivals = end_attempts(c, cold, endings, now=now, front=front, rng=rng)
+    brought = [*_children_of(endings), *following(c, cold, endings, ended, children.follow_ups)]
+    skipped, arrived = store_children(c, cold, brought, children)
+    note_skipped(c, cold, endings, skipped)
     answers: dict[int, Settled] = {
         place: Settled(SettleVerdict.OK, state, moment_or_none(due_at))
         for place, (state, due_at) in zip(applied, ended, strict=True)
     }
     rest = [place for place in range(len(items)) if place not in answers]
     answers.update(zip(rest, refuse(c, cold, [items[place] for place in rest], owners, attempts), strict=True))
-    return [answers[place] for place in range(len(items))], arrivals
+    return SettledAll([answers[place] for place in range(len(items))], arrivals | arrived, len(brought), skipped)
 
 
 def owners_of(c: Connection, cold: Cold, handles: Iterable[int]) -> dict[int, Owner]:
@@ -114,30 +119,5 @@ def _said(c: Connection, cold: Cold, items: Sequence[Settlement]) -> dict[tuple[
     return {(row.id, row.attempt): row.handle for row in rows if (row.id, row.attempt) in wanted}
 
 
-def _store_children(
-    c: Connection,
-    cold: Cold,
-    endings: Iterable[Ending],
-    lanes: LaneIds,
-    ids: tuple[bytes, bytes],
-    bounded: Collection[str],
-    base: int,
-) -> set[Arrival]:
-    """Store children; those that exist, that cannot be stored, or whose unique key is taken, are left out: the completion holds."""
-    children: dict[bytes, NewJob] = {}
-    for ending in endings:
-        for child in ending.outcome.children if isinstance(ending.outcome, Complete) else ():
-            if (child.queue, child.kind) in lanes and ids[0] <= child.id < ids[1]:
-                children.setdefault(child.id, child)  # by place: the first of a key has it
-    if not children:
-        return set()
-    stored, full = store_within(c, cold, list(children.values()), lanes, base, bounded)
-    reasons = dict.fromkeys(full, QueueFull.reason) | dict.fromkeys(stored.left_out, DuplicateJob.reason)
-    for child_id, reason in reasons.items():
-        _log.warning("child left out", extra={"queue": children[child_id].queue, "reason": reason})
-    return stored.arrivals
-
-
-def count_children(items: Iterable[Settlement]) -> int:
-    """Return how many children these outcomes bring."""
-    return sum(len(item.outcome.children) for item in items if isinstance(item.outcome, Complete))
+def _children_of(endings: Sequence[Ending]) -> list[NewJob]:
+    return [child for ending in endings if isinstance(ending.outcome, Complete) for child in ending.outcome.children]
