@@ -14,12 +14,13 @@ from protojobs_worker.middleware import (
     WorkerStopped,
 )
 from protojobs_worker.options import ExitReason, WorkerOptions
-from protojobs_worker.outcomes import Cancel, Discard, Retry, Snooze
+from protojobs_worker.outcomes import Cancel, Complete, Discard, Retry, Snooze
 from protojobs_worker.registry import InvalidPayload
 from protojobs_worker.worker import Worker
 
 __all__ = [
     "Cancel",
+    "Complete",
     "Discard",
     "ExitReason",
     "InvalidPayload",

@@ -6,10 +6,14 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from enum import Enum
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Unpack
 
+from protojobs_client.dispatching import to_request
+from protojobs_client.job import Job
 from protojobs_client.payload import JSON, Payload, Use
+from protojobs_client.request import DispatchOptions, JobRequest
 
+from protojobs_worker.children import Children
 from protojobs_worker.outcomes import MAX_PROGRESS_BYTES, cut
 
 if TYPE_CHECKING:
@@ -65,6 +69,7 @@ class Attempt:
     progress: tuple[float, str] | None = None
     progress_sent_at: float = 0.0
     checkpoint: bytes | None = None
+    children: Children | None = None  # jobs to store with the completion
     told_progress: tuple[float, str] | None = None  # what left last; nobody says whether it was stored
     told_checkpoint: bytes | None = None
     entered_at: float = 0.0
@@ -121,6 +126,12 @@ class Attempt:
         return self._plain
 
     _plain: Payload | None = None
+
+    def add_child(self, request: JobRequest) -> None:
+        """Store a job with the completion of this attempt."""
+        if self.children is None:
+            self.children = Children(self.handler.codec)
+        self.children.add(request)
 
     def tell(self) -> None:
         """Let the session know that there is progress or a checkpoint to send."""
@@ -283,3 +294,11 @@ class JobContext:
             raise ValueError(f"a checkpoint has at most {MAX_CHECKPOINT_BYTES} bytes")
         attempt.checkpoint = stored
         attempt.tell()
+
+    def dispatch(self, job: str | type[Job] | Job | JobRequest, data: object = None, /, **options: Unpack[DispatchOptions]) -> None:
+        """Store a job in the transaction that completes this one; if the attempt ends otherwise, it is never stored.
+
+        `job` is a kind, a job class, or an instance or request that has its data. Unless it has an id, one is made of this attempt.
+        Raises ValueError above 1000 jobs or 2 MiB, and TypeError or ValueError for data that cannot be sent.
+        """
+        self._attempt.add_child(to_request(job, data, options))

@@ -17,8 +17,10 @@ import threading
 from collections.abc import Callable
 from typing import Protocol
 
+from protojobs_client.dispatching import to_request
 from protojobs_client.errors import UndecodableError
 from protojobs_client.payload import Payload, Use, encode_data
+from protojobs_client.request import JobRequest
 
 from protojobs_worker.context import Attempt, JobStopped, JobTimeout, StopReason
 from protojobs_worker.frames import WireLease
@@ -26,6 +28,7 @@ from protojobs_worker.outcomes import (
     COMPLETED,
     Cancel,
     Cancelled,
+    Complete,
     Completed,
     Discard,
     ErrorInfo,
@@ -91,12 +94,18 @@ def is_interrupt(error: BaseException) -> bool:
 
 def classify(attempt: Attempt, value: object) -> Outcome:
     """Turn what a handler returned into an outcome."""
-    if value is None:
+    if value is None and attempt.children is None:
         return COMPLETED
     if isinstance(value, Verdict):
-        return _verdict(value)
+        return _verdict(attempt, value)
+    return _completed(attempt, value)
+
+
+def _completed(attempt: Attempt, value: object) -> Outcome:
+    children = attempt.children
     try:
-        return Completed(_result(attempt, value))
+        result = None if value is None else _result(attempt, value)
+        return Completed(result, () if children is None else tuple(children.specs))
     except (TypeError, ValueError) as error:
         # The work is done and a retry would do it again: the same value would come back.
         return failed(error, retryable=False)
@@ -105,7 +114,7 @@ def classify(attempt: Attempt, value: object) -> Outcome:
 def classify_error(attempt: Attempt, error: BaseException) -> Outcome:
     """Turn what a handler raised into an outcome."""
     if isinstance(error, Verdict):
-        return _verdict(error)
+        return _verdict(attempt, error)
     if attempt.stop_reason is not None and isinstance(error, JobStopped | asyncio.CancelledError):
         return stopped(attempt)
     if isinstance(error, JobTimeout):
@@ -127,8 +136,10 @@ def stopped(attempt: Attempt) -> Outcome:
             return Released(ReleaseReason.SHUTDOWN)
 
 
-def _verdict(verdict: Verdict) -> Outcome:
+def _verdict(attempt: Attempt, verdict: Verdict) -> Outcome:
     match verdict:
+        case Complete():
+            return _complete(attempt, verdict)
         case Retry(after=after, reason=reason):
             return Failed(ErrorInfo("Retry", reason), retry_after=after, cause=verdict)
         case Snooze(delay=delay):
@@ -139,6 +150,15 @@ def _verdict(verdict: Verdict) -> Outcome:
             return Failed(ErrorInfo("Discard", reason), retryable=False, cause=verdict)
         case _:
             return failed(verdict, retryable=False)
+
+
+def _complete(attempt: Attempt, verdict: Complete) -> Outcome:
+    try:
+        for job in verdict.dispatch:
+            attempt.add_child(to_request(job if isinstance(job, str | JobRequest) else job.request(), None, {}))
+    except (TypeError, ValueError) as error:
+        return failed(error, retryable=False)
+    return classify(attempt, verdict.result)
 
 
 def _result(attempt: Attempt, value: object) -> bytes:

@@ -93,10 +93,12 @@ def settle(leases: Iterable[WireLease]) -> wire.LeaseRequest:
 
 def _add_outcome(item: wire.SettleItem, outcome: Outcome) -> None:
     match outcome:
-        case Completed(result):
+        case Completed(result, dispatch):
             item.complete.SetInParent()
             if result is not None:
                 item.complete.result = result
+            for spec in dispatch:
+                item.complete.dispatch.add().MergeFromString(spec)
         case Failed(error, retryable, retry_after, checkpoint):
             item.fail.error.type = error.type
             item.fail.error.message = error.message

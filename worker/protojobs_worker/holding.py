@@ -152,7 +152,8 @@ class Holding:
                     "result is too large and is dropped",
                     extra={"job_id": attempt.lease.job_id, "size": len(result), "limit": self.limits.max_result_bytes},
                 )
-                return COMPLETED
+                # One byte too many is enough for the server to drop it, and to say so on the job.
+                return replace(outcome, result=result[: self.limits.max_result_bytes + 1])
             case Failed():
                 # An update may still be on its way, or lost; with the failure it cannot come too late.
                 checkpoint = attempt.told_checkpoint if attempt.checkpoint is None else attempt.checkpoint

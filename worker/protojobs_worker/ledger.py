@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Final, Generic, TypeVar
 
-from protojobs_worker.outcomes import COMPLETED, ErrorInfo, Failed, Outcome, Released, ReleaseReason
+from protojobs_worker.outcomes import COMPLETED, Completed, ErrorInfo, Failed, Outcome, Released, ReleaseReason
 
 Job = TypeVar("Job")
 
@@ -346,6 +346,7 @@ def _cost(outcome: Outcome) -> int:
     match outcome:
         case Failed(error=error, checkpoint=checkpoint):
             return _COST + 64 + 4 * (len(error.type) + len(error.message) + len(error.stack)) + len(checkpoint or b"")
+        case Completed(result, dispatch):
+            return _COST + 64 + len(result or b"") + sum(len(spec) + 8 for spec in dispatch)
         case _:
-            result = getattr(outcome, "result", None)
-            return _COST + 64 + (len(result) if result is not None else 0)
+            return _COST + 64

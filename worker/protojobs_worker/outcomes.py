@@ -5,6 +5,7 @@ A handler says more than success or failure by returning **or** raising one of t
     Verdict
     ├── Retry(after)      failed; run again after this wait instead of the policy's backoff
     ├── Snooze(delay)     run again later; neither a failure nor a crash
+    ├── Complete(...)     the job is done; store its result, and more jobs, in one transaction
     ├── Cancel(reason)    end the job as CANCELLED
     └── Discard(reason)   end the job as FAILED, whatever retries are left
 
@@ -12,10 +13,13 @@ Everything else becomes one of the `Outcome` values below, one per branch of `Se
 """
 
 import traceback
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import Enum
 from typing import Final
+
+from protojobs_client.request import HasRequest, JobRequest
 
 # job.proto, JobError: longer text is cut, in bytes of UTF-8.
 MAX_TYPE_BYTES: Final = 256
@@ -46,6 +50,19 @@ class Snooze(Verdict):
         """`delay` in seconds or as a timedelta, 0 s to 365 days."""
         super().__init__("snoozed")
         self.delay = as_timedelta(delay)
+
+
+class Complete(Verdict):
+    """End the job as COMPLETED, with a result, and with jobs that are stored in the same transaction: all of it or nothing."""
+
+    def __init__(self, result: object = None, *, dispatch: Sequence[JobRequest | HasRequest | str] = ()) -> None:
+        """`result` as a handler returns it. `dispatch`: at most 1000 jobs, together with those of `JobContext.dispatch`.
+
+        A job that has no id of its own gets one of this attempt, so it is stored once, whatever is repeated.
+        """
+        super().__init__("completed")
+        self.result = result
+        self.dispatch = tuple(dispatch)
 
 
 class Cancel(Verdict):
@@ -98,9 +115,10 @@ class ErrorInfo:
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """The handler completed. `result` None: nothing to keep."""
+    """The handler completed. `result` None: nothing to keep. `dispatch`: JobSpecs to store in the same transaction."""
 
     result: bytes | None = None
+    dispatch: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

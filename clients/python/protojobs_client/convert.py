@@ -10,10 +10,12 @@ from protojobs.v1 import job_pb2, queue_service_pb2
 from protojobs_client.models import Jitter, JobState, Overflow, RateLimit, Retention, RetryPolicy
 from protojobs_client.payload import JSON, Codec, Payload, PayloadContext, PlainCodec, encode_data
 from protojobs_client.request import UNSET_RETRY, JobRequest, span
+from protojobs_client.trace import with_trace
 from protojobs_client.unique import Unique
 
 DEFAULT_QUEUE = "default"  # the server's, for jobs that name none
 
+_TRACE = ("traceparent", "tracestate", "baggage")
 _JITTERS = {Jitter.FULL: job_pb2.JITTER_FULL, Jitter.NONE: job_pb2.JITTER_NONE}
 
 
@@ -53,7 +55,17 @@ def to_spec(request: JobRequest, *, job_id: str, headers: Mapping[str, str], cod
         spec.expire_time.CopyFrom(_timestamp(options.expire_at))
     if options.unique is not None:
         spec.unique.CopyFrom(_unique(options.unique))
+    if options.on_complete or options.on_failed:
+        _add_follow_ups(spec, request, headers, codec)
     return spec
+
+
+def _add_follow_ups(spec: job_pb2.JobSpec, request: JobRequest, headers: Mapping[str, str], codec: Codec) -> None:
+    """Add the jobs that follow; they belong to the trace of the job that they follow."""
+    trace = {name: headers[name] for name in _TRACE if name in headers}
+    options = request.options
+    for followers, found in ((options.on_complete, spec.on_complete), (options.on_failed, spec.on_failed)):
+        found.extend(to_spec(each, job_id="", headers=with_trace(each.options.headers, trace), codec=codec) for each in followers)
 
 
 def to_retry_policy(policy: RetryPolicy) -> job_pb2.RetryPolicy | None:

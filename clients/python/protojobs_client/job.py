@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 from protojobs_client.models import RetryPolicy, Seconds
-from protojobs_client.request import JobOptions, JobRequest, merged_retry, span
+from protojobs_client.request import HasRequest, JobOptions, JobRequest, merged_retry, span
 from protojobs_client.unique import OnConflict, UniqueScope
 
 
@@ -122,6 +122,14 @@ class Job:
     def header(self, key: str, value: str) -> JobRequest:
         """Add a header, to tell its handler."""
         return self.request().header(key, value)
+
+    def on_complete(self, *jobs: JobRequest | HasRequest | str) -> JobRequest:
+        """Store these jobs as well, in the transaction that completes it."""
+        return self.request().on_complete(*jobs)
+
+    def on_failed(self, *jobs: JobRequest | HasRequest | str) -> JobRequest:
+        """Store these jobs as well, in the transaction in which it fails for good."""
+        return self.request().on_failed(*jobs)
 
     def with_id(self, job_id: str) -> JobRequest:
         """Choose its id, a UUIDv7; dispatching the same id again never runs it twice."""

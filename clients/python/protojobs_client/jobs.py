@@ -52,6 +52,7 @@ class JobCalls(Calls):
         kinds: Collection[str] = (),
         states: Collection[JobState] = (),
         labels: Mapping[str, str] | None = None,
+        parent: str | None = None,
         created_after: datetime | None = None,
         created_before: datetime | None = None,
         filter: str = "",  # noqa: A002 # the contract's word
@@ -62,12 +63,14 @@ class JobCalls(Calls):
         """Return the jobs for which all holds that is given; newest first, or oldest. Pages hold at most 500.
 
         `filter` is a condition in the filter language: `queue = mail and state in (failed, cancelled)`.
+        `parent`: jobs that the end of this one has stored.
         """
         job_filter = job_service_pb2.JobFilter(
             queues=queues,
             kinds=kinds,
             states=[to_state(state) for state in states],
             labels=labels,
+            parent_job_id=parent or "",
             created_after=to_timestamp(created_after),
             created_before=to_timestamp(created_before),
         )

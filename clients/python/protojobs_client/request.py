@@ -1,15 +1,23 @@
 """What to dispatch: a kind, its data and options, as one value with fluent options."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
-from typing import Any, Final, TypedDict, Unpack
+from typing import Any, Final, Protocol, TypedDict, Unpack
 
 from protojobs_client.models import RetryPolicy, Seconds
 from protojobs_client.unique import OnConflict, Unique, UniqueScope
 
 UNSET_RETRY: Final = RetryPolicy()
 """The policy that says nothing, one for all requests: most are told apart from others by identity."""
+
+
+class HasRequest(Protocol):
+    """A job class instance, or anything else that says what its dispatch asks for."""
+
+    def request(self) -> "JobRequest":
+        """Return what a dispatch asks for."""
+        ...
 
 
 class DispatchOptions(TypedDict, total=False):
@@ -28,6 +36,8 @@ class DispatchOptions(TypedDict, total=False):
     unique: Unique  # at most one job of this key in its queue
     content_type: str
     payload: bytes  # raw, instead of data; needs content_type unless it is JSON
+    on_complete: "Sequence[JobRequest | HasRequest | str]"  # jobs to store in the transaction that completes it; at most 16
+    on_failed: "Sequence[JobRequest | HasRequest | str]"  # jobs to store in the transaction in which it fails for good
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +57,8 @@ class JobOptions:
     unique: Unique | None = None
     content_type: str | None = None
     payload: bytes | None = field(default=None, repr=False)
+    on_complete: "tuple[JobRequest, ...]" = ()
+    on_failed: "tuple[JobRequest, ...]" = ()
 
     def __post_init__(self) -> None:
         if self.delay is not None and self.run_at is not None:
@@ -62,10 +74,13 @@ class JobOptions:
         for name in ("delay", "run_timeout"):
             if name in values:
                 values[name] = span(values[name])
+        for name in ("on_complete", "on_failed"):
+            if name in values:
+                values[name] = tuple(map(_follow_up, values[name]))
         return JobOptions(**values)
 
     def over(self, base: "JobOptions") -> "JobOptions":
-        """Return these options, with those of `base` where they say nothing; mappings and retry merge."""
+        """Return these options, with those of `base` where they say nothing; mappings, retry and follow-ups merge."""
         mine = {option.name: value for option in fields(self) if (value := getattr(self, option.name)) is not None}
         if self.delay is not None or self.run_at is not None:
             mine.setdefault("delay", None)
@@ -73,6 +88,8 @@ class JobOptions:
         mine["headers"] = {**base.headers, **self.headers}
         mine["labels"] = {**base.labels, **self.labels}
         mine["retry"] = merged_retry(self.retry, base.retry)
+        mine["on_complete"] = base.on_complete + self.on_complete
+        mine["on_failed"] = base.on_failed + self.on_failed
         return replace(base, **mine)
 
 
@@ -138,6 +155,14 @@ class JobRequest:
         """Add a header, to tell its handler."""
         return self.with_options(headers={key: value})
 
+    def on_complete(self, *jobs: "JobRequest | HasRequest | str") -> "JobRequest":
+        """Store these jobs as well, in the transaction that completes it."""
+        return self.with_options(on_complete=jobs)
+
+    def on_failed(self, *jobs: "JobRequest | HasRequest | str") -> "JobRequest":
+        """Store these jobs as well, in the transaction in which it fails for good."""
+        return self.with_options(on_failed=jobs)
+
     def with_id(self, job_id: str) -> "JobRequest":
         """Choose its id, a UUIDv7; dispatching the same id again never runs it twice."""
         return self.with_options(job_id=job_id)
@@ -145,6 +170,15 @@ class JobRequest:
     def with_options(self, **options: Unpack[DispatchOptions]) -> "JobRequest":
         """Set several options at once."""
         return replace(self, options=JobOptions.of(options).over(self.options))
+
+
+def _follow_up(job: JobRequest | HasRequest | str) -> JobRequest:
+    if isinstance(job, str):
+        return JobRequest(job)
+    request = job if isinstance(job, JobRequest) else job.request()
+    if request.options.job_id is not None:
+        raise ValueError("a job that follows another takes no job_id: the server makes it")
+    return request
 
 
 def merged_retry(policy: RetryPolicy, base: RetryPolicy) -> RetryPolicy:

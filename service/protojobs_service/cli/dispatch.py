@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 
 import typer
-from protojobs_client import DispatchOptions, OnConflict, RetryPolicy, Unique, UniqueScope
+from protojobs_client import DispatchOptions, JobRequest, OnConflict, RetryPolicy, Unique, UniqueScope
 
 from protojobs_service.cli.connection import AddressOption, connected
 from protojobs_service.cli.output import JsonFlag, cell, print_json, print_pairs, screen
@@ -29,6 +29,8 @@ def dispatch(
     unique_scope: Annotated[UniqueScope | None, typer.Option(help="When the key is free. [default: until_done]")] = None,
     unique_window: Annotated[str | None, typer.Option(help="For scope window: how long the key is taken.")] = None,
     on_conflict: Annotated[OnConflict | None, typer.Option(help="If the key is taken. [default: reject]")] = None,
+    on_complete: Annotated[list[str] | None, typer.Option(help="Kind to store with its completion; repeatable.")] = None,
+    on_failed: Annotated[list[str] | None, typer.Option(help="Kind to store when it fails for good; repeatable.")] = None,
     content_type: Annotated[str, typer.Option(help="Media type; anything but JSON is sent as it is.")] = _JSON,
     wait: Annotated[bool, typer.Option("--wait", "-w", help="Wait for its result and print it.")] = False,
     timeout: Annotated[str | None, typer.Option(help="Wait no longer than this.")] = None,
@@ -59,6 +61,10 @@ def dispatch(
         options["expire_at"] = parse_time(expires)
     if (unique := _unique(unique_key, unique_scope, unique_window, on_conflict)) is not None:
         options["unique"] = unique
+    if on_complete:
+        options["on_complete"] = _same_queue(on_complete, queue)
+    if on_failed:
+        options["on_failed"] = _same_queue(on_failed, queue)
     if data is not None:
         payload = read_data(data)
         if content_type == _JSON:
@@ -97,6 +103,12 @@ def _unique(key: str | None, scope: UniqueScope | None, window: str | None, on_c
         )
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--unique-key") from None
+
+
+def _same_queue(kinds: list[str], queue: str | None) -> list[JobRequest]:
+    """Return jobs without data that go where the job goes which they follow."""
+    jobs = [JobRequest(kind) for kind in kinds]
+    return [job.on_queue(queue) for job in jobs] if queue is not None else jobs
 
 
 def _show(values: dict[str, Any], *, as_json: bool) -> None:

@@ -74,6 +74,20 @@ def test_every_scope_and_conflict_of_the_contract_has_a_name(scope: UniqueScope,
     assert job_pb2.UniqueConflict.Name(spec.unique.on_conflict) == f"UNIQUE_CONFLICT_{on_conflict.name}"
 
 
+def test_follow_ups_reach_the_spec_with_their_own_and_in_the_trace_of_their_job() -> None:
+    last = JobRequest("last").header("traceparent", "own")
+    request = JobRequest("first").on_complete(JobRequest("next", 1).on_failed(last), "other").on_failed("alarm")
+
+    spec = to_spec(request, job_id="id", headers={"traceparent": "t", "h": "1"}, codec=PlainCodec())
+
+    assert [(job.kind, job.id, dict(job.headers)) for job in spec.on_complete] == [
+        ("next", "", {"traceparent": "t"}),
+        ("other", "", {"traceparent": "t"}),
+    ]
+    assert [(job.kind, dict(job.headers)) for job in spec.on_complete[0].on_failed] == [("last", {"traceparent": "own"})]
+    assert [job.kind for job in spec.on_failed] == ["alarm"]
+
+
 def test_a_raw_payload_goes_as_it_is() -> None:
     spec = spec_of(JobRequest("kind").with_options(payload=b"\x00\xff", content_type="image/png"))
 

@@ -166,3 +166,15 @@ def test_a_unique_key_is_an_option_and_the_last_one_counts() -> None:
 def test_a_unique_key_that_means_nothing_is_refused_at_once(key: str, scope: UniqueScope, window: float | None) -> None:
     with pytest.raises(ValueError, match=r"unique key|window"):
         Unique(key, scope=scope, window=window)
+
+
+def test_follow_ups_add_up_from_the_fluent_form_and_the_options() -> None:
+    request = to_request(SendEmail("ann").on_complete(Plain()), None, {"on_complete": ["tidy"], "on_failed": [Plain().delay(5)]})
+
+    assert [each.kind for each in request.options.on_complete] == ["Plain", "tidy"]
+    assert request.options.on_failed == (Plain().delay(5),)
+
+
+def test_a_follow_up_with_an_id_is_refused() -> None:
+    with pytest.raises(ValueError, match="job_id"):
+        JobRequest("first").on_complete(JobRequest("next").with_id("01990000-0000-7000-8000-000000000000"))

@@ -10,11 +10,12 @@ from typing import Any, TypedDict
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from protojobs.v1 import job_pb2
 from protojobs.v1 import worker_service_pb2 as wire
-from protojobs_client import Chain, Compress, Encrypt
+from protojobs_client import Chain, Compress, Encrypt, JobRequest
 from protojobs_client.job import Job
 from protojobs_client.payload import Payload, PayloadContext, Use
-from protojobs_worker import Cancel, Discard, JobContext, JobTimeout, Retry, Snooze, StopReason
+from protojobs_worker import Cancel, Complete, Discard, JobContext, JobTimeout, Retry, Snooze, StopReason
 from protojobs_worker.context import Attempt
 from protojobs_worker.execution import run
 from protojobs_worker.ledger import Lease
@@ -92,9 +93,71 @@ def test_what_a_handler_returns_is_its_outcome(value: object, outcome: Outcome) 
     assert outcome_of(lambda: value) == outcome
 
 
-@pytest.mark.parametrize("verdict", [Retry(after=5), Snooze(1), Cancel(), Discard()])
+@pytest.mark.parametrize("verdict", [Retry(after=5), Snooze(1), Cancel(), Discard(), Complete(7, dispatch=["next"])])
 def test_a_verdict_means_the_same_raised_as_returned(verdict: Exception) -> None:
     assert outcome_of(raising(verdict)) == outcome_of(lambda: verdict)
+
+
+def dispatched(outcome: Outcome) -> list[job_pb2.JobSpec]:
+    assert isinstance(outcome, Completed)
+    return [job_pb2.JobSpec.FromString(spec) for spec in outcome.dispatch]
+
+
+def test_jobs_that_a_handler_dispatches_go_with_its_completion() -> None:
+    def handler(ctx: JobContext) -> Complete:
+        ctx.dispatch("resize", {"width": 100}, queue="images")
+        return Complete({"ok": True}, dispatch=[JobRequest("mail", "ann").delay(5), "tidy"])
+
+    outcome = outcome_of(handler)
+
+    specs = dispatched(outcome)
+    assert isinstance(outcome, Completed)
+    assert outcome.result == b'{"ok":true}'
+    assert [(spec.kind, spec.queue, spec.payload, spec.id) for spec in specs] == [
+        ("resize", "images", b'{"width":100}', ""),
+        ("mail", "", b'"ann"', ""),
+        ("tidy", "", b"null", ""),
+    ]
+    assert specs[1].delay.seconds == 5
+
+
+def test_jobs_that_a_handler_dispatches_go_without_a_result_too() -> None:
+    def handler(ctx: JobContext) -> None:
+        ctx.dispatch("next")
+
+    outcome = outcome_of(handler)
+
+    assert isinstance(outcome, Completed)
+    assert (outcome.result, [spec.kind for spec in dispatched(outcome)]) == (None, ["next"])
+
+
+def test_jobs_that_a_handler_dispatches_are_not_stored_when_it_fails() -> None:
+    def handler(ctx: JobContext) -> None:
+        ctx.dispatch("next")
+        raise OSError("disk full")
+
+    assert isinstance(outcome_of(handler), Failed)
+
+
+def test_a_completion_takes_no_more_jobs_than_the_server_does() -> None:
+    def many(ctx: JobContext) -> None:
+        for _ in range(1001):
+            ctx.dispatch("next")
+
+    def large(ctx: JobContext) -> None:
+        for _ in range(3):
+            ctx.dispatch("next", "x" * 1024 * 1024)
+
+    outcomes = [outcome_of(many), outcome_of(large)]
+
+    assert [outcome.error.type for outcome in outcomes if isinstance(outcome, Failed)] == ["ValueError"] * 2
+
+
+def test_a_job_that_cannot_be_sent_fails_the_completion_for_good() -> None:
+    outcome = outcome_of(lambda: Complete(dispatch=[JobRequest("next", object())]))
+
+    assert isinstance(outcome, Failed)
+    assert not outcome.retryable
 
 
 def test_an_exception_is_a_retryable_failure_with_its_stack() -> None:
