@@ -1,5 +1,6 @@
 """Settings in, a running server out: the only file that knows both the drivers and the wire."""
 
+import asyncio
 import logging
 import secrets
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
@@ -9,17 +10,20 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 
 from protojobs_service.admin import Admin
-from protojobs_service.application import Application, Timings, UpkeepDone
+from protojobs_service.application import Application, Outbox, Relay, SystemClock, Timings, UpkeepDone
+from protojobs_service.domain.errors import InvalidField
 from protojobs_service.drivers.memory import MemoryDriver
 from protojobs_service.drivers.sql import foreign_rows, migrate
 from protojobs_service.drivers.sql.driver import SqlDriver
 from protojobs_service.drivers.sql.foreign_rows import ForeignTable
+from protojobs_service.drivers.sql.outbox import open_outbox
 from protojobs_service.drivers.sql.sqlite import SqliteStore
 from protojobs_service.drivers.sql.store import Options, Store
 from protojobs_service.drivers.traced import TracedDriver
 from protojobs_service.port import Driver
 from protojobs_service.settings import DriverName, InvalidSettings, Settings
 from protojobs_service.telemetry import Telemetry, service_version
+from protojobs_service.transport.outbox import OutboxDispatch
 from protojobs_service.transport.schedule_convert import Templates
 from protojobs_service.transport.server import GrpcServer
 from protojobs_service.transport.specs import fingerprint, unique_of
@@ -122,7 +126,7 @@ async def start_server(
     )
     try:
         with _sole_error():
-            async with application.running():
+            async with application.running(), _relaying(settings, application):
                 server = GrpcServer(application, settings, telemetry)
                 admin = Admin(application, telemetry, why_not_ready=lambda: server.health.why_not, load=lambda: _load(server))
                 admin_host = settings.admin_host or settings.host
@@ -141,6 +145,37 @@ async def start_server(
         _log.info("server stopped")
     finally:
         telemetry.close()
+
+
+def find_outbox(dsn: str) -> Outbox:
+    """Return the outbox of a database, connected when it is first used. Raises InvalidSettings, which does not say the address."""
+    try:
+        return open_outbox(dsn)
+    except InvalidField as error:
+        raise InvalidSettings(f"outbox_dsn: {error.detail}") from None
+    except ImportError as error:
+        raise InvalidSettings(f"outbox_dsn: the extra of this database is not installed ({error})") from error
+
+
+@asynccontextmanager
+async def _relaying(settings: Settings, application: Application) -> AsyncGenerator[None]:
+    """Move the rows of the outboxes that the settings name. What is under way at the end is sent again by whoever comes next."""
+    outboxes = [find_outbox(dsn.get_secret_value()) for dsn in settings.outbox_dsn]
+    deliver = OutboxDispatch(application).deliver
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            relays = [
+                tasks.create_task(Relay(outbox, deliver, SystemClock(), name=f"outbox-{number}").run(), name=f"outbox-{number}")
+                for number, outbox in enumerate(outboxes, 1)
+            ]
+            try:
+                yield
+            finally:
+                for relay in relays:
+                    relay.cancel()
+    finally:
+        for outbox in outboxes:
+            await outbox.close()
 
 
 @contextmanager

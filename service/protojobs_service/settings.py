@@ -11,12 +11,13 @@ from collections.abc import Iterator
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, cast
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     SettingsError,
@@ -52,6 +53,14 @@ def _check_identifier(value: str) -> str:
 
 
 Identifier = Annotated[str, Field(max_length=32), AfterValidator(_check_identifier)]
+
+
+def _split(value: Any) -> Any:
+    return value.split() if isinstance(value, str) else value
+
+
+Dsns = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split)]
+"""Several in one variable stand apart by white space."""
 
 
 class _Section(BaseModel):
@@ -175,6 +184,10 @@ class Settings(BaseSettings):
         description="Name of this server, for logs.",
     )
     insecure: bool = Field(default=False, description="Listen beyond loopback although nothing is encrypted or authenticated.")
+    outbox_dsn: Dsns = Field(
+        default=(),
+        description="Databases whose protojobs_outbox this server empties, apart by spaces: postgresql://, mysql://, sqlite:///FILE.",
+    )
     sqlite: SqliteSettings = SqliteSettings()
     postgres: PostgresSettings = PostgresSettings()
     mysql: MysqlSettings = MysqlSettings()
@@ -280,4 +293,6 @@ def _section(values: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _shown(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return " ".join(str(each) for each in cast("tuple[object, ...]", value))
     return str(value) if isinstance(value, Path | SecretStr | StrEnum) else value

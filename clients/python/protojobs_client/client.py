@@ -106,6 +106,7 @@ class Client:
     dispatch = _blocking(AsyncClient.dispatch)
     dispatch_later = _blocking(AsyncClient.dispatch_later)
     dispatch_many = _blocking(AsyncClient.dispatch_many)
+    dispatch_encoded = _blocking(AsyncClient.dispatch_encoded)
     schedule_at = _blocking(AsyncClient.schedule_at)
     schedule_in = _blocking(AsyncClient.schedule_in)
 

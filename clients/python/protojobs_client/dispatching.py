@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any, Unpack
 
 import grpc
+from google.protobuf.message import DecodeError
 from protojobs.v1 import job_pb2, job_service_pb2, schedule_service_pb2
 
 from protojobs_client.batch import MAX_ITEMS, Sized, batches, room, size_of
@@ -93,6 +94,29 @@ class DispatchCalls(Calls):
         self._hooks.after(requests, results)
         return results
 
+    async def dispatch_encoded(self, specs: Sequence[bytes]) -> list[DispatchResult]:
+        """Store jobs of which one has the JobSpecs as bytes, ids inside, as `dispatch_many` does. For relays.
+
+        Raises ValueError for bytes that are no JobSpec with an id.
+        """
+        limit = room(self._connection.options.max_message_bytes)
+        items: list[Sized] = []
+        refused: dict[int, DispatchResult] = {}
+        for place, data in enumerate(specs):
+            try:
+                spec = job_pb2.JobSpec.FromString(data)
+            except DecodeError:
+                raise ValueError(f"specs[{place}] is no JobSpec") from None
+            if not spec.id:
+                raise ValueError(f"specs[{place}] has no id")
+            size = size_of(spec)
+            if size > limit:
+                refused[place] = Refused(job_id=JobId(spec.id), error=_too_large(size, limit))
+            else:
+                items.append(Sized(spec, size))
+        stored = iter(await self._send_batches(items))
+        return [refused[place] if place in refused else next(stored) for place in range(len(specs))]
+
     async def schedule_at(
         self,
         job: str | type[Job] | Job | JobRequest,
@@ -148,12 +172,7 @@ class DispatchCalls(Calls):
         )
         size, limit = size_of(spec), room(options.max_message_bytes)
         if size > limit:
-            raise PayloadTooLargeError(
-                "the job does not fit into a message",
-                code=grpc.StatusCode.FAILED_PRECONDITION,
-                reason="PAYLOAD_TOO_LARGE",
-                metadata={"limit": str(limit), "size": str(size)},
-            )
+            raise _too_large(size, limit)
         return Sized(spec, size)
 
     def _learned(self, request: JobRequest, error: ProtoJobsError) -> bool:
@@ -269,6 +288,15 @@ class DispatchCalls(Calls):
             deadline=self._connection.options.dispatch_deadline,
         )
         return [dispatched(answer)]
+
+
+def _too_large(size: int, limit: int) -> PayloadTooLargeError:
+    return PayloadTooLargeError(
+        "the job does not fit into a message",
+        code=grpc.StatusCode.FAILED_PRECONDITION,
+        reason="PAYLOAD_TOO_LARGE",
+        metadata={"limit": str(limit), "size": str(size)},
+    )
 
 
 def to_request(job: str | type[Job] | Job | JobRequest, data: object, options: DispatchOptions) -> JobRequest:

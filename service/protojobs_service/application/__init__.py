@@ -18,6 +18,7 @@ from protojobs_service.application.lease_session import (
     StopCause,
     Window,
 )
+from protojobs_service.application.outbox import Deliver, Refused, Relay
 from protojobs_service.application.queues import Queues, QueueStats
 from protojobs_service.application.retry import Retried, Retry
 from protojobs_service.application.schedules import MakeDraft, Schedules
@@ -39,6 +40,9 @@ from protojobs_service.port import (
     DispatchVerdict,
     ListQuery,
     News,
+    Outbox,
+    OutboxRow,
+    OutboxStatus,
     QueueNumbers,
     Retake,
     RunningJob,
@@ -62,6 +66,7 @@ __all__ = [
     "ClearQuery",
     "Cleared",
     "Clock",
+    "Deliver",
     "Dispatch",
     "DispatchVerdict",
     "Dispatched",
@@ -79,9 +84,14 @@ __all__ = [
     "ListQuery",
     "MakeDraft",
     "News",
+    "Outbox",
+    "OutboxRow",
+    "OutboxStatus",
     "QueueNumbers",
     "QueueStats",
     "Queues",
+    "Refused",
+    "Relay",
     "Retake",
     "Retried",
     "Retry",

@@ -13,6 +13,7 @@ from protojobs_service.cli.health import health
 from protojobs_service.cli.import_php import import_
 from protojobs_service.cli.jobs import jobs
 from protojobs_service.cli.migrate import migrate
+from protojobs_service.cli.outbox import outbox
 from protojobs_service.cli.queues import queues
 from protojobs_service.cli.schedules import schedules
 from protojobs_service.cli.serve import dev, serve
@@ -42,6 +43,7 @@ app.add_typer(queues, name="queues")
 app.add_typer(schedules, name="schedules")
 app.command()(stats)
 app.add_typer(workers, name="workers")
+app.add_typer(outbox, name="outbox")
 app.command()(health)
 app.add_typer(config, name="config")
 

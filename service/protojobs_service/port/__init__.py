@@ -24,6 +24,7 @@ from protojobs_service.port.jobs import (
     Settlement,
     SettleVerdict,
 )
+from protojobs_service.port.outbox import Fates, Outbox, OutboxRow, OutboxStatus, Send
 from protojobs_service.port.queues import Cleared, ClearQuery, QueueNumbers, Queues, SettingsBook
 from protojobs_service.port.schedules import Fired, Firing, MakeJob, Schedules
 from protojobs_service.port.sessions import (
@@ -51,6 +52,7 @@ __all__ = [
     "Edit",
     "EditResult",
     "Events",
+    "Fates",
     "Fingerprint",
     "Fired",
     "Firing",
@@ -68,6 +70,9 @@ __all__ = [
     "Opened",
     "Opening",
     "Outline",
+    "Outbox",
+    "OutboxRow",
+    "OutboxStatus",
     "Position",
     "QueueNumbers",
     "Queues",
@@ -78,6 +83,7 @@ __all__ = [
     "RunningJob",
     "Schedules",
     "Selection",
+    "Send",
     "SessionRecord",
     "Sessions",
     "SettingsBook",

@@ -13,7 +13,8 @@ def test_every_command_explains_itself() -> None:
 
     assert result.exit_code == 0
     assert "Exit codes" in result.stdout
-    for name in ("dev", "serve", "migrate", "upkeep", "dispatch", "jobs", "queues", "stats", "workers", "health", "config"):
+    names = ("dev", "serve", "migrate", "upkeep", "dispatch", "jobs", "queues", "stats", "workers", "outbox", "health", "config")
+    for name in names:
         assert name in result.stdout
         assert run(name, "--help").exit_code == 0
 
