@@ -27,7 +27,6 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 MODULES = (job_service_pb2, queue_service_pb2, schedule_service_pb2, server_service_pb2, worker_service_pb2)
 METHODS = [method for module in MODULES for service in module.DESCRIPTOR.services_by_name.values() for method in service.methods]
-LATER: dict[str, set[str]] = {}
 YEAR_9999 = 253_370_764_800
 
 
@@ -63,8 +62,6 @@ def _path(method: Any) -> str:
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
 @pytest.mark.parametrize("data", [b"\xff\xff\xff", b"\x0a\xff\xff\xff\xff\x0f"], ids=["no tag", "endless field"])
 async def test_bytes_that_are_no_message_are_malformed_in_every_rpc(peer: Peer, method: Any, data: bytes) -> None:
-    later = method.name in LATER.get(method.containing_service.name, ())
-
     if method.client_streaming:
         call: Any = peer.channel.stream_stream(_path(method))()
         await call.write(data)
@@ -74,25 +71,7 @@ async def test_bytes_that_are_no_message_are_malformed_in_every_rpc(peer: Peer, 
     else:
         error = await refused(peer.send(_path(method), data))
 
-    if later:
-        assert (error.code, error.reason) == (grpc.StatusCode.UNIMPLEMENTED, "DRIVER_UNSUPPORTED")
-    else:
-        assert (error.code, error.reason) == (INVALID, "MALFORMED_MESSAGE")
-
-
-@pytest.mark.parametrize(
-    ("service", "name"), [(service, name) for service, names in LATER.items() for name in sorted(names)], ids=str
-)
-async def test_rpcs_of_later_versions_are_refused_by_name(peer: Peer, service: str, name: str) -> None:
-    [method] = [each for each in METHODS if (each.containing_service.name, each.name) == (service, name)]
-
-    if method.server_streaming:
-        error = await refused(_first(peer, method, b""))
-    else:
-        error = await refused(peer.send(_path(method), b""))
-
-    assert (error.code, error.reason) == (grpc.StatusCode.UNIMPLEMENTED, "DRIVER_UNSUPPORTED")
-    assert error.metadata["method"] == f"{service}.{name}"
+    assert (error.code, error.reason) == (INVALID, "MALFORMED_MESSAGE")
 
 
 NAMES = ["a/b", "a b", "caf\u00e9", "a\0b", "a\nb", "x" * 129, "'; drop table job; --", "\u202e", "a" * 100_000]
