@@ -258,8 +258,6 @@ LATER_FIELDS: list[tuple[str, dict[str, Any]]] = [
     ("fairness_key", {"fairness_key": "tenant"}),
     ("concurrency_key", {"concurrency_key": "tenant"}),
     ("result_retention", {"result_retention": Duration(seconds=60)}),
-    ("on_complete", {"on_complete": [job_pb2.JobSpec(kind="next")]}),
-    ("on_failed", {"on_failed": [job_pb2.JobSpec(kind="next")]}),
 ]
 
 
