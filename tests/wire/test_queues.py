@@ -64,7 +64,6 @@ async def test_a_masked_field_that_is_unset_goes_back_to_its_default(peer: Peer)
 
 
 LATER: list[tuple[str, dict[str, Any]]] = [
-    ("per_key_limit", {"per_key_limit": 2}),
     ("fairness", {"fairness": queue_service_pb2.Fairness(enabled=True)}),
     ("priority_mode", {"priority_mode": queue_service_pb2.PRIORITY_MODE_AGING}),
     ("history", {"history": queue_service_pb2.HISTORY_NONE}),
@@ -101,6 +100,7 @@ BAD: list[tuple[str, dict[str, Any], list[str]]] = [
     ("queue.max_in_flight", {"max_in_flight": 1_000_001}, []),
     ("queue.max_depth", {"max_depth": 10**12 + 1}, []),
     ("queue.overflow", {"overflow": 9}, []),
+    ("queue.per_key_limit", {"per_key_limit": 100_001}, []),
     ("update_mask.paths[0]", {}, ["paused"]),
     ("update_mask.paths[1]", {}, ["retry", "colour"]),
     ("update_mask.paths[0]", {}, ["retry.colour"]),
@@ -201,6 +201,29 @@ async def test_stats_count_by_state_and_name_kinds_without_a_worker(peer: Peer) 
     assert [(each.kind, each.pending) for each in stats.limited_by.no_worker_kinds] == [("lonely", 1)]
     assert stats.HasField("oldest_pending_age")
     assert answer.HasField("snapshot_time")
+
+
+async def test_jobs_of_a_key_wait_for_each_other_and_the_queue_says_why(peer: Peer) -> None:
+    first = await peer.dispatch(queue="q", kind="k", concurrency_key="acme")
+    second = await peer.dispatch(queue="q", kind="k", concurrency_key="acme")
+
+    answer = await peer.queues.Stats(queue_service_pb2.StatsRequest(queue="q"))
+    job = (await peer.jobs.GetJob(job_service_pb2.GetJobRequest(job_id=second.job_id))).job
+    listed = await peer.jobs.ListJobs(
+        job_service_pb2.ListJobsRequest(filter=job_service_pb2.JobFilter(states=[job_pb2.JOB_STATE_PENDING]))
+    )
+
+    assert (answer.queues[0].counts.pending, answer.queues[0].limited_by.concurrency) == (2, True)
+    assert (job.state, job.spec.concurrency_key) == (job_pb2.JOB_STATE_PENDING, "acme")
+    assert {each.id for each in listed.jobs} == {first.job_id, second.job_id}
+
+
+async def test_the_limit_per_key_is_kept_and_goes_back_to_one(peer: Peer) -> None:
+    changed = await peer.queues.UpdateQueue(UpdateQueueRequest(queue=Queue(name="q", per_key_limit=3)))
+    kept = await peer.queues.UpdateQueue(UpdateQueueRequest(queue=Queue(name="q", strict_leases=True)))
+    back = await peer.queues.UpdateQueue(UpdateQueueRequest(queue=Queue(name="q"), update_mask=FieldMask(paths=["per_key_limit"])))
+
+    assert [answer.queue.per_key_limit for answer in (changed, kept, back)] == [3, 3, 1]
 
 
 async def test_stats_of_an_unknown_queue_are_not_found(peer: Peer) -> None:

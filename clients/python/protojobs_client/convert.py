@@ -55,6 +55,8 @@ def to_spec(request: JobRequest, *, job_id: str, headers: Mapping[str, str], cod
         spec.expire_time.CopyFrom(_timestamp(options.expire_at))
     if options.unique is not None:
         spec.unique.CopyFrom(_unique(options.unique))
+    if options.concurrency_key:
+        spec.concurrency_key = options.concurrency_key
     if options.on_complete or options.on_failed:
         _add_follow_ups(spec, request, headers, codec)
     return spec

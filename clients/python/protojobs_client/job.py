@@ -131,6 +131,10 @@ class Job:
         """Store these jobs as well, in the transaction in which it fails for good."""
         return self.request().on_failed(*jobs)
 
+    def concurrency_key(self, key: str) -> JobRequest:
+        """Run no more jobs of this key at once than the queue's `per_key_limit`: one, unless it says otherwise."""
+        return self.request().concurrency_key(key)
+
     def with_id(self, job_id: str) -> JobRequest:
         """Choose its id, a UUIDv7; dispatching the same id again never runs it twice."""
         return self.request().with_id(job_id)

@@ -118,6 +118,7 @@ class JobInfo:
     worker: str
     reason: str
     labels: Mapping[str, str]
+    concurrency_key: str | None
     content_type: str
     retry: RetryPolicy
     run_timeout: timedelta | None
@@ -217,6 +218,7 @@ class QueueInfo:
     max_depth: int | None
     overflow: Overflow
     events: EventLevel
+    per_key_limit: int
     created_at: datetime | None
     updated_at: datetime | None
 

@@ -95,6 +95,7 @@ def job_info(job: job_pb2.Job, *, full: bool) -> JobInfo:
         worker=job.worker,
         reason=job.reason,
         labels=dict(spec.labels),
+        concurrency_key=spec.concurrency_key or None,
         content_type=spec.content_type,
         retry=retry_policy(job.retry),
         run_timeout=span_of(job, "run_timeout"),
@@ -153,6 +154,7 @@ def queue_info(queue: queue_service_pb2.Queue) -> QueueInfo:
         max_depth=queue.max_depth or None,
         overflow=_OVERFLOWS.get(queue.overflow, Overflow.REJECT),
         events=_LEVELS.get(queue.events, EventLevel.FINAL),
+        per_key_limit=queue.per_key_limit or 1,
         created_at=time_of(queue, "create_time"),
         updated_at=time_of(queue, "update_time"),
     )

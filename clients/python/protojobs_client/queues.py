@@ -27,6 +27,7 @@ class QueueSettings(TypedDict, total=False):
     rate_limit: RateLimit | None  # jobs that start per second, over all workers
     max_depth: int | None  # waiting jobs
     overflow: Overflow | None  # what happens to a dispatch beyond max_depth
+    per_key_limit: int | None  # jobs of one concurrency_key that may run at once; default 1, one after the other
 
 
 def _at_least_one(name: str, limit: int | None) -> int:
@@ -76,6 +77,7 @@ class QueueCalls(Calls):
         queue.max_in_flight = _at_least_one("max_in_flight", settings.get("max_in_flight"))
         queue.max_depth = _at_least_one("max_depth", settings.get("max_depth"))
         queue.overflow = to_overflow(settings.get("overflow"))
+        queue.per_key_limit = settings.get("per_key_limit") or 0
         answer = await self._connection.call(
             self._connection.queues.UpdateQueue,
             queue_service_pb2.UpdateQueueRequest(queue=queue, update_mask=FieldMask(paths=list(settings))),

@@ -34,6 +34,7 @@ class DispatchOptions(TypedDict, total=False):
     run_timeout: Seconds  # longest run of one attempt; default 300 s
     expire_at: datetime  # aware; the job ends as EXPIRED if it waits then
     unique: Unique  # at most one job of this key in its queue
+    concurrency_key: str  # of one key no more jobs of the queue run at once than its per_key_limit; at most 128 bytes
     content_type: str
     payload: bytes  # raw, instead of data; needs content_type unless it is JSON
     on_complete: "Sequence[JobRequest | HasRequest | str]"  # jobs to store in the transaction that completes it; at most 16
@@ -55,6 +56,7 @@ class JobOptions:
     run_timeout: timedelta | None = None
     expire_at: datetime | None = None
     unique: Unique | None = None
+    concurrency_key: str | None = None
     content_type: str | None = None
     payload: bytes | None = field(default=None, repr=False)
     on_complete: "tuple[JobRequest, ...]" = ()
@@ -162,6 +164,10 @@ class JobRequest:
     def on_failed(self, *jobs: "JobRequest | HasRequest | str") -> "JobRequest":
         """Store these jobs as well, in the transaction in which it fails for good."""
         return self.with_options(on_failed=jobs)
+
+    def concurrency_key(self, key: str) -> "JobRequest":
+        """Run no more jobs of this key at once than the queue's `per_key_limit`: one, unless it says otherwise."""
+        return self.with_options(concurrency_key=key)
 
     def with_id(self, job_id: str) -> "JobRequest":
         """Choose its id, a UUIDv7; dispatching the same id again never runs it twice."""

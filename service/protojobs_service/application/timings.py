@@ -34,6 +34,7 @@ class Timings:
     drain: timedelta = timedelta(seconds=10)
     max_heartbeat: float = 10.0
     promote: float = 0.1
+    unhold: float = 1.0
     tick: float = 0.25
     expire: float = 1.0
     rescue: float = 0.5

@@ -89,6 +89,7 @@ class Upkeep:
             Timer("forget events", every(timings.prune), self._bounded(self._events.forget, timings.prune)),
             Timer("beat", every(timings.beat), self._beat),
             Timer("promote", every(timings.promote), self._bounded(self._driver.jobs.promote, timings.promote)),
+            Timer("unhold", every(timings.unhold), self._bounded(self._driver.jobs.unhold, timings.unhold)),
             Timer("tick", every(timings.tick), self._schedules.tick_turn),
             Timer("forget ticks", every(timings.prune), self._bounded(self._schedules.forget_ticks, timings.prune)),
             Timer("expire", every(timings.expire), self._bounded(self._driver.jobs.expire, timings.expire)),

@@ -1,12 +1,12 @@
 """`protojobs queues`."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from protojobs_client import EventLevel, JobState, Overflow, QueueSettings, RateLimit
 
 from protojobs_service.cli.connection import AddressOption, connected
-from protojobs_service.cli.output import JsonFlag, print_done, print_json, print_table
+from protojobs_service.cli.output import JsonFlag, print_done, print_json, print_pairs, print_table
 from protojobs_service.cli.values import parse_time
 
 queues = typer.Typer(help="Look at queues and act on them.", no_args_is_help=True)
@@ -114,6 +114,28 @@ def events(
     with connected(address, as_json=as_json) as client:
         client.update_queue(queue, events=level)
     print_done("queue", queue, f"events {level.value}", as_json=as_json)
+
+
+@queues.command()
+def sharing(
+    queue: Name,
+    per_key_limit: Annotated[
+        int | None, typer.Option(min=0, help="Jobs of one concurrency key that run at once; 0 for the default, 1.")
+    ] = None,
+    address: AddressOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Show how jobs share a queue, or change what is named."""
+    settings = QueueSettings()
+    if per_key_limit is not None:
+        settings["per_key_limit"] = per_key_limit
+    with connected(address, as_json=as_json) as client:
+        found = client.update_queue(queue, **settings) if settings else client.queue(queue)
+    shown: dict[str, Any] = {"queue": found.name, "per_key_limit": found.per_key_limit}
+    if as_json:
+        print_json(shown)
+    else:
+        print_pairs((name.replace("_", " "), value) for name, value in shown.items())
 
 
 @queues.command()

@@ -21,6 +21,7 @@ BUILT = (
     "retention",
     "child_jobs",
     "chains",
+    "concurrency_key",
     "unary_leases",
     "schedule_once",
     "schedules",
@@ -33,7 +34,6 @@ BUILT = (
 """Every driver has these."""
 
 LATER = {
-    "concurrency_key": "limits per key are not built yet",
     "fairness": "fair sharing and aging are not built yet",
 }
 """No driver has these; requests that need them are refused with DRIVER_UNSUPPORTED."""

@@ -42,6 +42,8 @@ class NewJob(NamedTuple):
     parent: JobId | None = None
     unique: Unique | None = None
     follow_ups: bool | None = None
+    fairness_key: str | None = None
+    concurrency_key: str | None = None
 
 
 def child_id(prefix: bytes, parent: JobId, attempt: int, index: int) -> JobId:

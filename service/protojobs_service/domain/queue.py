@@ -31,6 +31,7 @@ class QueueSettings:
     """What an operator may set of a queue; the defaults are those of a queue that nobody has set up.
 
     max_in_flight, max_depth: 0 means no limit.
+    per_key_limit: how many jobs of one concurrency key may run at once, at least 1.
     """
 
     name: str
@@ -43,6 +44,7 @@ class QueueSettings:
     max_depth: int = 0
     overflow: Overflow = Overflow.REJECT
     events: EventLevel = EventLevel.FINAL
+    per_key_limit: int = 1
     created_at: datetime | None = None
     updated_at: datetime | None = None
 

@@ -265,6 +265,11 @@ class TracedJobs:
         with self._timed("promote"):
             return await self._inner.promote(limit)
 
+    async def unhold(self, limit: int) -> int:
+        """Let jobs go on whose key has room."""
+        with self._timed("unhold"):
+            return await self._inner.unhold(limit)
+
     async def expire(self, limit: int) -> int:
         """Expire jobs."""
         with self._timed("expire"):

@@ -225,7 +225,8 @@ class Jobs(Protocol):
 
         A job reaches only a handle whose claim names its queue and kind. Closed handles get nothing. Jobs whose expire_at has
         passed are not leased. No more is leased than the queue's max_in_flight and rate_limit allow over all replicas; where that
-        leaves places empty, Room.held_back is told.
+        leaves places empty, Room.held_back is told. Of a concurrency key no more jobs run than its queue's per_key_limit, in the
+        order in which they became PENDING; with a limit of 1 the next one waits for the end of one that is RETRYING, too.
         """
         ...
 
@@ -298,6 +299,14 @@ class Jobs(Protocol):
         """Move due SCHEDULED and RETRYING jobs to PENDING in order of their time, at most `limit`; calls Room.arrived.
 
         Returns how many.
+        """
+        ...
+
+    async def unhold(self, limit: int) -> int:
+        """Look at `limit` concurrency keys, going on where the last call stopped, and let jobs of those with room be claimed.
+
+        Who frees a place gives it on at once; this is for limits that were raised. Calls Room.arrived; returns how many keys, or
+        `limit` while it should go on at once: after a limit was changed.
         """
         ...
 

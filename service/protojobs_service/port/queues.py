@@ -37,6 +37,8 @@ class QueueNumbers:
     """Kinds that live sessions of the queue name; None: some session takes all."""
     rate_spent: bool = False
     """The bucket of its rate limit has no whole token."""
+    holds: bool = False
+    """Some of its jobs wait for a place of their concurrency key."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

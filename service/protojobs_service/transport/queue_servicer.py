@@ -27,7 +27,6 @@ _CLEARED_BY_DEFAULT = (State.SCHEDULED, State.PENDING, State.RETRYING)
 _OUTPUT_ONLY = ("name", "paused", "create_time", "update_time")
 # Settings of later versions, with the value that means what this version does anyway.
 _LATER_SETTINGS: Mapping[str, int] = {
-    "per_key_limit": 0,
     "fairness": 0,
     "priority_mode": queue_service_pb2.PRIORITY_MODE_STRICT,
     "aging_interval": 0,
@@ -45,6 +44,7 @@ _PATHS = (
     "strict_leases",
     *LIMIT_PATHS,
     "events",
+    "per_key_limit",
 )
 
 
@@ -142,6 +142,7 @@ def _change(queue: queue_service_pb2.Queue, mask: Any) -> Callable[[QueueSetting
     set_policy = convert.parse_policy(queue, "retry", "run_timeout")
     set_retention = _parse_retention(queue)
     set_limits = parse_limits(queue)
+    per_key_limit = _parse_per_key_limit(queue)
 
     def change(old: QueueSettings) -> QueueSettings:
         policy: dict[str, Any] = {}
@@ -160,6 +161,8 @@ def _change(queue: queue_service_pb2.Queue, mask: Any) -> Callable[[QueueSetting
                     }
                 case "events":
                     settings["events"] = level
+                case "per_key_limit":
+                    settings["per_key_limit"] = per_key_limit
                 case "strict_leases":
                     settings["strict_leases"] = queue.strict_leases
                 case _:
@@ -197,7 +200,7 @@ def _set_paths(queue: queue_service_pb2.Queue) -> list[str]:
         match field.name:
             case "retry" | "retention":
                 paths += [f"{field.name}.{inner.name}" for inner, _ in value.ListFields()]
-            case "run_timeout" | "strict_leases" | "events":
+            case "run_timeout" | "strict_leases" | "events" | "per_key_limit":
                 paths.append(field.name)
             case name if name in LIMIT_PATHS:
                 paths.append(name)
@@ -219,6 +222,12 @@ def _parse_retention(queue: queue_service_pb2.Queue) -> dict[str, timedelta]:
         for name in _RETENTION_FIELDS
         if kept.HasField(name)
     }
+
+
+def _parse_per_key_limit(queue: queue_service_pb2.Queue) -> int:
+    if queue.per_key_limit > bounds.MAX_PER_KEY:
+        raise InvalidField("per_key_limit", f"must be 1 to {bounds.MAX_PER_KEY}, or 0 for the default, which is 1")
+    return queue.per_key_limit or 1
 
 
 def _clear_query(request: queue_service_pb2.ClearQueueRequest, pages: Pages) -> ClearQuery:

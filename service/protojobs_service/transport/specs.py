@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from operator import attrgetter, methodcaller
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
 from google.protobuf.descriptor_pool import DescriptorPool
@@ -43,10 +43,10 @@ _CACHED_NAMES = 4096
 _ID_PREFIX = b"\x0a\x24"
 # 65 headers with different keys need more bytes than this.
 _TOO_SMALL_FOR_MANY_HEADERS = 320
-_LATER_FIELDS = ("fairness_key", "concurrency_key", "result_retention")
+_LATER_FIELDS = ("fairness_key", "result_retention")
 
 _HEAD = ".protojobs.head.Head"
-_NOTHING_RARE = (None,) * 8
+_NOTHING_RARE = (None,) * (len(NewJob._fields) - 5)
 _FIELDS = attrgetter("id", "queue", "kind", "priority", "content_type")
 _RARE = methodcaller("WhichOneof", "rare")
 
@@ -234,6 +234,7 @@ class _Rare:
         job = job._replace(delay=delay, run_at=run_at, expire_at=expire_at, labels=labels, unique=unique)
         if any(getattr(self._spec, field) for field in FOLLOW_UPS):
             job = job._replace(follow_ups=True)
+        job = job._replace(concurrency_key=self._key("concurrency_key"))
         changes = parse_policy(self._spec, "retry", "run_timeout")
         return Draft(job, None if changes == NO_CHANGES else changes)
 
@@ -250,6 +251,9 @@ class _Rare:
                 return None, parse_run_time("run_time", self._spec.run_time, self._now)
             case _:
                 return None, None
+
+    def _key(self, field: Literal["concurrency_key"]) -> str | None:
+        return check_text(field, getattr(self._spec, field), bounds.MAX_KEY_BYTES) or None
 
     def _expiry(self, run_at: datetime | None) -> datetime | None:
         if not self._spec.HasField("expire_time"):

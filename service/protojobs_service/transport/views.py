@@ -140,6 +140,7 @@ def to_queue(settings: QueueSettings) -> queue_service_pb2.Queue:
     """Return a queue; what nobody has set stays unset."""
     queue = queue_service_pb2.Queue(name=settings.name, paused=settings.paused, strict_leases=settings.strict_leases)
     queue.events = queue_service_pb2.EventLevel.ValueType(settings.events.value)
+    queue.per_key_limit = settings.per_key_limit
     _set_policy(queue, settings.retry)
     set_limits(queue, settings)
     kept = settings.retention
@@ -186,7 +187,7 @@ def to_stats(stats: QueueStats) -> queue_service_pb2.QueueStats:
         paused=stats.paused,
     )
     result.limited_by.paused = stats.paused
-    result.limited_by.rate, result.limited_by.concurrency = stats.by_rate, stats.by_concurrency
+    result.limited_by.rate, result.limited_by.concurrency = stats.by_rate, stats.by_concurrency or numbers.holds
     for kind, (pending, oldest_at) in sorted(stats.unserved.items()):
         entry = result.limited_by.no_worker_kinds.add(kind=kind, pending=pending)
         if oldest_at is not None:

@@ -17,14 +17,14 @@ def test_a_dispatched_job_is_shown_with_all_that_was_said(cli: Cli, tmp_path: Pa
 
     job_id = cli.dispatch(
         "--queue", "urgent", "--data", f"@{data}", "--delay", "1h", "--priority", "9", "--label", "tenant=acme",
-        "--retries", "7", "--run-timeout", "2m", "--header", "trace=1",
+        "--retries", "7", "--run-timeout", "2m", "--header", "trace=1", "--concurrency-key", "ann",
     )  # fmt: skip
     job = cli.json("jobs", "get", job_id, "--full")["job"]
 
     assert UUID(job_id).version == 7
     assert (job["queue"], job["kind"], job["state"], job["priority"]) == ("urgent", "email", "scheduled", 9)
     assert (job["payload"], job["labels"], job["headers"]) == ('{"to": "ann"}', {"tenant": "acme"}, {"trace": "1"})
-    assert (job["retry"]["max_retries"], job["run_timeout"]) == (7, 120.0)
+    assert (job["retry"]["max_retries"], job["run_timeout"], job["concurrency_key"]) == (7, 120.0, "ann")
 
 
 def test_data_comes_from_standard_input_and_need_not_be_json(cli: Cli) -> None:

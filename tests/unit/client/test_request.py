@@ -73,7 +73,9 @@ def test_timeout_and_priority_are_settings_on_the_class_and_options_on_an_instan
 
 
 def test_fluent_options_read_as_people_write_them() -> None:
-    request = SendEmail("data").on_queue("urgent").retries(5).retry_after(60).timeout(120).delay(30).priority(9)
+    request = (
+        SendEmail("data").on_queue("urgent").retries(5).retry_after(60).timeout(120).delay(30).priority(9).concurrency_key("acme")
+    )
 
     assert request.options == JobOptions(
         queue="urgent",
@@ -82,6 +84,7 @@ def test_fluent_options_read_as_people_write_them() -> None:
         delay=timedelta(seconds=30),
         priority=9,
         labels={"team": "mail"},
+        concurrency_key="acme",
     )
 
 

@@ -272,7 +272,7 @@ class Queue(_message.Message):
     max_in_flight: _builtins.int
     """Jobs running at once, at most 1000000. 0: no limit."""
     per_key_limit: _builtins.int
-    """Jobs running at once per concurrency_key. 0: 1."""
+    """Jobs running at once per concurrency_key, at most 100000. 0: 1, then they also run in the order in which they came."""
     priority_mode: Global___PriorityMode.ValueType
     """Default STRICT."""
     max_depth: _builtins.int
@@ -788,7 +788,7 @@ class LimitedBy(_message.Message):
     rate: _builtins.bool
     """The rate limit is used up."""
     concurrency: _builtins.bool
-    """max_in_flight is reached."""
+    """max_in_flight is reached, or jobs wait for a place of their concurrency_key."""
     @_builtins.property
     def no_worker_kinds(self) -> _containers.RepeatedCompositeFieldContainer[Global___NoWorkerKind]:
         """Kinds without a worker."""

@@ -384,6 +384,11 @@ class MemoryJobs:
         store.announce()
         return promoted
 
+    async def unhold(self, limit: int) -> int:  # noqa: ARG002 - all at once
+        keys = self._store.places.unhold()
+        self._store.announce()
+        return keys
+
     async def expire(self, limit: int) -> int:
         now = self._store.now()
         waiting = (job for job in self._store.jobs.values() if job.state in WAITING_STATES)

@@ -91,6 +91,7 @@ class MemoryQueues:
             pending_by_kind={kind: (len(times), min(times)) for kind, times in pending.items()},
             served_kinds=frozenset(kind for kinds in served for kind in kinds) if all(served) else None,
             rate_spent=is_rate_spent(self._store, queue, now),
+            holds=self._store.places.held_in(queue),
         )
 
     def _recent(self, queue: str, now: datetime) -> tuple[list[Minute], float]:

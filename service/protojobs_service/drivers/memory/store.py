@@ -1,6 +1,7 @@
 """What the reference driver stores, and the moves that a job can make: the specification in its shortest form.
 
-A job waits in `ready` (PENDING) or `due` (SCHEDULED, RETRYING), runs in `running`, and each attempt that ended is in its `done`.
+A job waits in `ready` (PENDING; for a place of its concurrency key in `places`) or `due` (SCHEDULED, RETRYING), runs in `running`,
+and each attempt that ended is in its `done`.
 """
 
 from collections import Counter, defaultdict, deque
@@ -22,6 +23,7 @@ from protojobs_service.domain.queue_limits import Bucket
 from protojobs_service.domain.retry import DEFAULT_POLICY, Policy
 from protojobs_service.domain.schedule import Schedule
 from protojobs_service.domain.unique import REPLACED, Decision, Holder, Unique, UniqueScope, Verdict
+from protojobs_service.drivers.memory.places import ConcurrencyKey, Places
 from protojobs_service.port.driver import NO_FOLLOW_UPS, Fingerprint, FollowUps, Room
 from protojobs_service.port.jobs import Claim
 from protojobs_service.port.sessions import Opening
@@ -156,6 +158,7 @@ class Store:
         self.handles: dict[Handle, Session] = {}
         self.queues: dict[str, QueueSettings] = {}
         self.buckets: dict[str, Bucket] = {}
+        self.places = Places(self.queues, self._offer)
         self.version = 0
         self.schedules: dict[str, Schedule] = {}
         self.ticks: dict[tuple[str, datetime], JobId] = {}
@@ -242,9 +245,14 @@ class Store:
         else:
             self.move(job, State.PENDING)
 
-    def move(self, job: StoredJob, state: State | None, *, due_at: datetime | None = None, front: bool = False) -> None:
-        """Put a job where `state` says: the only place that changes it. None deletes."""
-        spec = job.spec
+    def move(
+        self, job: StoredJob, state: State | None, *, due_at: datetime | None = None, front: bool = False, keeps: bool = False
+    ) -> None:
+        """Put a job where `state` says: the only place that changes it. None deletes.
+
+        keeps: it waits for its time with the place of its concurrency key, where the others of the key wait for its end.
+        """
+        spec, before = job.spec, job.state
         if job.state is not None:
             assert state is None or (job.state, state) in _MOVES, (job.state, state)
             self.counts[spec.queue, job.state] -= 1
@@ -257,10 +265,26 @@ class Store:
             self.free_key(job, UniqueScope.UNTIL_START, UniqueScope.UNTIL_DONE)
         if state is State.PENDING:
             job.position = next(self._front if front else self._back)
-            heappush(self.ready[spec.queue][spec.kind], (-spec.priority, job.position, spec.id))
-            self._arrivals.add(spec.queue)
+            key = key_of(spec)
+            if key is None or self.places.ask(spec.id, key):
+                self._offer(spec.id)
         elif due_at is not None:
             heappush(self.due, (due_at, spec.id))
+        self._leave_key(job, before, keeps=keeps)
+
+    def _leave_key(self, job: StoredJob, before: State | None, *, keeps: bool) -> None:
+        key = key_of(job.spec)
+        if key is None or job.state in (State.PENDING, State.RUNNING):
+            return
+        if before is State.PENDING:
+            self.places.forsake(job.spec.id, key)
+        if job.due_at is None or not (keeps and self.places.keeps(key)):
+            self.places.leave(job.spec.id)
+
+    def _offer(self, job_id: JobId) -> None:
+        job = self.jobs[job_id]
+        heappush(self.ready[job.spec.queue][job.spec.kind], (-job.spec.priority, job.position, job_id))
+        self._arrivals.add(job.spec.queue)
 
     def first_ready(self, queue: str, claim: Claim, now: datetime) -> StoredJob | None:
         """Return what a claim gets next from a queue: the highest priority first, then the longest there."""
@@ -317,7 +341,8 @@ class Store:
         job.done.append(ended)
         self.note(job, after.code, State.RUNNING, after.state, now)
         self._count(spec.queue, after.code, now, now - run.started_at)
-        self.move(job, after.state, due_at=None if after.delay is None else now + after.delay, front=after.front)
+        due_at = None if after.delay is None else now + after.delay
+        self.move(job, after.state, due_at=due_at, front=after.front, keeps=after.code is not Code.SNOOZED)
 
     def end_waiting(self, job: StoredJob, code: Code, reason: str, now: datetime) -> None:
         """End a waiting job under the next attempt number, which no worker gets."""
@@ -340,6 +365,11 @@ class Store:
         state, due_at = job.state, job.due_at
         assert state is not None, "a tombstone does not wait"
         self.counts[job.spec.queue, state] -= 1
+        key, moves = key_of(job.spec), spec.queue != job.spec.queue
+        if key is not None and state is State.PENDING:
+            self.places.forsake(spec.id, key)
+        if moves:
+            self.places.leave(spec.id)
         job.spec = spec
         self.counts[spec.queue, state] += 1
         at = now + start if isinstance(start, timedelta) else start
@@ -348,7 +378,8 @@ class Store:
         if due_at is None:
             self.move(job, State.PENDING)
         else:
-            self.move(job, State.RETRYING if state is State.RETRYING else State.SCHEDULED, due_at=due_at)
+            waits = State.RETRYING if state is State.RETRYING else State.SCHEDULED
+            self.move(job, waits, due_at=due_at, keeps=at is None and not moves)
 
     def delete(self, job: StoredJob) -> None:
         """Leave a tombstone: nothing can be read any more, but the id stays taken."""
@@ -397,3 +428,8 @@ class Store:
         arrivals, self._arrivals = self._arrivals, set()
         if arrivals and self.room is not None:
             self.room.arrived(arrivals)
+
+
+def key_of(spec: NewJob) -> ConcurrencyKey | None:
+    """Return the concurrency key of a job, within its queue."""
+    return (spec.queue, spec.concurrency_key) if spec.concurrency_key else None

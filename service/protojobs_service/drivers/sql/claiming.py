@@ -179,10 +179,12 @@ class Claiming:
         if not dated:
             return set()
         try:
-            return await self._store.run(lambda c: expire_claimed(c, self._cold, dated))
+            overdue, arrivals = await self._store.run(lambda c: expire_claimed(c, self._cold, dated))
         except JobsError as error:  # a job that is late is better than one that nobody has
             _failed("expire", error)
             return set()
+        self._ready.add(arrivals, len(arrivals))
+        return overdue
 
     async def _saved(self, marked: Sequence[bytes]) -> dict[bytes, bytes] | None:
         if not marked:

@@ -19,6 +19,7 @@ from protojobs_service.drivers.sql.cold.keys import forget_windows
 from protojobs_service.drivers.sql.cold.listing import Wanted, find_part
 from protojobs_service.drivers.sql.cold.news import update_attempts
 from protojobs_service.drivers.sql.cold.outlines import outlines
+from protojobs_service.drivers.sql.cold.places import Key, find_room, unhold
 from protojobs_service.drivers.sql.cold.prune import prune
 from protojobs_service.drivers.sql.cold.records import attempts_of, records
 from protojobs_service.drivers.sql.cold.retake import retake
@@ -69,6 +70,9 @@ class SqlJobs(Jobs):
         self._store, self._cold, self._lanes, self._ready = store, cold, lanes, ready
         self._dispatch, self._claim, self._settle = dispatch, claim, settle
         self._pruned_to: bytes | None = None
+        self._unheld_to: Key | None = None
+        self._key_limits: dict[str, int] = {}
+        self._is_hurried = False
 
     async def dispatch(self, jobs: Sequence[NewJob], *, atomic: bool = False) -> Sequence[Dispatched]:
         return await self._dispatch.run(DispatchCall(jobs, atomic)) if jobs else []
@@ -188,6 +192,16 @@ class SqlJobs(Jobs):
             promoted, arrivals = await self._store.run(lambda c: promote(c, self._cold, limit, base), vital=True)
         self._ready.add(arrivals, promoted)
         return promoted
+
+    async def unhold(self, limit: int) -> int:
+        if self._key_limits != self._lanes.key_limits:
+            self._key_limits, self._unheld_to, self._is_hurried = self._lanes.key_limits, None, True
+        found = await self._store.run(lambda c: find_room(c, self._cold, self._unheld_to, limit), write=False)
+        if found.keys:
+            arrivals = await self._store.run(lambda c: unhold(c, self._cold, found.keys))
+            self._ready.add(arrivals, len(arrivals))
+        self._unheld_to, self._is_hurried = found.after, self._is_hurried and found.after is not None
+        return limit if self._is_hurried else len(found.keys)
 
     async def expire(self, limit: int) -> int:
         return await self._store.run(lambda c: expire(c, self._cold, limit), vital=True)

@@ -44,6 +44,8 @@ class Lanes:
         """Lanes found to have jobs that this replica did not know of; whoever tells the workers empties it."""
         self._all: dict[str, dict[str, int]] = {}
         self._queues: dict[str, str] = {}
+        self.key_limits: dict[str, int] = {}
+        """What queues say of their concurrency keys; those that say nothing are left out."""
 
     async def reload(self) -> None:
         """Read what is new: lanes, settings, non-empty lanes and the store's clock."""
@@ -135,3 +137,4 @@ class Lanes:
         self.strict = frozenset(lane for queue in set_up if queue.strict_leases for lane in self.of_queue(queue.name))
         self.limited = frozenset(queue.name for queue in set_up if queue.limits_leases)
         self.deep = frozenset(queue.name for queue in set_up if queue.max_depth)
+        self.key_limits = {queue.name: queue.per_key_limit for queue in set_up if queue.per_key_limit != 1}

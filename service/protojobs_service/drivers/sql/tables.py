@@ -1,7 +1,7 @@
 """The tables of the SQL drivers, as SQLAlchemy Core: the one place that names columns. docs/adr/0001 says why they look so.
 
 Times are microseconds since the epoch by the store's clock (`bigint`), so that arithmetic is the same in every dialect; ids are
-16 raw bytes. State is where an id stands: `running`, else `due`, else `ready`, else its final row in `done`.
+16 raw bytes. State is where an id stands: `running`, else `due`, else `ready` or `held`, else its final row in `done`.
 """
 
 from dataclasses import dataclass
@@ -58,6 +58,7 @@ NAME = Text().with_variant(String(128), "mysql")
 LABEL_KEY = Text().with_variant(String(64), "mysql")
 LABEL_VALUE = Text().with_variant(mysql.VARCHAR(256, collation="utf8mb4_nopad_bin"), "mysql")
 """utf8mb4_bin would take `x` and `x ` for the same value."""
+JOB_KEY = Text().with_variant(mysql.VARCHAR(128, collation="utf8mb4_nopad_bin"), "mysql")
 
 
 def digest(size: int) -> Any:
@@ -84,6 +85,9 @@ HAS_CHECKPOINT = 16
 FREES_AT_END = 32
 FREES_KEY = FREES_AT_START | FREES_AT_END
 HAS_FOLLOW_UPS = 4096
+HAS_KEY = 64
+PLACE = 128
+"""The job has one of the places of its concurrency key; cold/places."""
 RETURNS_SHIFT = 8
 RETURNS_MASK = 15 << RETURNS_SHIFT
 
@@ -95,7 +99,8 @@ HOT_STORAGE = {
     "autovacuum_analyze_threshold": "20000",
     "autovacuum_vacuum_insert_scale_factor": "0.5",
 }
-"""PostgreSQL storage parameters of ready, running, due, counter, event_slot (docs/drivers.md): rows live for milliseconds."""
+"""PostgreSQL storage parameters of ready, running, due, held, key_use, counter, event_slot (docs/drivers.md): rows live for
+milliseconds."""
 
 BY_DAY = {"postgresql_partition_by": "RANGE (id)"}
 """One partition a day by the UUIDv7 bounds, made by `Store.maintain`. No default one: each new partition would scan it."""
@@ -110,6 +115,10 @@ class Tables:
     ready: Table
     running: Table
     due: Table
+    held: Table
+    job_key: Table
+    key_use: Table
+    fair_key: Table
     done: Table
     attempt_detail: Table
     deadline: Table
@@ -200,6 +209,42 @@ def build(*, schema: str | None = None, prefix: str = "", clustered: bool = Fals
         postgresql_with=HOT_STORAGE,
     )
     index("due_order", due.c.due_at, due.c.id)
+    held = table(
+        "held",  # PENDING, and its key has no place
+        Column("id", Id, primary_key=True),
+        Column("queue", NAME, nullable=False),
+        Column("key", JOB_KEY, nullable=False),
+        Column("turn", BigInteger, nullable=False),  # order within the key
+        Column("position", BigInteger, nullable=False),  # where it will stand in ready
+        *_hot_columns(),
+        Column("size", Integer, nullable=False),
+        postgresql_with=HOT_STORAGE,
+    )
+    index("held_turn", held.c.queue, held.c.key, held.c.turn)
+    index("held_lane", held.c.lane, held.c.id)
+    job_key = table(
+        "job_key",
+        Column("id", Id, primary_key=True),
+        Column("concurrency_key", JOB_KEY),
+        Column("fairness_key", JOB_KEY),
+    )
+    key_use = table(
+        "key_use",  # a row for each key that has places taken or jobs held
+        Column("queue", NAME, nullable=False),
+        Column("key", JOB_KEY, nullable=False),
+        Column("used", Integer, nullable=False),
+        Column("last_turn", BigInteger, nullable=False),
+        PrimaryKeyConstraint("queue", "key"),
+        postgresql_with=HOT_STORAGE,
+    )
+    fair_key = table(
+        "fair_key",  # a row for each key of a fair queue that has stored a job lately
+        Column("queue", NAME, nullable=False),
+        Column("band", SmallInteger, nullable=False),
+        Column("key", JOB_KEY, nullable=False),
+        Column("last_tag", BigInteger, nullable=False),  # thousandths of a position
+        PrimaryKeyConstraint("queue", "band", "key"),
+    )
     done = table(
         "done",
         Column("id", Id, nullable=False),
@@ -397,6 +442,10 @@ def build(*, schema: str | None = None, prefix: str = "", clustered: bool = Fals
         ready=ready,
         running=running,
         due=due,
+        held=held,
+        job_key=job_key,
+        key_use=key_use,
+        fair_key=fair_key,
         done=done,
         attempt_detail=attempt_detail,
         deadline=deadline,

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, select, update
 from protojobs_service.domain.lifecycle import Code, State
 from protojobs_service.drivers.sql.cold.base import Cold, among, chunks, tally, upsert
 from protojobs_service.drivers.sql.cold.standing import standing
-from protojobs_service.drivers.sql.cold.waiting import end_waiting, take_due, take_ready
+from protojobs_service.drivers.sql.cold.waiting import end_waiting, take_due, take_pending
 from protojobs_service.drivers.sql.tables import CANCEL_ASKED
 from protojobs_service.port.jobs import CancelResult
 
@@ -23,7 +23,7 @@ def cancel(c: Connection, cold: Cold, ids: Sequence[bytes], within: int) -> list
     rest: Collection[bytes] = set(ids)
     for _ in range(_ROUNDS):
         wanted = sorted(rest)
-        ended = take_ready(c, cold, wanted) + take_due(c, cold, wanted)
+        ended = take_pending(c, cold, wanted) + take_due(c, cold, wanted)
         changes.update(end_waiting(c, cold, ended, Code.CANCELLED, now))
         results |= {job.id: CancelResult(found=True, state=State.CANCELLED) for job in ended}
         asked = _ask_running(c, cold, wanted, now + within)

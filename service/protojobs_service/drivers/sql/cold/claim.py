@@ -9,10 +9,11 @@ from protojobs_service.domain.lifecycle import Code, State
 from protojobs_service.drivers.sql.cold.base import Cold, among, chunks, delete_ids, insert_all, tally
 from protojobs_service.drivers.sql.cold.ends import End, note
 from protojobs_service.drivers.sql.cold.keys import free_keys
+from protojobs_service.drivers.sql.cold.places import free
 from protojobs_service.drivers.sql.cold.running import lock_ids
-from protojobs_service.drivers.sql.cold.waiting import drop_deadlines
+from protojobs_service.drivers.sql.cold.waiting import Arrival, drop_deadlines
 from protojobs_service.drivers.sql.store import Claimed
-from protojobs_service.drivers.sql.tables import FREES_KEY
+from protojobs_service.drivers.sql.tables import FREES_KEY, PLACE
 
 
 def checkpoints(c: Connection, cold: Cold, ids: Sequence[bytes]) -> dict[bytes, bytes]:
@@ -32,8 +33,11 @@ def checkpoints(c: Connection, cold: Cold, ids: Sequence[bytes]) -> dict[bytes, 
     return found
 
 
-def expire_claimed(c: Connection, cold: Cold, rows: Sequence[Claimed]) -> set[bytes]:
-    """End those of the just claimed jobs whose expire time has passed, before any worker gets them; returns their ids."""
+def expire_claimed(c: Connection, cold: Cold, rows: Sequence[Claimed]) -> tuple[set[bytes], set[Arrival]]:
+    """End those of the just claimed jobs whose expire time has passed, before any worker gets them.
+
+    Returns their ids, and where others stand that have got their places.
+    """
     tables, now = cold.tables, cold.clock(c)
     deadline = tables.deadline
     overdue = {
@@ -52,7 +56,8 @@ def expire_claimed(c: Connection, cold: Cold, rows: Sequence[Claimed]) -> set[by
     insert_all(c, tables.attempt_detail, [{"id": row.id, "attempt": row.attempt, "reason": Code.EXPIRED.name} for row in ours])
     drop_deadlines(c, cold, [row.id for row in ours])
     free_keys(c, cold, [row.id for row in ours if row.flags & FREES_KEY])
+    arrivals = free(c, cold, [row.id for row in ours if row.flags & PLACE])
     changes = Counter((row.lane, State.EXPIRED) for row in ours)
     changes.subtract((row.lane, State.RUNNING) for row in ours)
     tally(c, cold, changes)
-    return overdue
+    return overdue, arrivals

@@ -1,4 +1,7 @@
-"""Clearing a queue, page by page: what waits in the order of its index, which also ends; everything else by id."""
+"""Clearing a queue, page by page: what waits in the order of its index, which also ends; everything else by id.
+
+What is held for its key comes first: from there jobs go to `ready`, never back.
+"""
 
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
@@ -12,8 +15,9 @@ from protojobs_service.drivers.sql.cold.delete import delete_jobs
 from protojobs_service.drivers.sql.cold.listing import Wanted, find
 from protojobs_service.port.queues import Cleared, ClearQuery
 
+_IN_HELD = b"held:"
 _IN_READY = b"ready:"
-"""Comes before the id of the last pending job that was looked at; other places are bare ids, which begin with the time."""
+"""Come before the id of the last pending job that was looked at; other places are bare ids, which begin with the time."""
 _FIRST = bytes(16)
 _SPAN = 100_000
 """Rows of `done` that one page looks at."""
@@ -53,8 +57,14 @@ def page(
 ) -> Page:
     """Return a page of a queue's jobs: no more than `limit`, and none where it looked at others only."""
     found: list[bytes] = []
+    if State.PENDING in states and (after is None or after.startswith(_IN_HELD)):
+        found, last = _held(c, cold, queue, created_to, b"" if after is None else after[len(_IN_HELD) :], limit)
+        if last is not None:
+            return Page(found, _IN_HELD + last)
+        after = None
     if State.PENDING in states and (after is None or after.startswith(_IN_READY)):
-        found, last = _pending(c, cold, queue, created_to, None if after is None else after[len(_IN_READY) :], limit)
+        waiting, last = _pending(c, cold, queue, created_to, None if after is None else after[len(_IN_READY) :], limit - len(found))
+        found += waiting
         if last is not None:
             return Page(found, _IN_READY + last)
         after = None
@@ -81,6 +91,17 @@ def _end_of_span(c: Connection, cold: Cold, after: bytes | None) -> bytes | None
     done = cold.tables.done
     ids = select(done.c.id).order_by(done.c.id).offset(_SPAN - 1).limit(1)
     return c.execute(ids if after is None else ids.where(done.c.id > after)).scalar()
+
+
+def _held(
+    c: Connection, cold: Cold, queue: str, created_to: int | None, after: bytes, limit: int
+) -> tuple[list[bytes], bytes | None]:
+    """Look at the next `limit` jobs that are held; as `_pending`, in id order."""
+    held, job = cold.tables.held, cold.tables.job
+    rows = select(held.c.id, job.c.created_at).join_from(held, job, job.c.id == held.c.id).where(held.c.queue == queue)
+    looked = c.execute((rows.where(held.c.id > after) if after else rows).order_by(held.c.id).limit(limit)).all()
+    found = [row.id for row in looked if created_to is None or row.created_at < created_to]
+    return found, looked[-1].id if len(looked) == limit else None
 
 
 def _pending(

@@ -9,7 +9,7 @@ from protojobs_service.domain.lifecycle import STATE_OF_CODE, Code, State
 from protojobs_service.drivers.sql.cold.base import Cold, among, chunks, tally
 from protojobs_service.drivers.sql.cold.ends import End, note
 from protojobs_service.drivers.sql.cold.standing import standing
-from protojobs_service.drivers.sql.cold.waiting import end_waiting, take_due, take_ready
+from protojobs_service.drivers.sql.cold.waiting import end_waiting, take_due, take_pending
 from protojobs_service.port.jobs import CancelResult
 
 _ROUNDS = 8
@@ -24,7 +24,7 @@ def delete_jobs(c: Connection, cold: Cold, ids: Sequence[bytes]) -> list[CancelR
     rest: Collection[bytes] = set(ids)
     for _ in range(_ROUNDS):
         wanted = sorted(rest)
-        waiting = take_ready(c, cold, wanted) + take_due(c, cold, wanted)
+        waiting = take_pending(c, cold, wanted) + take_due(c, cold, wanted)
         changes.update(end_waiting(c, cold, waiting, Code.DELETED, now))
         final = _bury_final(c, cold, wanted, changes)
         gone = [*(job.id for job in waiting), *final]
@@ -87,6 +87,13 @@ def _forget(c: Connection, cold: Cold, ids: Sequence[bytes]) -> None:
     tables = cold.tables
     for some in chunks(sorted(ids)):
         c.execute(delete(tables.done).where(among(tables.done.c.id, some), tables.done.c.outcome != Code.DELETED.value))
-        others = (tables.attempt_detail, tables.label, tables.parent, tables.deadline, tables.cancel_request, tables.unique_key)
-        for table in others:
+        for table in (
+            tables.attempt_detail,
+            tables.label,
+            tables.parent,
+            tables.deadline,
+            tables.cancel_request,
+            tables.job_key,
+            tables.unique_key,
+        ):
             c.execute(delete(table).where(among(table.c.id, some)))

@@ -86,7 +86,7 @@ def refused(c: Connection, cold: Cold, jobs: Iterable[NewJob], bounded: Collecti
 
 def _oldest(c: Connection, cold: Cold, queue: str, n: int) -> Sequence[bytes]:
     """Return the pending jobs that came first, and where there are fewer, the waiting ones with the lowest ids."""
-    lane, ready, due = cold.tables.lane, cold.tables.ready, cold.tables.due
+    lane, ready, held, due = cold.tables.lane, cold.tables.ready, cold.tables.held, cold.tables.due
     lanes = list(c.execute(select(lane.c.id).where(lane.c.queue == queue)).scalars())
     spots: list[Any] = []
     for number, band in product(lanes, _BANDS):
@@ -96,6 +96,8 @@ def _oldest(c: Connection, cold: Cold, queue: str, n: int) -> Sequence[bytes]:
     firsts: list[tuple[int, bytes]] = []
     for start in range(0, len(spots), _SPOTS):
         firsts += [(row.position, row.id) for row in c.execute(union_all(*spots[start : start + _SPOTS]))]
+    first_held = select(held.c.position, held.c.id).where(held.c.queue == queue).order_by(held.c.position, held.c.id).limit(n)
+    firsts += [(row.position, row.id) for row in c.execute(first_held)]
     found = [job_id for _, job_id in sorted(firsts)[:n]]
     for some in chunks(lanes):
         if len(found) < n:

@@ -15,7 +15,7 @@ from protojobs_service.drivers.sql.cold.depth import Depth, refused
 from protojobs_service.drivers.sql.cold.standing import Standing, standing
 from protojobs_service.drivers.sql.cold.unique import Keyed, answer_held, key_flags, take_keys
 from protojobs_service.drivers.sql.cold.waiting import Arrival, Waiting, end_waiting, put_due, put_ready
-from protojobs_service.drivers.sql.tables import HAS_DEADLINE, HAS_FOLLOW_UPS
+from protojobs_service.drivers.sql.tables import HAS_DEADLINE, HAS_FOLLOW_UPS, HAS_KEY
 from protojobs_service.port.jobs import Dispatched, DispatchVerdict
 
 _REFUSALS = frozenset({DispatchVerdict.REUSED, DispatchVerdict.UNAVAILABLE})
@@ -54,7 +54,7 @@ def band_of(priority: int) -> int:
 
 def is_plain(job: NewJob) -> bool:
     """Tell whether the hot statement can store this job: claimable at once, with rows in no other table."""
-    return not any(job[6:])  # delay, run_at, expire_at, labels, parent, unique, follow_ups: all at once
+    return not any(job[6:])  # delay, run_at, expire_at, labels, parent, keys: all at once, half the price for every job
 
 
 def store_jobs(c: Connection, cold: Cold, jobs: Sequence[NewJob], lanes: LaneIds, base: int) -> Stored:
@@ -78,6 +78,7 @@ def store_jobs(c: Connection, cold: Cold, jobs: Sequence[NewJob], lanes: LaneIds
         due_at = keys.due[job.id] if job.id in keys.due else _due_at(job, now)
         state = State.PENDING if due_at is None else State.SCHEDULED
         flags = (HAS_DEADLINE if job.expire_at else 0) | (HAS_FOLLOW_UPS if job.follow_ups else 0) | key_flags(job.unique)
+        flags |= HAS_KEY if job.concurrency_key else 0
         lane = lanes[job.queue, job.kind]
         waiting = Waiting(job.id, lane, band_of(job.priority), 0, 0, 0, flags, len(job.envelope), state)
         if job.id in keys.superseded:
@@ -86,9 +87,9 @@ def store_jobs(c: Connection, cold: Cold, jobs: Sequence[NewJob], lanes: LaneIds
             ready.append((waiting, placed[job.id]))
         else:
             due.append((waiting, due_at))
-    put_ready(c, cold, ready, moved=False)
-    put_due(c, cold, due)
     _store_extras(c, cold, fresh)
+    claimable = put_ready(c, cold, ready, moved=False)
+    put_due(c, cold, due)
     waits = [job for job, _ in [*ready, *due]]
     states = {JobId(job.id): job.state for job in waits} | {JobId(job.id): State.CANCELLED for job in superseded}
     changes = Counter((job.lane, job.state) for job in [*waits, *superseded])
@@ -96,7 +97,7 @@ def store_jobs(c: Connection, cold: Cold, jobs: Sequence[NewJob], lanes: LaneIds
     changes.update(end_waiting(c, cold, superseded, Code.CANCELLED, now, REPLACED))
     tally(c, cold, changes)
     answers = {i: answer._replace(state=states.get(i, answer.state)) for i, answer in keys.answers.items()}
-    return Stored(states, {Arrival(job.lane, job.band) for job, _ in ready}, held | answers)
+    return Stored(states, {Arrival(job.lane, job.band) for job, _ in claimable}, held | answers)
 
 
 def store_within(
@@ -215,4 +216,10 @@ def _store_extras(c: Connection, cold: Cold, jobs: Sequence[NewJob]) -> None:
     labels = [{"key": key, "value": value, "id": job.id} for job in jobs for key, value in (job.labels or {}).items()]
     insert_all(c, tables.deadline, deadlines)
     insert_all(c, tables.label, labels)
+    keys = [
+        {"id": job.id, "concurrency_key": job.concurrency_key, "fairness_key": job.fairness_key}
+        for job in jobs
+        if job.concurrency_key or job.fairness_key
+    ]
+    insert_all(c, tables.job_key, keys)
     insert_all(c, tables.parent, [{"id": job.id, "parent": job.parent} for job in jobs if job.parent])

@@ -14,7 +14,7 @@ from protojobs_service.drivers.sql.cold.waiting import (
     end_waiting,
     put_ready,
     take_due,
-    take_ready,
+    take_pending,
 )
 from protojobs_service.drivers.sql.mysql_keys import by_index
 
@@ -29,11 +29,11 @@ def promote(c: Connection, cold: Cold, limit: int, base: int) -> tuple[int, set[
     ripe = ripe.with_hint(due, by_index(due, "due_order"), "mysql")  # a sort would lock all that are due
     order = {row.id: i for i, row in enumerate(c.execute(ripe.with_for_update(skip_locked=True)))}
     jobs = sorted(take_due(c, cold, list(order)), key=lambda job: order[job.id])
-    put_ready(c, cold, [(job, base + i) for i, job in enumerate(jobs)])
+    ready = put_ready(c, cold, [(job, base + i) for i, job in enumerate(jobs)])
     changes = Counter((job.lane, State.PENDING) for job in jobs)
     changes.subtract((job.lane, job.state) for job in jobs)
     tally(c, cold, changes)
-    return len(jobs), {Arrival(job.lane, job.band) for job in jobs}
+    return len(jobs), {Arrival(job.lane, job.band) for job, _ in ready}
 
 
 def expire(c: Connection, cold: Cold, limit: int) -> int:
@@ -48,7 +48,7 @@ def expire(c: Connection, cold: Cold, limit: int) -> int:
     overdue = select(deadline.c.id).where(deadline.c.expire_at <= now, ~runs).order_by(deadline.c.expire_at, deadline.c.id)
     overdue = overdue.with_hint(deadline, by_index(deadline, "deadline_order"), "mysql")
     ids = list(c.execute(overdue.limit(limit).with_for_update(skip_locked=True, of=deadline)).scalars())
-    ended: list[Waiting] = take_ready(c, cold, ids) + take_due(c, cold, ids, state=State.SCHEDULED)
+    ended: list[Waiting] = take_pending(c, cold, ids) + take_due(c, cold, ids, state=State.SCHEDULED)
     changes = end_waiting(c, cold, ended, Code.EXPIRED, now)
     rest = sorted(set(ids) - {job.id for job in ended})
     stands = standing(c, cold, rest)

@@ -17,10 +17,12 @@ from protojobs_service.domain.lifecycle import WAITING_STATES, State
 from protojobs_service.domain.retry import DEFAULT_POLICY, Policy
 from protojobs_service.drivers.sql.cold.base import Cold, among, chunks, insert_all, micros, span, tally
 from protojobs_service.drivers.sql.cold.dispatch import LaneIds, band_of
+from protojobs_service.drivers.sql.cold.places import free
 from protojobs_service.drivers.sql.cold.standing import Standing, standing
 from protojobs_service.drivers.sql.cold.unique import move_keys
-from protojobs_service.drivers.sql.cold.waiting import Arrival, Waiting, put_due, put_ready, take_due, take_ready
+from protojobs_service.drivers.sql.cold.waiting import Arrival, Waiting, put_due, put_ready, take_due, take_pending
 from protojobs_service.drivers.sql.mysql_keys import BY_KEY
+from protojobs_service.drivers.sql.tables import PLACE
 from protojobs_service.port.jobs import Edit, EditResult
 
 _ROUNDS = 8
@@ -62,6 +64,7 @@ def edit(c: Connection, cold: Cold, items: Sequence[Edit], lanes: LaneIds, base:
         stands = standing(c, cold, first, envelopes=True)  # read under the locks of what was taken
         now = cold.clock(c)
         edited = {i: _edit(items[i], stands[at], taken[at], times.get(at), lanes, now) for at, i in first.items() if at in taken}
+        arrivals |= _leave_places(c, cold, edited)
         _store(c, cold, edited, base)
         moves = [(each.job, each.item.queue) for each in edited.values() if each.item.queue and each.job.lane != each.before.lane]
         if moves and (holders := move_keys(c, cold, moves, now)):
@@ -85,12 +88,23 @@ def edit(c: Connection, cold: Cold, items: Sequence[Edit], lanes: LaneIds, base:
 def _take(c: Connection, cold: Cold, ids: Sequence[bytes]) -> tuple[dict[bytes, Waiting], dict[bytes, int]]:
     """Take the jobs out of `ready` and `due`; returns them, and the times of those from `due`."""
     due = cold.tables.due
-    ready = take_ready(c, cold, ids)  # first, as everybody does who takes from both: the other order could meet itself
+    ready = take_pending(c, cold, ids)  # first, as everybody does who takes from both: the other order could meet itself
     times: dict[bytes, int] = {}
     for some in chunks(ids):
         rows = select(due.c.id, due.c.due_at).with_hint(due, BY_KEY, "mysql").where(among(due.c.id, some))
         times |= {row.id: row.due_at for row in c.execute(rows.order_by(due.c.id).with_for_update())}
     return {job.id: job for job in ready + take_due(c, cold, sorted(times))}, times
+
+
+def _leave_places(c: Connection, cold: Cold, edited: dict[int, _Edited]) -> set[Arrival]:
+    """Let jobs that go to another queue, or wait for another time, give up the places of their concurrency keys."""
+    left: list[bytes] = []
+    for i, each in edited.items():
+        moves = each.job.lane != each.before.lane or (each.item.start is not None and each.due_at is not None)
+        if moves and each.job.flags & PLACE:
+            left.append(each.job.id)
+            edited[i] = each._replace(job=each.job._replace(flags=each.job.flags & ~PLACE))
+    return free(c, cold, left)
 
 
 def _refuse(at: Standing | None) -> EditResult | None:

@@ -111,6 +111,7 @@ def _sources(tables: Tables, wanted: Wanted, *, crowded: bool) -> list[tuple[Any
         found.append((tables.running, []))
     if State.PENDING in states:
         found.append((tables.job, [exists().where(waits_in_ready(tables))]) if crowded else (tables.ready, []))
+        found.append((tables.held, []))
     if timed := [state.value for state in (State.SCHEDULED, State.RETRYING) if state in states]:
         found.append((tables.due, [tables.due.c.state.in_(timed)]))
     if State.COMPLETED in states:

@@ -81,6 +81,7 @@ def _remove(c: Connection, cold: Cold, final: Sequence[Any]) -> Counter[tuple[in
             tables.parent,
             tables.deadline,
             tables.cancel_request,
+            tables.job_key,
             tables.job,
         ):
             c.execute(delete(table).where(among(table.c.id, ids)))

@@ -53,6 +53,7 @@ def drop_queue(c: Connection, cold: Cold, queue: str, *, force: bool, trust: boo
         return False
     for some in chunks(lanes_of(c, cold, queue)):
         c.execute(delete(tables.stat_minute).where(among(tables.stat_minute.c.lane, some)))
+    c.execute(delete(tables.key_use).where(tables.key_use.c.queue == queue))
     c.execute(delete(tables.queue).where(tables.queue.c.name == queue))
     drop_use(c, cold, queue)
     bump(c, cold)
@@ -62,7 +63,9 @@ def drop_queue(c: Connection, cold: Cold, queue: str, *, force: bool, trust: boo
 def _any_waits(c: Connection, cold: Cold, queue: str) -> bool:
     lane, ready = cold.tables.lane, cold.tables.ready
     waits = select(lane.c.id).where(lane.c.queue == queue, exists().where(ready.c.lane == lane.c.id))  # by the index of `ready`
-    return c.execute(waits.limit(1)).first() is not None or _any_in(c, cold, queue, cold.tables.due)
+    return c.execute(waits.limit(1)).first() is not None or any(
+        _any_in(c, cold, queue, table) for table in (cold.tables.due, cold.tables.held)
+    )
 
 
 def _any_in(c: Connection, cold: Cold, queue: str, table: Table) -> bool:

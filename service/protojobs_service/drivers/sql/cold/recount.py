@@ -74,10 +74,11 @@ def _is_mark(cold: Cold, part: Part) -> tuple[Any, ...]:
 
 
 def _moving(c: Connection, cold: Cold) -> Iterator[tuple[int, State, int]]:
-    running, ready, due = cold.tables.running, cold.tables.ready, cold.tables.due
+    running, ready, held, due = cold.tables.running, cold.tables.ready, cold.tables.held, cold.tables.due
     for statement in (
         select(running.c.lane, literal(State.RUNNING.value), func.count()).group_by(running.c.lane),
         select(ready.c.lane, literal(State.PENDING.value), func.count()).group_by(ready.c.lane),
+        select(held.c.lane, literal(State.PENDING.value), func.count()).group_by(held.c.lane),
         select(due.c.lane, due.c.state, func.count()).group_by(due.c.lane, due.c.state),
     ):
         for lane, state, n in c.execute(statement):

@@ -10,10 +10,19 @@ from protojobs_service.domain.job import JobId
 from protojobs_service.domain.lifecycle import FINAL_STATES, RETAKEN, Code, State
 from protojobs_service.domain.unique import Unique
 from protojobs_service.drivers.sql.cold.base import Cold, among, chunks, insert_all, micros, tally
+from protojobs_service.drivers.sql.cold.places import free, keys_of
 from protojobs_service.drivers.sql.cold.standing import Standing, standing
 from protojobs_service.drivers.sql.cold.unique import key_flags, retake_keys
 from protojobs_service.drivers.sql.cold.waiting import Arrival, Waiting, drop_deadlines, put_due, put_ready, take_due
-from protojobs_service.drivers.sql.tables import FREES_KEY, HAS_CHECKPOINT, HAS_DEADLINE, HAS_FOLLOW_UPS, RETURNS_MASK
+from protojobs_service.drivers.sql.tables import (
+    FREES_KEY,
+    HAS_CHECKPOINT,
+    HAS_DEADLINE,
+    HAS_FOLLOW_UPS,
+    HAS_KEY,
+    PLACE,
+    RETURNS_MASK,
+)
 from protojobs_service.port.driver import FollowUps
 from protojobs_service.port.jobs import Retake, RetakeResult
 
@@ -169,6 +178,7 @@ def _put(
     deadlines = [{"id": t.item.id, "expire_at": micros(t.item.expire_at)} for t in taken.values() if t.item.expire_at]
     insert_all(c, tables.deadline, deadlines)
     saved = _with_checkpoint(c, cold, [t.item.id for t in taken.values()])
+    keyed = keys_of(c, cold, [t.item.id for t in taken.values()])
     ready: list[tuple[Waiting, int]] = []
     due: list[tuple[Waiting, int]] = []
     states: dict[int, State] = {}
@@ -180,17 +190,20 @@ def _put(
         if at.state in FINAL_STATES:
             flags |= key_flags(cold.unique_of(item.envelope or at.envelope))
         else:
-            flags |= at.flags & (RETURNS_MASK | FREES_KEY)
+            # A job that is to run later gives its place up.
+            flags |= at.flags & (RETURNS_MASK | FREES_KEY | (PLACE if run_at <= now else 0))
         flags |= HAS_FOLLOW_UPS if follow_ups.has_any(item.envelope or at.envelope) else 0
+        flags |= HAS_KEY if item.id in keyed else 0
         size = at.size if item.envelope is None else len(item.envelope)
         job = Waiting(item.id, at.lane, at.band, at.attempt, *counters, flags, size, states[i])
         if run_at > now:
             due.append((job, run_at))
         else:
             ready.append((job, base + i))
-            arrivals.add(Arrival(job.lane, job.band))
-    put_ready(c, cold, ready)
+    arrivals |= {Arrival(job.lane, job.band) for job, _ in put_ready(c, cold, ready)}
     put_due(c, cold, due)
+    left = [t.at.id for t in taken.values() if t.at.state not in FINAL_STATES and t.at.flags & PLACE]
+    arrivals |= free(c, cold, sorted(set(left) & {job.id for job, _ in due}))
     return states
 
 

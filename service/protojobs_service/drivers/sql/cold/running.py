@@ -27,6 +27,7 @@ from protojobs_service.drivers.sql.cold.base import (
 )
 from protojobs_service.drivers.sql.cold.ends import End, note
 from protojobs_service.drivers.sql.cold.keys import free_keys
+from protojobs_service.drivers.sql.cold.places import free, serial_lanes
 from protojobs_service.drivers.sql.cold.waiting import Arrival, Waiting, drop_deadlines, put_due, put_ready
 from protojobs_service.drivers.sql.mysql_keys import BY_KEY, by_index
 from protojobs_service.drivers.sql.tables import (
@@ -35,6 +36,7 @@ from protojobs_service.drivers.sql.tables import (
     FREES_AT_START,
     HAS_CHECKPOINT,
     HAS_DEADLINE,
+    PLACE,
     RETURNS_MASK,
     RETURNS_SHIFT,
     STARTED,
@@ -125,6 +127,7 @@ def end_attempts(
     _write_done(c, cold, endings, [decision for _, decision in decided], now)
     _write_details(c, cold, decided)
     note(c, cold, [End(row.id, row.attempt, made.code, State.RUNNING, made.state) for row, made in decided])
+    serial = serial_lanes(c, cold, {row.lane for row, _ in decided if row.flags & PLACE})
     positions = count(front)
     ready: list[tuple[Waiting, int]] = []
     due: list[tuple[Waiting, int]] = []
@@ -132,15 +135,17 @@ def end_attempts(
     for attempt, decision in decided:
         due_at = None if decision.delay is None else now + span(decision.delay)
         if due_at is not None:
-            due.append((_waiting(attempt, decision), due_at))
+            due.append((_waiting(attempt, decision, serial=attempt.lane in serial), due_at))
         elif decision.state is State.PENDING:
             ready.append((_waiting(attempt, decision), next(positions)))
         ended.append(Ended(decision.state, due_at))
     put_ready(c, cold, ready)
     put_due(c, cold, due)
+    kept = {job.id for job, _ in [*ready, *due] if job.flags & PLACE}
+    arrivals = free(c, cold, [row.id for row, _ in decided if row.flags & PLACE and row.id not in kept])
     _clean_up(c, cold, decided)
     _count(c, cold, decided, now)
-    return ended, {Arrival(job.lane, job.band, front=True) for job, _ in ready}
+    return ended, arrivals | {Arrival(job.lane, job.band, front=True) for job, _ in ready}
 
 
 def _decide(ending: Ending, now: int, rng: Random) -> Decision:
@@ -204,10 +209,13 @@ def _write_details(c: Connection, cold: Cold, decided: Sequence[tuple[Attempt, D
     upsert(c, detail, saved, replaces=["checkpoint"])
 
 
-def _waiting(row: Attempt, decision: Decision) -> Waiting:
+def _waiting(row: Attempt, decision: Decision, *, serial: bool = False) -> Waiting:
+    """serial: the others of the job's key wait until it has ended; so it keeps its place while it waits, but for a snooze."""
     flags = row.flags & ~(RETURNS_MASK | STARTED | CANCEL_ASKED | FREES_AT_START) | decision.returns << RETURNS_SHIFT
     if decision.code is not Code.RELEASED:
         flags &= ~HAS_DEADLINE  # the handler has begun: the job can expire no more
+    if decision.state is not State.PENDING and (decision.code is Code.SNOOZED or not serial):
+        flags &= ~PLACE
     if decision.checkpoint is not None:
         flags |= HAS_CHECKPOINT
     counters = (row.attempt, decision.failures, decision.crashes)

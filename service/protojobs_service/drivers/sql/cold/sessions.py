@@ -108,7 +108,7 @@ def _take_back_crashes(c: Connection, cold: Cold, lost: Sequence[Held], session:
         for row in rows:
             place = select(job.c.lane, job.c.band, job.c.position).where(job.c.id == row.id).subquery()
             lives = int(_forgiven(c, cold, row.id, row.attempt))
-            for table in () if lives else (tables.running, tables.due, tables.ready):
+            for table in () if lives else (tables.running, tables.due, tables.held, tables.ready):
                 where = [table.c.id == row.id, table.c.crashes > 0]
                 if table is tables.ready:  # it has no key: the way is along (lane, band, position)
                     where += [table.c[name] == select(place.c[name]).scalar_subquery() for name in ("lane", "band", "position")]

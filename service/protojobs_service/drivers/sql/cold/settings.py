@@ -39,6 +39,8 @@ def dump(settings: QueueSettings) -> str:
         found["strict_leases"] = True
     if settings.events is not EventLevel.FINAL:
         found["events"] = settings.events.value
+    if settings.per_key_limit != _DEFAULT.per_key_limit:
+        found["per_key_limit"] = settings.per_key_limit
     return json.dumps(found | _limits(settings), separators=(",", ":"))
 
 
@@ -71,6 +73,7 @@ def load(name: str, text: str, **columns: Any) -> QueueSettings:
         max_depth=stored.get("max_depth", 0),
         overflow=Overflow(stored.get("overflow", Overflow.REJECT.value)),
         events=EventLevel(stored.get("events", EventLevel.FINAL.value)),
+        per_key_limit=stored.get("per_key_limit", _DEFAULT.per_key_limit),
         **columns,
     )
 

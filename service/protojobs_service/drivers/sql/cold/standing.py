@@ -13,7 +13,7 @@ from protojobs_service.drivers.sql.tables import Tables
 class Standing(NamedTuple):
     """What the store knows of an id. state None: deleted. row: columns of `job`, and of where it stands.
 
-    attempt, failures, crashes, flags, handle and started_at are those of running, due, ready or the final attempt.
+    attempt, failures, crashes, flags, handle and started_at are those of running, due, held, ready or the final attempt.
     """
 
     id: bytes
@@ -44,11 +44,13 @@ def standing(
 ) -> dict[bytes, Standing]:
     """Return where each known id stands, the deleted ones too. Only where asked: the envelope; deadline and parent (`origins`)."""
     tables = cold.tables
-    job, lane, running, due, ready, done = tables.job, tables.lane, tables.running, tables.due, tables.ready, tables.done
+    job, lane, running, due = tables.job, tables.lane, tables.running, tables.due
+    held, ready, done = tables.held, tables.ready, tables.done
     source = (
         job.join(lane, lane.c.id == job.c.lane)
         .outerjoin(running, running.c.id == job.c.id)
         .outerjoin(due, due.c.id == job.c.id)
+        .outerjoin(held, held.c.id == job.c.id)
         .outerjoin(ready, waits_in_ready(tables))
         .outerjoin(done, and_(done.c.id == job.c.id, done.c.outcome <= Code.DELETED.value))
     )
@@ -59,6 +61,7 @@ def standing(
         func.length(job.c.envelope).label("size"),
         *(running.c[name].label(f"running_{name}") for name in ("attempt", "failures", "crashes", "flags", "handle", "started_at")),
         *(due.c[name].label(f"due_{name}") for name in ("attempt", "failures", "crashes", "flags", "due_at", "state")),
+        *(held.c[name].label(f"held_{name}") for name in ("attempt", "failures", "crashes", "flags")),
         *(ready.c[name].label(f"ready_{name}") for name in ("attempt", "failures", "crashes", "flags")),
         *(done.c[name].label(f"done_{name}") for name in ("attempt", "handle", "started_at", "finished_at", "outcome")),
         *([job.c.envelope] if envelopes else []),
@@ -115,6 +118,8 @@ def _state(row: Any) -> tuple[State | None, str]:
         return State.RUNNING, "running"
     if row["due_attempt"] is not None:
         return State(row["due_state"]), "due"
+    if row["held_attempt"] is not None:
+        return State.PENDING, "held"
     if row["ready_attempt"] is not None:
         return State.PENDING, "ready"
     return STATE_OF_CODE.get(row["done_outcome"]), "done"

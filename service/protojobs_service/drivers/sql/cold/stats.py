@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, NamedTuple
 
@@ -50,7 +50,9 @@ def numbers(c: Connection, cold: Cold, queue: str | None) -> tuple[list[QueueNum
         lanes[row.queue].append(_Lane(row.id, row.kind))
     ids = [lane.id for name in queues for lane in lanes[name]]
     counts, minutes = _counts(c, cold, ids), _minutes(c, cold, ids, now)
-    oldest = _oldest(c, cold, [lane for lane in ids if counts[lane, State.PENDING] > 0])
+    waiting = [lane for lane in ids if counts[lane, State.PENDING] > 0]
+    oldest, held = _oldest(c, cold, waiting), _oldest_held(c, cold, waiting)
+    oldest |= {lane: min(at, oldest.get(lane, at)) for lane, at in held.items()}
     sessions = [
         (set(json.loads(row.queues)), frozenset[str](json.loads(row.kinds)))
         for row in c.execute(select(tables.session.c.queues, tables.session.c.kinds).where(tables.session.c.closed_at.is_(None)))
@@ -62,6 +64,7 @@ def numbers(c: Connection, cold: Cold, queue: str | None) -> tuple[list[QueueNum
             counts,
             minutes,
             oldest,
+            held.keys(),
             [kinds for served, kinds in sessions if name in served],
             rate_spent=name in spent,
         )
@@ -105,6 +108,20 @@ def _oldest(c: Connection, cold: Cold, lanes: Sequence[int]) -> dict[int, int]:
             first = select(ready.c.lane, ready.c.id).where(ready.c.lane == lane, ready.c.band == band)
             cut = first.order_by(ready.c.position).limit(1).subquery()
             probes.append(select(cut.c.lane, job.c.created_at).join_from(cut, job, job.c.id == cut.c.id))
+    return _earliest(c, probes)
+
+
+def _oldest_held(c: Connection, cold: Cold, lanes: Sequence[int]) -> dict[int, int]:
+    """Return when the oldest of the jobs was created that wait for a place of their key, by lane: the one with the first id."""
+    held, job = cold.tables.held, cold.tables.job
+    probes: list[Any] = []
+    for lane in lanes:
+        cut = select(held.c.lane, held.c.id).where(held.c.lane == lane).order_by(held.c.id).limit(1).subquery()
+        probes.append(select(cut.c.lane, job.c.created_at).join_from(cut, job, job.c.id == cut.c.id))
+    return _earliest(c, probes)
+
+
+def _earliest(c: Connection, probes: Sequence[Any]) -> dict[int, int]:
     found: dict[int, int] = {}
     for start in range(0, len(probes), _PROBES):
         for row in c.execute(union_all(*probes[start : start + _PROBES])):
@@ -118,6 +135,7 @@ def _numbers(
     counts: Counter[tuple[int, State]],
     minutes: dict[int, list[_Minute]],
     oldest: dict[int, int],
+    held: Collection[int],
     served: Sequence[frozenset[str]],
     *,
     rate_spent: bool,
@@ -146,6 +164,7 @@ def _numbers(
         pending_by_kind=pending,
         served_kinds=_kinds(served),
         rate_spent=rate_spent,
+        holds=any(lane.id in held for lane in lanes),
     )
 
 

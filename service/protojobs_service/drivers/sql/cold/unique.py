@@ -18,7 +18,7 @@ from protojobs_service.domain.unique import REPLACED, Decision, Holder, Unique, 
 from protojobs_service.drivers.sql.cold.base import Cold, among, chunks, delete_ids, micros, moment, moment_or_none
 from protojobs_service.drivers.sql.cold.keys import KeyRow, Place, give_keys, lock_keys, own_keys, read_keys
 from protojobs_service.drivers.sql.cold.standing import Standing, standing
-from protojobs_service.drivers.sql.cold.waiting import Waiting, end_waiting, take_due, take_ready
+from protojobs_service.drivers.sql.cold.waiting import Waiting, end_waiting, take_due, take_pending
 from protojobs_service.drivers.sql.tables import FREES_AT_END, FREES_AT_START
 from protojobs_service.port.jobs import Dispatched, DispatchVerdict
 
@@ -109,7 +109,7 @@ def _settle(c: Connection, cold: Cold, turns: Sequence[_Turn], keyed: Keyed, now
     """Decide about keys and do it; returns which. Left out: keys whose holder was to be replaced, and has moved meanwhile."""
     decided = [(turn, decide(turn.holder, turn.jobs, moment(now))) for turn in turns]
     ends = [turn.row.id for turn, found in decided if turn.holder and any(d.verdict is Verdict.REPLACES for d in found)]
-    ended = take_ready(c, cold, sorted(ends)) + take_due(c, cold, sorted(ends)) if ends else []
+    ended = take_pending(c, cold, sorted(ends)) + take_due(c, cold, sorted(ends)) if ends else []
     keyed.changes.update(end_waiting(c, cold, ended, Code.CANCELLED, now, REPLACED))
     missed = set(ends) - {job.id for job in ended}
     old: list[KeyRow] = []

@@ -1,39 +1,36 @@
-"""Jobs that wait: taking them out of `ready` and `due`, putting them in, and ending them there."""
+"""Jobs that wait: taking them out of `ready`, `held` and `due`, putting them in, and ending them there."""
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, select, tuple_, update
+from sqlalchemy import Connection, delete, select, tuple_
 
 from protojobs_service.domain.lifecycle import STATE_OF_CODE, Code, State
 from protojobs_service.drivers.sql.cold.base import Cold, among, chunks, delete_ids, insert_all
 from protojobs_service.drivers.sql.cold.ends import End, note
 from protojobs_service.drivers.sql.cold.keys import free_keys
+from protojobs_service.drivers.sql.cold.places import admit, free, take_held
+from protojobs_service.drivers.sql.cold.rows import Arrival, Placed, Waiting, insert_ready, row_of
 from protojobs_service.drivers.sql.mysql_keys import BY_KEY, delete_of_places
-from protojobs_service.drivers.sql.tables import FREES_KEY, HAS_DEADLINE
+from protojobs_service.drivers.sql.tables import FREES_KEY, HAS_DEADLINE, PLACE
+
+__all__ = [
+    "Arrival",
+    "Waiting",
+    "drop_deadlines",
+    "end_waiting",
+    "put_due",
+    "put_ready",
+    "take_due",
+    "take_pending",
+    "take_ready",
+]
 
 
-class Waiting(NamedTuple):
-    """A job on its way out of or into `ready` or `due`, with what its row carries."""
-
-    id: bytes
-    lane: int
-    band: int
-    attempt: int
-    failures: int
-    crashes: int
-    flags: int
-    size: int
-    state: State = State.PENDING
-
-
-class Arrival(NamedTuple):
-    """A place in `ready` that has got jobs. front: before all arrivals."""
-
-    lane: int
-    band: int
-    front: bool = False
+def take_pending(c: Connection, cold: Cold, ids: Sequence[bytes]) -> list[Waiting]:
+    """Take pending jobs out of where they stand, `held` first: from there they go to `ready`, never back."""
+    return take_held(c, cold, ids) + take_ready(c, cold, ids)
 
 
 def take_ready(c: Connection, cold: Cold, ids: Sequence[bytes]) -> list[Waiting]:
@@ -72,28 +69,28 @@ def take_due(c: Connection, cold: Cold, ids: Sequence[bytes], *, state: State | 
     return taken
 
 
-def put_ready(c: Connection, cold: Cold, jobs: Sequence[tuple[Waiting, int]], *, moved: bool = True) -> None:
-    """Make jobs claimable: (job, position). moved False: their `job` rows have these positions already."""
-    rows = [_row(job) | {"position": position} for job, position in jobs]
-    insert_all(c, cold.tables.ready, rows)
-    if rows and moved:
-        job = cold.tables.job
-        statement = update(job).where(job.c.id == bindparam("at")).values(position=bindparam("to"))
-        c.execute(statement, [{"at": row["id"], "to": row["position"]} for row in sorted(rows, key=lambda row: row["id"])])
+def put_ready(c: Connection, cold: Cold, jobs: Sequence[Placed], *, moved: bool = True) -> list[Placed]:
+    """Let jobs wait for a worker: returns those that are claimable, the others wait for a place of their key.
+
+    moved False: their `job` rows have these positions already.
+    """
+    admitted = admit(c, cold, jobs)
+    insert_ready(c, cold, admitted, moved=moved)
+    return admitted
 
 
 def put_due(c: Connection, cold: Cold, jobs: Sequence[tuple[Waiting, int]]) -> None:
     """Make jobs wait for their time: (job, due_at)."""
-    insert_all(c, cold.tables.due, [_row(job) | {"due_at": at, "state": job.state.value} for job, at in jobs])
+    insert_all(c, cold.tables.due, [row_of(job) | {"due_at": at, "state": job.state.value} for job, at in jobs])
 
 
 def end_waiting(
     c: Connection, cold: Cold, jobs: Sequence[Waiting], code: Code, now: int, reason: str = ""
 ) -> Counter[tuple[int, State]]:
-    """End jobs that were taken out of `ready` or `due`, under the next attempt number, which no worker gets.
+    """End jobs that were taken out of where they waited, under the next attempt number, which no worker gets.
 
-    reason: by default the code's name. Returns what to tally: the caller does, as the last it does, because a counter is a lock
-    that everybody needs.
+    reason: by default the code's name. Their places go to others of their concurrency keys, which claims find by the counters.
+    Returns what to tally: the caller does, as the last it does, because a counter is a lock that everybody needs.
     """
     tables = cold.tables
     ended = [
@@ -106,6 +103,7 @@ def end_waiting(
         insert_all(c, tables.attempt_detail, reasons)
     drop_deadlines(c, cold, [job.id for job in jobs if job.flags & HAS_DEADLINE])
     free_keys(c, cold, [job.id for job in jobs if job.flags & FREES_KEY])
+    free(c, cold, [job.id for job in jobs if job.flags & PLACE])
     changes = Counter({(lane, state): -n for (lane, state), n in Counter((job.lane, job.state) for job in jobs).items()})
     if code in STATE_OF_CODE:
         changes.update((job.lane, STATE_OF_CODE[code]) for job in jobs)
@@ -115,9 +113,3 @@ def end_waiting(
 def drop_deadlines(c: Connection, cold: Cold, ids: Sequence[bytes]) -> None:
     """Forget the expire times of jobs."""
     delete_ids(c, cold.tables.deadline, ids)
-
-
-def _row(job: Waiting) -> dict[str, Any]:
-    row = job._asdict()
-    del row["state"]
-    return row
