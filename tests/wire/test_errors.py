@@ -255,7 +255,6 @@ async def test_an_unknown_id_is_not_found(peer: Peer, name: str, request_type: A
 
 
 LATER_FIELDS: list[tuple[str, dict[str, Any]]] = [
-    ("fairness_key", {"fairness_key": "tenant"}),
     ("result_retention", {"result_retention": Duration(seconds=60)}),
 ]
 

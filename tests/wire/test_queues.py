@@ -13,6 +13,7 @@ from tests.wire.peer import Peer, refused
 
 pytestmark = pytest.mark.asyncio
 
+Fairness = queue_service_pb2.Fairness
 Queue, UpdateQueueRequest = queue_service_pb2.Queue, queue_service_pb2.UpdateQueueRequest
 
 
@@ -64,7 +65,6 @@ async def test_a_masked_field_that_is_unset_goes_back_to_its_default(peer: Peer)
 
 
 LATER: list[tuple[str, dict[str, Any]]] = [
-    ("fairness", {"fairness": queue_service_pb2.Fairness(enabled=True)}),
     ("priority_mode", {"priority_mode": queue_service_pb2.PRIORITY_MODE_AGING}),
     ("history", {"history": queue_service_pb2.HISTORY_NONE}),
     ("max_payload_bytes", {"max_payload_bytes": 10}),
@@ -101,6 +101,11 @@ BAD: list[tuple[str, dict[str, Any], list[str]]] = [
     ("queue.max_depth", {"max_depth": 10**12 + 1}, []),
     ("queue.overflow", {"overflow": 9}, []),
     ("queue.per_key_limit", {"per_key_limit": 100_001}, []),
+    ("queue.fairness.weights[a]", {"fairness": Fairness(enabled=True, weights={"a": 0})}, []),
+    ("queue.fairness.weights[a]", {"fairness": Fairness(enabled=True, weights={"a": 1001})}, ["fairness"]),
+    ("queue.fairness.weights", {"fairness": Fairness(enabled=True, weights={"a" * 129: 1})}, []),
+    ("queue.fairness.weights", {"fairness": Fairness(weights={f"k{n}": 1 for n in range(1001)})}, []),
+    ("update_mask.paths[0]", {}, ["fairness.colour"]),
     ("update_mask.paths[0]", {}, ["paused"]),
     ("update_mask.paths[1]", {}, ["retry", "colour"]),
     ("update_mask.paths[0]", {}, ["retry.colour"]),
@@ -224,6 +229,24 @@ async def test_the_limit_per_key_is_kept_and_goes_back_to_one(peer: Peer) -> Non
     back = await peer.queues.UpdateQueue(UpdateQueueRequest(queue=Queue(name="q"), update_mask=FieldMask(paths=["per_key_limit"])))
 
     assert [answer.queue.per_key_limit for answer in (changed, kept, back)] == [3, 3, 1]
+
+
+async def test_a_queue_is_fair_by_weights_until_it_is_not(peer: Peer) -> None:
+    await peer.queues.UpdateQueue(UpdateQueueRequest(queue=Queue(name="q", fairness=Fairness(enabled=True, weights={"a": 3}))))
+    for key in "aaaabbbb":
+        await peer.dispatch(queue="q", kind="k", fairness_key=key)
+    job = await peer.dispatch(queue="q", kind="k", fairness_key="c")
+
+    read = (await peer.queues.GetQueue(queue_service_pb2.GetQueueRequest(queue="q"))).queue
+    spec = (await peer.jobs.GetJob(job_service_pb2.GetJobRequest(job_id=job.job_id))).job.spec
+    masked = await peer.queues.UpdateQueue(
+        UpdateQueueRequest(queue=Queue(name="q"), update_mask=FieldMask(paths=["fairness.enabled"]))
+    )
+    off = await peer.queues.UpdateQueue(UpdateQueueRequest(queue=Queue(name="q", fairness=Fairness())))
+
+    assert (read.fairness, spec.fairness_key) == (Fairness(enabled=True, weights={"a": 3}), "c")
+    assert masked.queue.fairness == Fairness(weights={"a": 3})
+    assert not off.queue.HasField("fairness")
 
 
 async def test_stats_of_an_unknown_queue_are_not_found(peer: Peer) -> None:

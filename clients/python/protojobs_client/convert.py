@@ -7,7 +7,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 from protojobs.v1 import job_pb2, queue_service_pb2
 
-from protojobs_client.models import Jitter, JobState, Overflow, RateLimit, Retention, RetryPolicy
+from protojobs_client.models import Fairness, Jitter, JobState, Overflow, RateLimit, Retention, RetryPolicy
 from protojobs_client.payload import JSON, Codec, Payload, PayloadContext, PlainCodec, encode_data
 from protojobs_client.request import UNSET_RETRY, JobRequest, span
 from protojobs_client.trace import with_trace
@@ -55,6 +55,8 @@ def to_spec(request: JobRequest, *, job_id: str, headers: Mapping[str, str], cod
         spec.expire_time.CopyFrom(_timestamp(options.expire_at))
     if options.unique is not None:
         spec.unique.CopyFrom(_unique(options.unique))
+    if options.fairness_key:
+        spec.fairness_key = options.fairness_key
     if options.concurrency_key:
         spec.concurrency_key = options.concurrency_key
     if options.on_complete or options.on_failed:
@@ -104,6 +106,11 @@ def to_overflow(overflow: Overflow | None) -> "queue_service_pb2.Overflow.ValueT
     """Return the number of a choice; None is the default."""
     name = "UNSPECIFIED" if overflow is None else overflow.name
     return queue_service_pb2.Overflow.Value(f"OVERFLOW_{name}")
+
+
+def to_fairness(fairness: Fairness) -> queue_service_pb2.Fairness:
+    """Return the message."""
+    return queue_service_pb2.Fairness(enabled=fairness.enabled, weights=fairness.weights)
 
 
 def to_state(state: JobState) -> "job_pb2.JobState.ValueType":

@@ -131,6 +131,10 @@ class Job:
         """Store these jobs as well, in the transaction in which it fails for good."""
         return self.request().on_failed(*jobs)
 
+    def fairness_key(self, key: str) -> JobRequest:
+        """Let it take from this key's share of a fair queue."""
+        return self.request().fairness_key(key)
+
     def concurrency_key(self, key: str) -> JobRequest:
         """Run no more jobs of this key at once than the queue's `per_key_limit`: one, unless it says otherwise."""
         return self.request().concurrency_key(key)

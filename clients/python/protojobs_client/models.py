@@ -118,6 +118,7 @@ class JobInfo:
     worker: str
     reason: str
     labels: Mapping[str, str]
+    fairness_key: str | None
     concurrency_key: str | None
     content_type: str
     retry: RetryPolicy
@@ -204,6 +205,22 @@ class RateLimit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Fairness:
+    """Whether the fairness keys of a queue share it, by weights of 1 to 1000 (1 where a key is not named).
+
+    Raises ValueError for a weight that is no such number.
+    """
+
+    enabled: bool = True
+    weights: Mapping[str, int] = field(default_factory=dict[str, int])
+
+    def __post_init__(self) -> None:
+        for key, weight in self.weights.items():
+            if not (1 <= weight <= 1000 and weight == int(weight)):
+                raise ValueError(f"the weight of {key!r} must be a whole number from 1 to 1000")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class QueueInfo:
     """A queue and its settings; None means the default, for limits none."""
 
@@ -219,6 +236,7 @@ class QueueInfo:
     overflow: Overflow
     events: EventLevel
     per_key_limit: int
+    fairness: Fairness
     created_at: datetime | None
     updated_at: datetime | None
 

@@ -15,6 +15,7 @@ from protojobs_client.models import (
     AttemptOutcome,
     Capability,
     EventLevel,
+    Fairness,
     Jitter,
     JobErrorInfo,
     JobInfo,
@@ -95,6 +96,7 @@ def job_info(job: job_pb2.Job, *, full: bool) -> JobInfo:
         worker=job.worker,
         reason=job.reason,
         labels=dict(spec.labels),
+        fairness_key=spec.fairness_key or None,
         concurrency_key=spec.concurrency_key or None,
         content_type=spec.content_type,
         retry=retry_policy(job.retry),
@@ -155,6 +157,7 @@ def queue_info(queue: queue_service_pb2.Queue) -> QueueInfo:
         overflow=_OVERFLOWS.get(queue.overflow, Overflow.REJECT),
         events=_LEVELS.get(queue.events, EventLevel.FINAL),
         per_key_limit=queue.per_key_limit or 1,
+        fairness=Fairness(enabled=queue.fairness.enabled, weights=dict(queue.fairness.weights)),
         created_at=time_of(queue, "create_time"),
         updated_at=time_of(queue, "update_time"),
     )

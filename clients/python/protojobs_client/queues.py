@@ -8,8 +8,19 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from protojobs.v1 import queue_service_pb2
 
 from protojobs_client.calls import Calls
-from protojobs_client.convert import to_overflow, to_rate_limit, to_retention, to_retry_policy, to_state, to_timestamp
-from protojobs_client.models import EventLevel, JobState, Overflow, QueueInfo, RateLimit, Retention, RetryPolicy, Seconds, Stats
+from protojobs_client.convert import to_fairness, to_overflow, to_rate_limit, to_retention, to_retry_policy, to_state, to_timestamp
+from protojobs_client.models import (
+    EventLevel,
+    Fairness,
+    JobState,
+    Overflow,
+    QueueInfo,
+    RateLimit,
+    Retention,
+    RetryPolicy,
+    Seconds,
+    Stats,
+)
 from protojobs_client.pages import AsyncPages
 from protojobs_client.parse import queue_info, queue_stats, snapshot_at
 from protojobs_client.request import span
@@ -28,6 +39,7 @@ class QueueSettings(TypedDict, total=False):
     max_depth: int | None  # waiting jobs
     overflow: Overflow | None  # what happens to a dispatch beyond max_depth
     per_key_limit: int | None  # jobs of one concurrency_key that may run at once; default 1, one after the other
+    fairness: Fairness | None  # default None, off
 
 
 def _at_least_one(name: str, limit: int | None) -> int:
@@ -78,6 +90,8 @@ class QueueCalls(Calls):
         queue.max_depth = _at_least_one("max_depth", settings.get("max_depth"))
         queue.overflow = to_overflow(settings.get("overflow"))
         queue.per_key_limit = settings.get("per_key_limit") or 0
+        if fairness := settings.get("fairness"):
+            queue.fairness.CopyFrom(to_fairness(fairness))
         answer = await self._connection.call(
             self._connection.queues.UpdateQueue,
             queue_service_pb2.UpdateQueueRequest(queue=queue, update_mask=FieldMask(paths=list(settings))),

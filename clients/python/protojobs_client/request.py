@@ -34,6 +34,7 @@ class DispatchOptions(TypedDict, total=False):
     run_timeout: Seconds  # longest run of one attempt; default 300 s
     expire_at: datetime  # aware; the job ends as EXPIRED if it waits then
     unique: Unique  # at most one job of this key in its queue
+    fairness_key: str  # whose share of a fair queue it takes; at most 128 bytes
     concurrency_key: str  # of one key no more jobs of the queue run at once than its per_key_limit; at most 128 bytes
     content_type: str
     payload: bytes  # raw, instead of data; needs content_type unless it is JSON
@@ -56,6 +57,7 @@ class JobOptions:
     run_timeout: timedelta | None = None
     expire_at: datetime | None = None
     unique: Unique | None = None
+    fairness_key: str | None = None
     concurrency_key: str | None = None
     content_type: str | None = None
     payload: bytes | None = field(default=None, repr=False)
@@ -164,6 +166,10 @@ class JobRequest:
     def on_failed(self, *jobs: "JobRequest | HasRequest | str") -> "JobRequest":
         """Store these jobs as well, in the transaction in which it fails for good."""
         return self.with_options(on_failed=jobs)
+
+    def fairness_key(self, key: str) -> "JobRequest":
+        """Let it take from this key's share of a fair queue."""
+        return self.with_options(fairness_key=key)
 
     def concurrency_key(self, key: str) -> "JobRequest":
         """Run no more jobs of this key at once than the queue's `per_key_limit`: one, unless it says otherwise."""

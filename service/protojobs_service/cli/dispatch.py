@@ -22,6 +22,7 @@ def dispatch(
     job_id: Annotated[str | None, typer.Option("--id", help="UUIDv7; the same one never runs twice.")] = None,
     label: Annotated[list[str] | None, typer.Option("--label", "-l", help="key=value, to find it by; repeatable.")] = None,
     header: Annotated[list[str] | None, typer.Option("--header", help="key=value, for the handler; repeatable.")] = None,
+    fairness_key: Annotated[str | None, typer.Option(help="Whose share of a fair queue it takes.")] = None,
     concurrency_key: Annotated[str | None, typer.Option(help="Of one key so many run at once as the queue allows.")] = None,
     retries: Annotated[int | None, typer.Option(help="Retries after the first run. [default: the queue's, 3]")] = None,
     run_timeout: Annotated[str | None, typer.Option(help="Longest run of one attempt. [default: the queue's, 5m]")] = None,
@@ -54,6 +55,8 @@ def dispatch(
         options["labels"] = parse_pairs(label, "--label")
     if header:
         options["headers"] = parse_pairs(header, "--header")
+    if fairness_key is not None:
+        options["fairness_key"] = fairness_key
     if concurrency_key is not None:
         options["concurrency_key"] = concurrency_key
     if retries is not None:

@@ -240,7 +240,7 @@ def _pairs(job: JobInfo, *, full: bool) -> Iterator[tuple[str, Any]]:
     yield from (("priority", job.priority), ("attempt", job.attempt), ("failures", job.failures), ("crashes", job.crashes))
     yield from (("created", job.created_at), ("next", job.next_at), ("started", job.started_at), ("finished", job.finished_at))
     yield from (("expires", job.expire_at), ("worker", job.worker), ("labels", dict(job.labels)))
-    yield "concurrency key", job.concurrency_key
+    yield from (("fairness key", job.fairness_key), ("concurrency key", job.concurrency_key))
     yield "cancel requested", job.cancel_requested or None
     if job.started_at and job.finished_at:
         yield "took", max(job.finished_at - job.started_at, timedelta())

@@ -3,11 +3,12 @@
 from typing import Annotated, Any
 
 import typer
-from protojobs_client import EventLevel, JobState, Overflow, QueueSettings, RateLimit
+from protojobs_client import Client, EventLevel, Fairness, JobState, Overflow, QueueSettings, RateLimit
+from protojobs_client.errors import QueueNotFoundError
 
 from protojobs_service.cli.connection import AddressOption, connected
 from protojobs_service.cli.output import JsonFlag, print_done, print_json, print_pairs, print_table
-from protojobs_service.cli.values import parse_time
+from protojobs_service.cli.values import parse_number, parse_pairs, parse_time
 
 queues = typer.Typer(help="Look at queues and act on them.", no_args_is_help=True)
 
@@ -122,6 +123,8 @@ def sharing(
     per_key_limit: Annotated[
         int | None, typer.Option(min=0, help="Jobs of one concurrency key that run at once; 0 for the default, 1.")
     ] = None,
+    fair: Annotated[bool | None, typer.Option("--fair/--unfair", help="Share it between fairness keys, or not.")] = None,
+    weight: Annotated[list[str] | None, typer.Option("--weight", help="key=1 to 1000, for fairness; replaces all.")] = None,
     address: AddressOption = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -129,13 +132,26 @@ def sharing(
     settings = QueueSettings()
     if per_key_limit is not None:
         settings["per_key_limit"] = per_key_limit
+    weights = {key: parse_number(value, "--weight") for key, value in parse_pairs(weight or [], "--weight").items()}
     with connected(address, as_json=as_json) as client:
+        if fair is not None or weights:
+            old = _fairness(client, queue)
+            settings["fairness"] = Fairness(enabled=old.enabled if fair is None else fair, weights=weights or old.weights)
         found = client.update_queue(queue, **settings) if settings else client.queue(queue)
-    shown: dict[str, Any] = {"queue": found.name, "per_key_limit": found.per_key_limit}
+    shown: dict[str, Any] = {"queue": found.name, "per_key_limit": found.per_key_limit, "fair": found.fairness.enabled}
+    if found.fairness.weights:
+        shown["weights"] = dict(found.fairness.weights)
     if as_json:
         print_json(shown)
     else:
         print_pairs((name.replace("_", " "), value) for name, value in shown.items())
+
+
+def _fairness(client: Client, queue: str) -> Fairness:
+    try:
+        return client.queue(queue).fairness
+    except QueueNotFoundError:
+        return Fairness(enabled=False)
 
 
 @queues.command()

@@ -32,7 +32,9 @@ from protojobs_service.cli.values import parse_span, parse_time
 When = Every | Cron | Daily | Weekly
 
 _WHEN = ("cron", "every", "daily", "weekly")
-_PLAIN = ("name", "queue", "time_zone", "priority", "headers", "labels", "concurrency_key", "paused", "content_type")
+_PLAIN = (
+    "name", "queue", "time_zone", "priority", "headers", "labels", "fairness_key", "concurrency_key", "paused", "content_type",
+)  # fmt: skip
 _KEYS = (
     "kind", "data", *_WHEN, "anchor", *_PLAIN, "start", "end", "jitter", "catchup", "overlap", "retries", "run_timeout",
     "unique",

@@ -40,6 +40,14 @@ def parse_pairs(texts: list[str], option: str) -> dict[str, str]:
     return pairs
 
 
+def parse_number(text: str, option: str) -> int:
+    """Return a whole number."""
+    try:
+        return int(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no whole number", param_hint=option) from None
+
+
 def read_data(text: str) -> bytes:
     """Return the bytes of --data: the text itself, @file, or @- for standard input."""
     if not text.startswith("@"):

@@ -22,6 +22,7 @@ BUILT = (
     "child_jobs",
     "chains",
     "concurrency_key",
+    "fairness",
     "unary_leases",
     "schedule_once",
     "schedules",
@@ -34,6 +35,6 @@ BUILT = (
 """Every driver has these."""
 
 LATER = {
-    "fairness": "fair sharing and aging are not built yet",
+    "aging": "priority that grows with waiting is not built yet",
 }
 """No driver has these; requests that need them are refused with DRIVER_UNSUPPORTED."""

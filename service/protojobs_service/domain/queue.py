@@ -1,5 +1,6 @@
 """Settings of a queue."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
@@ -27,6 +28,14 @@ class EventLevel(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Fairness:
+    """Whether the fairness keys of a queue share it, and by which weights, 1 to 1000; keys that are not named have 1."""
+
+    enabled: bool = False
+    weights: Mapping[str, int] = field(default_factory=dict[str, int])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class QueueSettings:
     """What an operator may set of a queue; the defaults are those of a queue that nobody has set up.
 
@@ -45,6 +54,7 @@ class QueueSettings:
     overflow: Overflow = Overflow.REJECT
     events: EventLevel = EventLevel.FINAL
     per_key_limit: int = 1
+    fairness: Fairness = field(default_factory=Fairness)
     created_at: datetime | None = None
     updated_at: datetime | None = None
 

@@ -14,7 +14,7 @@ from protojobs_service.domain import bounds
 from protojobs_service.domain.errors import InvalidField, Unsupported
 from protojobs_service.domain.job import JobId
 from protojobs_service.domain.lifecycle import State
-from protojobs_service.domain.queue import EventLevel, QueueSettings, Retention
+from protojobs_service.domain.queue import EventLevel, Fairness, QueueSettings, Retention
 from protojobs_service.transport import convert
 from protojobs_service.transport.convert import EPOCH, LATER, Pages
 from protojobs_service.transport.interceptors import Context, Drain
@@ -27,7 +27,6 @@ _CLEARED_BY_DEFAULT = (State.SCHEDULED, State.PENDING, State.RETRYING)
 _OUTPUT_ONLY = ("name", "paused", "create_time", "update_time")
 # Settings of later versions, with the value that means what this version does anyway.
 _LATER_SETTINGS: Mapping[str, int] = {
-    "fairness": 0,
     "priority_mode": queue_service_pb2.PRIORITY_MODE_STRICT,
     "aging_interval": 0,
     "history": queue_service_pb2.HISTORY_ALL,
@@ -45,6 +44,9 @@ _PATHS = (
     *LIMIT_PATHS,
     "events",
     "per_key_limit",
+    "fairness",
+    "fairness.enabled",
+    "fairness.weights",
 )
 
 
@@ -143,11 +145,13 @@ def _change(queue: queue_service_pb2.Queue, mask: Any) -> Callable[[QueueSetting
     set_retention = _parse_retention(queue)
     set_limits = parse_limits(queue)
     per_key_limit = _parse_per_key_limit(queue)
+    per_key_limit, fairness = _parse_per_key_limit(queue), _parse_fairness(queue)
 
     def change(old: QueueSettings) -> QueueSettings:
         policy: dict[str, Any] = {}
         retention: dict[str, Any] = {}
         settings: dict[str, Any] = {}
+        shares: dict[str, Any] = {}
         for path in paths:
             section, _, name = path.partition(".")
             match section:
@@ -161,13 +165,21 @@ def _change(queue: queue_service_pb2.Queue, mask: Any) -> Callable[[QueueSetting
                     }
                 case "events":
                     settings["events"] = level
+                case "fairness":
+                    shares |= {each: getattr(fairness, each) for each in ([name] if name else ("enabled", "weights"))}
                 case "per_key_limit":
                     settings["per_key_limit"] = per_key_limit
                 case "strict_leases":
                     settings["strict_leases"] = queue.strict_leases
                 case _:
                     settings[section] = set_limits[section]
-        return replace(old, retry=replace(old.retry, **policy), retention=replace(old.retention, **retention), **settings)
+        return replace(
+            old,
+            retry=replace(old.retry, **policy),
+            retention=replace(old.retention, **retention),
+            fairness=replace(old.fairness, **shares),
+            **settings,
+        )
 
     return change
 
@@ -194,13 +206,16 @@ def _check_mask(mask: Any) -> list[str]:
 
 
 def _set_paths(queue: queue_service_pb2.Queue) -> list[str]:
-    """Return the paths of everything that is set: a field that is not keeps its value, inside retry and retention too."""
+    """Return the paths of everything that is set: a field that is not keeps its value, inside retry and retention too.
+
+    Fairness is replaced as a whole, or it could never be switched off.
+    """
     paths: list[str] = []
     for field, value in queue.ListFields():
         match field.name:
             case "retry" | "retention":
                 paths += [f"{field.name}.{inner.name}" for inner, _ in value.ListFields()]
-            case "run_timeout" | "strict_leases" | "events" | "per_key_limit":
+            case "run_timeout" | "strict_leases" | "events" | "per_key_limit" | "fairness":
                 paths.append(field.name)
             case name if name in LIMIT_PATHS:
                 paths.append(name)
@@ -228,6 +243,17 @@ def _parse_per_key_limit(queue: queue_service_pb2.Queue) -> int:
     if queue.per_key_limit > bounds.MAX_PER_KEY:
         raise InvalidField("per_key_limit", f"must be 1 to {bounds.MAX_PER_KEY}, or 0 for the default, which is 1")
     return queue.per_key_limit or 1
+
+
+def _parse_fairness(queue: queue_service_pb2.Queue) -> Fairness:
+    weights = queue.fairness.weights
+    if len(weights) > bounds.MAX_FAIR_WEIGHTS:
+        raise InvalidField("fairness.weights", f"at most {bounds.MAX_FAIR_WEIGHTS} keys")
+    for key, weight in weights.items():
+        convert.check_text("fairness.weights", key, bounds.MAX_KEY_BYTES)
+        if not 1 <= weight <= bounds.MAX_WEIGHT:
+            raise InvalidField(f"fairness.weights[{key}]", f"must be 1 to {bounds.MAX_WEIGHT}")
+    return Fairness(enabled=queue.fairness.enabled, weights=dict(weights))
 
 
 def _clear_query(request: queue_service_pb2.ClearQueueRequest, pages: Pages) -> ClearQuery:

@@ -43,7 +43,7 @@ _CACHED_NAMES = 4096
 _ID_PREFIX = b"\x0a\x24"
 # 65 headers with different keys need more bytes than this.
 _TOO_SMALL_FOR_MANY_HEADERS = 320
-_LATER_FIELDS = ("fairness_key", "result_retention")
+_LATER_FIELDS = ("result_retention",)
 
 _HEAD = ".protojobs.head.Head"
 _NOTHING_RARE = (None,) * (len(NewJob._fields) - 5)
@@ -234,7 +234,7 @@ class _Rare:
         job = job._replace(delay=delay, run_at=run_at, expire_at=expire_at, labels=labels, unique=unique)
         if any(getattr(self._spec, field) for field in FOLLOW_UPS):
             job = job._replace(follow_ups=True)
-        job = job._replace(concurrency_key=self._key("concurrency_key"))
+        job = job._replace(fairness_key=self._key("fairness_key"), concurrency_key=self._key("concurrency_key"))
         changes = parse_policy(self._spec, "retry", "run_timeout")
         return Draft(job, None if changes == NO_CHANGES else changes)
 
@@ -252,7 +252,7 @@ class _Rare:
             case _:
                 return None, None
 
-    def _key(self, field: Literal["concurrency_key"]) -> str | None:
+    def _key(self, field: Literal["fairness_key", "concurrency_key"]) -> str | None:
         return check_text(field, getattr(self._spec, field), bounds.MAX_KEY_BYTES) or None
 
     def _expiry(self, run_at: datetime | None) -> datetime | None:

@@ -8,7 +8,7 @@ from protojobs_service.application.queues import QueueStats
 from protojobs_service.domain.job import AttemptRecord, JobRecord, Progress
 from protojobs_service.domain.lifecycle import RETAKEN, Code, State
 from protojobs_service.domain.outcome import JobError
-from protojobs_service.domain.queue import QueueSettings
+from protojobs_service.domain.queue import Fairness, QueueSettings
 from protojobs_service.domain.retry import Policy, PolicyChanges
 from protojobs_service.transport.chains import strip
 from protojobs_service.transport.convert import parse_spec, to_duration, to_timestamp
@@ -141,6 +141,9 @@ def to_queue(settings: QueueSettings) -> queue_service_pb2.Queue:
     queue = queue_service_pb2.Queue(name=settings.name, paused=settings.paused, strict_leases=settings.strict_leases)
     queue.events = queue_service_pb2.EventLevel.ValueType(settings.events.value)
     queue.per_key_limit = settings.per_key_limit
+    if settings.fairness != Fairness():
+        queue.fairness.enabled = settings.fairness.enabled
+        queue.fairness.weights.update(settings.fairness.weights)
     _set_policy(queue, settings.retry)
     set_limits(queue, settings)
     kept = settings.retention

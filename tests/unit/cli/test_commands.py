@@ -17,14 +17,15 @@ def test_a_dispatched_job_is_shown_with_all_that_was_said(cli: Cli, tmp_path: Pa
 
     job_id = cli.dispatch(
         "--queue", "urgent", "--data", f"@{data}", "--delay", "1h", "--priority", "9", "--label", "tenant=acme",
-        "--retries", "7", "--run-timeout", "2m", "--header", "trace=1", "--concurrency-key", "ann",
+        "--retries", "7", "--run-timeout", "2m", "--header", "trace=1", "--concurrency-key", "ann", "--fairness-key", "acme",
     )  # fmt: skip
     job = cli.json("jobs", "get", job_id, "--full")["job"]
 
     assert UUID(job_id).version == 7
     assert (job["queue"], job["kind"], job["state"], job["priority"]) == ("urgent", "email", "scheduled", 9)
     assert (job["payload"], job["labels"], job["headers"]) == ('{"to": "ann"}', {"tenant": "acme"}, {"trace": "1"})
-    assert (job["retry"]["max_retries"], job["run_timeout"], job["concurrency_key"]) == (7, 120.0, "ann")
+    assert (job["retry"]["max_retries"], job["run_timeout"]) == (7, 120.0)
+    assert (job["concurrency_key"], job["fairness_key"]) == ("ann", "acme")
 
 
 def test_data_comes_from_standard_input_and_need_not_be_json(cli: Cli) -> None:
@@ -189,6 +190,8 @@ def test_a_wait_that_is_over_first_has_an_exit_code_of_its_own(cli: Cli) -> None
         (["dispatch", "email", "--delay", "1s", "--at", "2040-01-01"], 2, "exclude"),
         (["dispatch", "email", "--at", "tomorrow"], 2, "2030-01-31T08:00:00Z"),
         (["dispatch", "email", "--label", "x"], 2, "key=value"),
+        (["queues", "sharing", "q", "--weight", "a=0"], 2, "1 to 1000"),
+        (["queues", "sharing", "q", "--weight", "a=nan"], 2, "whole number"),
         (["jobs", "get", "x"], 1, "job_id"),
         (["jobs", "list", "--state", "odd"], 2, "odd"),
         (["jobs", "get", "018f3a2b-6c7d-7e8f-9a0b-1c2d3e4f5a6b"], 4, "no such job"),

@@ -43,6 +43,7 @@ def test_every_option_reaches_the_spec() -> None:
         priority=9,
         labels={"l": "2"},
         concurrency_key="acme",
+        fairness_key="ann",
         retry=RetryPolicy(max_retries=0, jitter=Jitter.NONE),
         run_timeout=1.5,
         expire_at=run_at + timedelta(hours=1),
@@ -51,7 +52,8 @@ def test_every_option_reaches_the_spec() -> None:
 
     spec = spec_of(request)
 
-    assert (spec.queue, spec.priority, dict(spec.labels), spec.concurrency_key) == ("q", 9, {"l": "2"}, "acme")
+    assert (spec.queue, spec.priority, dict(spec.labels)) == ("q", 9, {"l": "2"})
+    assert (spec.concurrency_key, spec.fairness_key) == ("acme", "ann")
     assert spec.run_time.ToJsonString() == "2030-01-01T10:00:00.000005Z"
     assert spec.expire_time.ToJsonString() == "2030-01-01T11:00:00.000005Z"
     assert spec.run_timeout.ToJsonString() == "1.500s"

@@ -1,11 +1,12 @@
 """Job classes, requests and their fluent options."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from protojobs_client import Job, JobOptions, JobRequest, OnConflict, RetryPolicy, Unique, UniqueScope
+from protojobs_client import Fairness, Job, JobOptions, JobRequest, OnConflict, RetryPolicy, Unique, UniqueScope
 from protojobs_client.dispatching import to_request
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
@@ -73,9 +74,8 @@ def test_timeout_and_priority_are_settings_on_the_class_and_options_on_an_instan
 
 
 def test_fluent_options_read_as_people_write_them() -> None:
-    request = (
-        SendEmail("data").on_queue("urgent").retries(5).retry_after(60).timeout(120).delay(30).priority(9).concurrency_key("acme")
-    )
+    request = SendEmail("data").on_queue("urgent").retries(5).retry_after(60).timeout(120).delay(30).priority(9)
+    request = request.concurrency_key("acme").fairness_key("ann")
 
     assert request.options == JobOptions(
         queue="urgent",
@@ -84,6 +84,7 @@ def test_fluent_options_read_as_people_write_them() -> None:
         delay=timedelta(seconds=30),
         priority=9,
         labels={"team": "mail"},
+        fairness_key="ann",
         concurrency_key="acme",
     )
 
@@ -181,3 +182,9 @@ def test_follow_ups_add_up_from_the_fluent_form_and_the_options() -> None:
 def test_a_follow_up_with_an_id_is_refused() -> None:
     with pytest.raises(ValueError, match="job_id"):
         JobRequest("first").on_complete(JobRequest("next").with_id("01990000-0000-7000-8000-000000000000"))
+
+
+@pytest.mark.parametrize("weight", [0, -1, 1001, 1.5, float("nan"), float("inf")])
+def test_a_weight_that_no_server_takes_is_refused(weight: Any) -> None:
+    with pytest.raises(ValueError, match="1 to 1000"):
+        Fairness(weights={"a": weight})

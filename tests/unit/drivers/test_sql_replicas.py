@@ -1,7 +1,9 @@
 """Two drivers on one database server: each job is stored, leased and settled once, whoever asks whom."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 from datetime import timedelta
 from random import Random
 from typing import NamedTuple
@@ -10,7 +12,8 @@ import pytest
 import pytest_asyncio
 from protojobs_service.domain.job import Handle, NewJob
 from protojobs_service.domain.lifecycle import State
-from protojobs_service.domain.outcome import COMPLETE, Release
+from protojobs_service.domain.outcome import COMPLETE, Outcome, Release
+from protojobs_service.domain.queue import Fairness
 from protojobs_service.drivers.sql.driver import SqlDriver
 from protojobs_service.drivers.sql.migrate import upgrade
 from protojobs_service.drivers.sql.store import Options
@@ -169,3 +172,38 @@ async def test_numbers_of_replicas_differ_and_are_used_again(twins: tuple[Twin, 
     assert len(numbers) == 2
     assert third._replica.number in numbers - {here.driver._replica.number}
     await third.close()
+
+
+async def test_keys_of_a_fair_queue_keep_their_limit_across_replicas(twins: tuple[Twin, Twin]) -> None:
+    fair = Fairness(enabled=True, weights={"t1": 3})
+    await twins[0].driver.queues.change("q", lambda old: replace(old, per_key_limit=2, fairness=fair))
+    jobs = [job._replace(concurrency_key=f"k{n % 5}", fairness_key=f"t{n % 3}") for n, job in enumerate(_jobs(100))]
+    key_of, running = {job.id: job.concurrency_key for job in jobs}, Counter[str | None]()
+    rng, choices = Random(5), [COMPLETE] * 9 + list[Outcome]([Release()])
+
+    async def store(twin: Twin) -> None:
+        for at in range(0, 100, 20):
+            await twin.driver.jobs.dispatch(rng.sample(jobs[at : at + 20], 20))
+
+    async def work(twin: Twin, handle: Handle) -> None:
+        while True:
+            leases = await twin.driver.jobs.claim([_all(handle)._replace(limit=4)])
+            for lease in leases:
+                running[key_of[lease.id]] += 1
+                assert running[key_of[lease.id]] <= 2
+            await twin.driver.jobs.cancel([job.id for job in rng.sample(jobs, 2)], timedelta(minutes=1))
+            items = [Settlement(lease.id, lease.attempt, handle, rng.choice(choices)) for lease in leases]
+            running.subtract(key_of[lease.id] for lease in leases)
+            assert {answer.verdict for answer in await twin.driver.jobs.settle(items)} <= {SettleVerdict.OK}
+            await twin.driver.jobs.promote(10)
+            [numbers], _ = await twin.driver.queues.stats("q")
+            if sum(n for state, n in numbers.counts.items() if state.is_final) == len(jobs):
+                break
+
+    handles = [await _connect(twin, bytes([i]) * 16) for i, twin in enumerate(twins)]
+    await asyncio.gather(*map(store, twins), *map(work, twins, handles))
+
+    keys = twins[0].driver._store.tables.key_use
+    await twins[1].driver.jobs.unhold(100)
+    assert await twins[0].driver._store.run(lambda c: c.execute(keys.select()).all(), write=False) == []
+    assert await twins[1].driver.queues.reconcile() == 0

@@ -61,12 +61,12 @@ def test_a_full_spec_becomes_a_job_with_everything_that_it_sets() -> None:
 
     draft = _draft(
         queue="q", priority=9, labels={"a": "b"}, run_time=run_time, expire_time=expire_time, retry=retry,
-        run_timeout=Duration(seconds=1), concurrency_key="acme",
+        run_timeout=Duration(seconds=1), concurrency_key="acme", fairness_key="ann",
     )  # fmt: skip
 
     job = draft.job
     assert (job.queue, job.kind, job.priority, job.labels) == ("q", "email", 9, {"a": "b"})
-    assert job.concurrency_key == "acme"
+    assert (job.concurrency_key, job.fairness_key) == ("acme", "ann")
     assert job.run_at == datetime.fromtimestamp(2_000_000_000, UTC) + timedelta(microseconds=5)
     assert (job.delay, job.expire_at) == (None, datetime.fromtimestamp(2_000_000_001, UTC))
     assert draft.changes == PolicyChanges(
@@ -241,6 +241,7 @@ FIELDS: list[tuple[str, Any, Any]] = [
     ("labels", {"a.b_c-D": "v"}, {"a b": "v"}),
     ("concurrency_key", "\u00e9" * 64, "\u00e9" * 64 + "a"),
     ("concurrency_key", " a/b ", "a\0b"),
+    ("fairness_key", "k" * 128, "k" * 129),
 ]
 
 
@@ -276,7 +277,6 @@ def test_a_part_of_the_policy_is_good_up_to_its_bound(field: str, good: Any, bad
 
 
 LATER: dict[str, Any] = {
-    "fairness_key": "k",
     "result_retention": Duration(seconds=1),
 }
 
@@ -291,7 +291,7 @@ def test_a_field_of_a_later_version_is_refused_by_name(field: str) -> None:
 
 def test_every_field_of_a_spec_is_read_or_refused() -> None:
     read = {"id", "queue", "kind", "payload", "content_type", "headers", "priority", "delay", "run_time", "labels"}
-    read |= {"run_timeout", "retry", "expire_time", "unique", "on_complete", "on_failed", "concurrency_key"}
+    read |= {"run_timeout", "retry", "expire_time", "unique", "on_complete", "on_failed", "fairness_key", "concurrency_key"}
 
     assert {field.name for field in job_pb2.JobSpec.DESCRIPTOR.fields} == read | set(LATER)
 

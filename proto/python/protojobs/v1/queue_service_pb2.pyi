@@ -186,7 +186,7 @@ class Fairness(_message.Message):
     """Switches it on. Default false."""
     @_builtins.property
     def weights(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
-        """Weight by key, 1 to 1000; keys that are not named have 1."""
+        """Weight by key, 1 to 1000, at most 1000 keys; keys that are not named have 1."""
 
     def __init__(
         self,
@@ -303,7 +303,7 @@ class Queue(_message.Message):
 
     @_builtins.property
     def fairness(self) -> Global___Fairness:
-        """Fair sharing."""
+        """Fair sharing. Without update_mask it is replaced as a whole."""
 
     @_builtins.property
     def aging_interval(self) -> _duration_pb2.Duration:

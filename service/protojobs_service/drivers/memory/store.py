@@ -23,6 +23,7 @@ from protojobs_service.domain.queue_limits import Bucket
 from protojobs_service.domain.retry import DEFAULT_POLICY, Policy
 from protojobs_service.domain.schedule import Schedule
 from protojobs_service.domain.unique import REPLACED, Decision, Holder, Unique, UniqueScope, Verdict
+from protojobs_service.drivers.memory.fairness import STEP, Fair
 from protojobs_service.drivers.memory.places import ConcurrencyKey, Places
 from protojobs_service.port.driver import NO_FOLLOW_UPS, Fingerprint, FollowUps, Room
 from protojobs_service.port.jobs import Claim
@@ -158,6 +159,7 @@ class Store:
         self.handles: dict[Handle, Session] = {}
         self.queues: dict[str, QueueSettings] = {}
         self.buckets: dict[str, Bucket] = {}
+        self.fair = Fair(self.queues)
         self.places = Places(self.queues, self._offer)
         self.version = 0
         self.schedules: dict[str, Schedule] = {}
@@ -169,7 +171,7 @@ class Store:
         self.minutes: defaultdict[str, dict[int, Minute]] = defaultdict(dict)
         self.beat_at = clock()
         self._arrivals: set[str] = set()
-        self._back, self._front = count(), count(-(1 << 62))  # what comes back goes before all arrivals, in its own order
+        self._back, self._front = count(0, STEP), count(-(1 << 62))  # what comes back goes before all arrivals, in its own order
 
     def use(self, jobs: Sequence[NewJob]) -> None:
         """Make the queues and lanes of jobs that are to be stored. Raises QuotaExceeded."""
@@ -256,6 +258,8 @@ class Store:
         if job.state is not None:
             assert state is None or (job.state, state) in _MOVES, (job.state, state)
             self.counts[spec.queue, job.state] -= 1
+            if job.state is State.PENDING:
+                self.fair.left(spec, job.position, claimed=state is State.RUNNING)
         job.state, job.due_at = state, due_at
         if state is not None:
             self.counts[spec.queue, state] += 1
@@ -264,13 +268,19 @@ class Store:
         elif state is not None and state.is_final:
             self.free_key(job, UniqueScope.UNTIL_START, UniqueScope.UNTIL_DONE)
         if state is State.PENDING:
-            job.position = next(self._front if front else self._back)
+            job.position = self._position(spec, front=front)
             key = key_of(spec)
             if key is None or self.places.ask(spec.id, key):
                 self._offer(spec.id)
         elif due_at is not None:
             heappush(self.due, (due_at, spec.id))
         self._leave_key(job, before, keeps=keeps)
+
+    def _position(self, spec: NewJob, *, front: bool) -> int:
+        if front:
+            self.fair.came_back(spec)
+            return next(self._front)
+        return self.fair.came(spec, next(self._back))
 
     def _leave_key(self, job: StoredJob, before: State | None, *, keeps: bool) -> None:
         key = key_of(job.spec)
@@ -370,6 +380,9 @@ class Store:
             self.places.forsake(spec.id, key)
         if moves:
             self.places.leave(spec.id)
+        if state is State.PENDING:  # `move` lets it leave where it is by then
+            self.fair.left(job.spec, job.position, claimed=False)
+            self.fair.came_back(spec)
         job.spec = spec
         self.counts[spec.queue, state] += 1
         at = now + start if isinstance(start, timedelta) else start

@@ -138,19 +138,27 @@ class Dispatching:
         jobs = [job for call in calls for job in call.jobs]
         first = _first_places(jobs)
         places = self._storable(jobs, range(len(jobs)) if first is None else list(first.values()))
-        deep = self._lanes.deep
-        plain = [i for i in places if is_plain(jobs[i])]
-        if deep:
-            plain = [i for i in plain if jobs[i].queue not in deep]
+        plain = self._plain(jobs, places, lanes)
         answers: list[Dispatched | None] = [None] * len(jobs)
         failures: dict[int, Exception] = {}
         await self._store_plain(jobs, plain, lanes, answers)
         if len(plain) < len(places):
-            rest = [i for i in places if not is_plain(jobs[i]) or jobs[i].queue in deep]
+            rest = sorted(set(places) - set(plain))
             await self._store_cold(jobs, rest, lanes, answers, failures)
         if None in answers:
             await self._answer_known(jobs, first, answers, failures)
         return _by_call(calls, answers, failures)
+
+    def _plain(self, jobs: Sequence[NewJob], places: Sequence[int], lanes: LaneIds) -> list[int]:
+        """Return the places of jobs that the hot statement can store.
+
+        None of queues that bound what waits, or that are fair: it places jobs by the clock.
+        """
+        plain = [i for i in places if is_plain(jobs[i])]
+        deep, fair = self._lanes.deep, self._cold.replica.fair
+        if deep:
+            plain = [i for i in plain if jobs[i].queue not in deep]
+        return [i for i in plain if lanes[jobs[i].queue, jobs[i].kind] not in fair] if fair else plain
 
     def _storable(self, jobs: Sequence[NewJob], places: Sequence[int]) -> Sequence[int]:
         """Leave out the ids that no partition takes: one of them would fail the statement."""

@@ -14,6 +14,7 @@ from protojobs_service.drivers.sql import claiming, dispatching, migrate, settli
 from protojobs_service.drivers.sql.claiming import ClaimCall, Claiming
 from protojobs_service.drivers.sql.cold.base import Cold, Replica, moment, span
 from protojobs_service.drivers.sql.cold.due import forget_cancels
+from protojobs_service.drivers.sql.cold.fairness import forget_tags
 from protojobs_service.drivers.sql.cold.fleet import lease_number, return_number
 from protojobs_service.drivers.sql.cold.upkeep import forget_minutes, forget_sessions
 from protojobs_service.drivers.sql.dispatching import DispatchCall, Dispatching
@@ -49,6 +50,7 @@ _log = logging.getLogger(__name__)
 
 _RELOAD_S = 0.25
 _AT_A_TIME = 5000
+_TAG_TURNS = 100
 
 
 class SqlDriver(Driver):
@@ -203,4 +205,7 @@ class SqlDriver(Driver):
         await self._store.run(lambda c: forget_sessions(c, self._cold, span(longest), _AT_A_TIME))
         await self._store.run(lambda c: forget_minutes(c, self._cold))
         await self._store.run(lambda c: forget_cancels(c, self._cold, _AT_A_TIME))
+        for _ in range(_TAG_TURNS):
+            if await self._store.run(lambda c: forget_tags(c, self._cold, _AT_A_TIME)) < _AT_A_TIME:
+                break
         await self._sessions.rescue_left_over(_AT_A_TIME)

@@ -138,3 +138,6 @@ class Lanes:
         self.limited = frozenset(queue.name for queue in set_up if queue.limits_leases)
         self.deep = frozenset(queue.name for queue in set_up if queue.max_depth)
         self.key_limits = {queue.name: queue.per_key_limit for queue in set_up if queue.per_key_limit != 1}
+        self._cold.replica.fair = self._marks.fair = frozenset(
+            lane for queue in set_up if queue.fairness.enabled for lane in self.of_queue(queue.name)
+        )

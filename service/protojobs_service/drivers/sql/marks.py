@@ -38,6 +38,8 @@ class Marks:
         self._scanned: dict[int, int] = {}
         self._idle: set[int] = set()
         self._tick = 0
+        self.fair: frozenset[int] = frozenset()
+        """Lanes in which jobs arrive at any position: they have no mark."""
 
     def arrived(self, lane: int, band: int, *, front: bool = False) -> None:
         """Note that (lane, band) has got a job."""
@@ -77,7 +79,8 @@ class Marks:
                 if lane in scan:
                     found.append(Probe(lane, band, LOWEST))
                 elif spot is not None and spot.arrived is not None:
-                    found.append(Probe(lane, band, spot.low if spot.returned is None else spot.front))
+                    low = spot.low if spot.returned is None else spot.front
+                    found.append(Probe(lane, band, LOWEST if lane in self.fair else low))
         return found
 
     def claimed(self, probes: Sequence[Probe], rows: Sequence[Claimed], *, tick: int, safe: int, drained: bool) -> None:

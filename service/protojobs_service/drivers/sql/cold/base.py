@@ -31,11 +31,15 @@ WRITERS = 4
 
 @dataclass(slots=True)
 class Replica:
-    """This replica's number in `replica`, and whether it is still its own. name: no other process has it."""
+    """This replica's number in `replica`, and whether it is still its own. name: no other process has it.
+
+    fair: lanes of fair queues, as this replica has read them last.
+    """
 
     name: str
     number: int = 0
     lost: bool = False
+    fair: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from protojobs_service.domain.lifecycle import Code, State
 from protojobs_service.domain.unique import REPLACED
 from protojobs_service.drivers.sql.cold.base import Cold, delete_ids, insert_all, insert_new, micros, span, tally
 from protojobs_service.drivers.sql.cold.depth import Depth, refused
+from protojobs_service.drivers.sql.cold.fairness import in_turn
 from protojobs_service.drivers.sql.cold.standing import Standing, standing
 from protojobs_service.drivers.sql.cold.unique import Keyed, answer_held, key_flags, take_keys
 from protojobs_service.drivers.sql.cold.waiting import Arrival, Waiting, end_waiting, put_due, put_ready
@@ -63,6 +64,8 @@ def store_jobs(c: Connection, cold: Cold, jobs: Sequence[NewJob], lanes: LaneIds
     keyed = [job for job in jobs if job.unique is not None]
     held = answer_held(c, cold, keyed, now) if keyed else {}
     placed = {job.id: base + i for i, job in enumerate(jobs)}
+    if cold.replica.fair:
+        placed |= _in_turn(c, cold, [job for job in jobs if job.id not in held and _due_at(job, now) is None], lanes, placed)
     ordered = sorted((job for job in jobs if job.id not in held), key=lambda job: job.id)
     rows = [_job_row(job, lanes[job.queue, job.kind], placed[job.id], now) for job in ordered]
     created = set(insert_new(c, tables.job, rows, returning=tables.job.c.id))
@@ -113,6 +116,15 @@ def store_within(
     known = standing(c, cold, mine)
     full = refused(c, cold, [job for job in jobs if job.id not in known], bounded)
     return store_jobs(c, cold, [job for job in jobs if job.id not in full], lanes, base), full
+
+
+def _in_turn(c: Connection, cold: Cold, jobs: Sequence[NewJob], lanes: LaneIds, placed: Mapping[JobId, int]) -> dict[JobId, int]:
+    """Return the positions of claimable jobs, where their queues are fair other ones than by arrival."""
+    waiting = [
+        (Waiting(job.id, lanes[job.queue, job.kind], band_of(job.priority), 0, 0, 0, 0, len(job.envelope)), placed[job.id])
+        for job in jobs
+    ]
+    return {JobId(job.id): at for job, at in in_turn(c, cold, waiting, {job.id: job.fairness_key for job in jobs})}
 
 
 def store_atomic(

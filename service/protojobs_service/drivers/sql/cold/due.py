@@ -6,6 +6,7 @@ from sqlalchemy import Connection, delete, exists, select
 
 from protojobs_service.domain.lifecycle import FINAL_STATES, Code, State
 from protojobs_service.drivers.sql.cold.base import Cold, among, chunks, tally
+from protojobs_service.drivers.sql.cold.fairness import in_turn
 from protojobs_service.drivers.sql.cold.standing import standing
 from protojobs_service.drivers.sql.cold.waiting import (
     Arrival,
@@ -29,7 +30,7 @@ def promote(c: Connection, cold: Cold, limit: int, base: int) -> tuple[int, set[
     ripe = ripe.with_hint(due, by_index(due, "due_order"), "mysql")  # a sort would lock all that are due
     order = {row.id: i for i, row in enumerate(c.execute(ripe.with_for_update(skip_locked=True)))}
     jobs = sorted(take_due(c, cold, list(order)), key=lambda job: order[job.id])
-    ready = put_ready(c, cold, [(job, base + i) for i, job in enumerate(jobs)])
+    ready = put_ready(c, cold, in_turn(c, cold, [(job, base + i) for i, job in enumerate(jobs)]))
     changes = Counter((job.lane, State.PENDING) for job in jobs)
     changes.subtract((job.lane, job.state) for job in jobs)
     tally(c, cold, changes)

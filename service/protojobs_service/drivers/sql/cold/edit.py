@@ -17,6 +17,7 @@ from protojobs_service.domain.lifecycle import WAITING_STATES, State
 from protojobs_service.domain.retry import DEFAULT_POLICY, Policy
 from protojobs_service.drivers.sql.cold.base import Cold, among, chunks, insert_all, micros, span, tally
 from protojobs_service.drivers.sql.cold.dispatch import LaneIds, band_of
+from protojobs_service.drivers.sql.cold.fairness import in_turn
 from protojobs_service.drivers.sql.cold.places import free
 from protojobs_service.drivers.sql.cold.standing import Standing, standing
 from protojobs_service.drivers.sql.cold.unique import move_keys
@@ -140,12 +141,14 @@ def _store(c: Connection, cold: Cold, edited: dict[int, _Edited], base: int) -> 
     if not edited:
         return
     job = cold.tables.job
+    waiting = in_turn(c, cold, [(each.job, base + i) for i, each in edited.items() if each.due_at is None])
+    positions = {each.id: position for each, position in waiting}
     rows: list[dict[str, Any]] = [
         {
             "at": at.id,
             "to_lane": new.lane,
             "to_band": new.band,
-            "to": base + i,
+            "to": positions.get(at.id, base + i),
             "bound_by": policy,
             "body": envelope,
             # Of the first dispatch, whatever the job has become since.
@@ -157,7 +160,7 @@ def _store(c: Connection, cold: Cold, edited: dict[int, _Edited], base: int) -> 
     place: dict[str, Any] = {"lane": bindparam("to_lane"), "band": bindparam("to_band"), "position": bindparam("to")}
     spec: dict[str, Any] = {"policy": bindparam("bound_by"), "envelope": bindparam("body"), "spec_hash": bindparam("print")}
     c.execute(statement.values(place | spec), rows)
-    put_ready(c, cold, [(each.job, base + i) for i, each in edited.items() if each.due_at is None], moved=False)
+    put_ready(c, cold, waiting, moved=False)
     put_due(c, cold, [(each.job, each.due_at) for each in edited.values() if each.due_at is not None])
     _label(c, cold, [each.item for each in edited.values() if each.item.labels is not None])
 

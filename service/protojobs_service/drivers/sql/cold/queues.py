@@ -54,6 +54,7 @@ def drop_queue(c: Connection, cold: Cold, queue: str, *, force: bool, trust: boo
     for some in chunks(lanes_of(c, cold, queue)):
         c.execute(delete(tables.stat_minute).where(among(tables.stat_minute.c.lane, some)))
     c.execute(delete(tables.key_use).where(tables.key_use.c.queue == queue))
+    c.execute(delete(tables.fair_key).where(tables.fair_key.c.queue == queue))
     c.execute(delete(tables.queue).where(tables.queue.c.name == queue))
     drop_use(c, cold, queue)
     bump(c, cold)

@@ -10,6 +10,7 @@ from protojobs_service.domain.job import JobId
 from protojobs_service.domain.lifecycle import FINAL_STATES, RETAKEN, Code, State
 from protojobs_service.domain.unique import Unique
 from protojobs_service.drivers.sql.cold.base import Cold, among, chunks, insert_all, micros, tally
+from protojobs_service.drivers.sql.cold.fairness import in_turn
 from protojobs_service.drivers.sql.cold.places import free, keys_of
 from protojobs_service.drivers.sql.cold.standing import Standing, standing
 from protojobs_service.drivers.sql.cold.unique import key_flags, retake_keys
@@ -200,7 +201,7 @@ def _put(
             due.append((job, run_at))
         else:
             ready.append((job, base + i))
-    arrivals |= {Arrival(job.lane, job.band) for job, _ in put_ready(c, cold, ready)}
+    arrivals |= {Arrival(job.lane, job.band) for job, _ in put_ready(c, cold, in_turn(c, cold, ready))}
     put_due(c, cold, due)
     left = [t.at.id for t in taken.values() if t.at.state not in FINAL_STATES and t.at.flags & PLACE]
     arrivals |= free(c, cold, sorted(set(left) & {job.id for job, _ in due}))

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, case, func, select, update
 
-from protojobs_service.domain.queue import EventLevel, QueueSettings, Retention
+from protojobs_service.domain.queue import EventLevel, Fairness, QueueSettings, Retention
 from protojobs_service.domain.queue_limits import Overflow, RateLimit
 from protojobs_service.domain.retry import Jitter, PolicyChanges
 from protojobs_service.drivers.sql.cold.base import SECOND, Cold, insert_new, moment, moment_or_none
@@ -41,6 +41,8 @@ def dump(settings: QueueSettings) -> str:
         found["events"] = settings.events.value
     if settings.per_key_limit != _DEFAULT.per_key_limit:
         found["per_key_limit"] = settings.per_key_limit
+    if settings.fairness != _DEFAULT.fairness:
+        found["fairness"] = {"enabled": settings.fairness.enabled, "weights": dict(settings.fairness.weights)}
     return json.dumps(found | _limits(settings), separators=(",", ":"))
 
 
@@ -74,6 +76,7 @@ def load(name: str, text: str, **columns: Any) -> QueueSettings:
         overflow=Overflow(stored.get("overflow", Overflow.REJECT.value)),
         events=EventLevel(stored.get("events", EventLevel.FINAL.value)),
         per_key_limit=stored.get("per_key_limit", _DEFAULT.per_key_limit),
+        fairness=Fairness(**stored.get("fairness", {})),
         **columns,
     )
 
