@@ -13,7 +13,7 @@ from tests.wire.peer import Peer, refused
 
 pytestmark = pytest.mark.asyncio
 
-Fairness = queue_service_pb2.Fairness
+Fairness, AGING = queue_service_pb2.Fairness, queue_service_pb2.PRIORITY_MODE_AGING
 Queue, UpdateQueueRequest = queue_service_pb2.Queue, queue_service_pb2.UpdateQueueRequest
 
 
@@ -65,7 +65,6 @@ async def test_a_masked_field_that_is_unset_goes_back_to_its_default(peer: Peer)
 
 
 LATER: list[tuple[str, dict[str, Any]]] = [
-    ("priority_mode", {"priority_mode": queue_service_pb2.PRIORITY_MODE_AGING}),
     ("history", {"history": queue_service_pb2.HISTORY_NONE}),
     ("max_payload_bytes", {"max_payload_bytes": 10}),
 ]
@@ -106,6 +105,11 @@ BAD: list[tuple[str, dict[str, Any], list[str]]] = [
     ("queue.fairness.weights", {"fairness": Fairness(enabled=True, weights={"a" * 129: 1})}, []),
     ("queue.fairness.weights", {"fairness": Fairness(weights={f"k{n}": 1 for n in range(1001)})}, []),
     ("update_mask.paths[0]", {}, ["fairness.colour"]),
+    ("queue.priority_mode", {"priority_mode": 9}, []),
+    ("queue.aging_interval", {"priority_mode": AGING}, ["priority_mode"]),
+    ("queue.aging_interval", {"priority_mode": AGING, "aging_interval": Duration(nanos=999_999_999)}, []),
+    ("queue.aging_interval", {"priority_mode": AGING, "aging_interval": Duration(seconds=86_401)}, []),
+    ("queue.aging_interval", {"aging_interval": Duration(seconds=60)}, []),
     ("update_mask.paths[0]", {}, ["paused"]),
     ("update_mask.paths[1]", {}, ["retry", "colour"]),
     ("update_mask.paths[0]", {}, ["retry.colour"]),
@@ -229,6 +233,18 @@ async def test_the_limit_per_key_is_kept_and_goes_back_to_one(peer: Peer) -> Non
     back = await peer.queues.UpdateQueue(UpdateQueueRequest(queue=Queue(name="q"), update_mask=FieldMask(paths=["per_key_limit"])))
 
     assert [answer.queue.per_key_limit for answer in (changed, kept, back)] == [3, 3, 1]
+
+
+async def test_a_queue_ages_until_it_is_strict_again(peer: Peer) -> None:
+    aging = Queue(name="q", priority_mode=AGING, aging_interval=Duration(seconds=60))
+
+    changed = (await peer.queues.UpdateQueue(UpdateQueueRequest(queue=aging))).queue
+    kept = (await peer.queues.UpdateQueue(UpdateQueueRequest(queue=Queue(name="q", per_key_limit=2)))).queue
+    strict = Queue(name="q", priority_mode=queue_service_pb2.PRIORITY_MODE_STRICT)
+    back = (await peer.queues.UpdateQueue(UpdateQueueRequest(queue=strict))).queue
+
+    assert [(each.priority_mode, each.aging_interval.seconds) for each in (changed, kept)] == [(AGING, 60)] * 2
+    assert not back.HasField("aging_interval")
 
 
 async def test_a_queue_is_fair_by_weights_until_it_is_not(peer: Peer) -> None:

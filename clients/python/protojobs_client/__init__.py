@@ -26,6 +26,7 @@ from protojobs_client.job_changes import JobChanges
 from protojobs_client.listen import AsyncListener, Listener
 from protojobs_client.middleware import ClientMiddleware, JobQueued
 from protojobs_client.models import (
+    Aging,
     AttemptInfo,
     AttemptOutcome,
     BulkAction,
@@ -80,6 +81,7 @@ from protojobs_client.watch import AsyncWatch, Watch
 from protojobs_client.watching import EventFilter
 
 __all__ = [
+    "Aging",
     "AsyncClient",
     "AsyncListener",
     "AsyncPages",

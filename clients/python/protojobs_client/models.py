@@ -220,6 +220,13 @@ class Fairness:
                 raise ValueError(f"the weight of {key!r} must be a whole number from 1 to 1000")
 
 
+@dataclass(frozen=True, slots=True)
+class Aging:
+    """How priority grows: by each `interval` (1 s to 1 day) that a job waits it counts as one priority higher."""
+
+    interval: timedelta
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueInfo:
     """A queue and its settings; None means the default, for limits none."""
@@ -237,6 +244,7 @@ class QueueInfo:
     events: EventLevel
     per_key_limit: int
     fairness: Fairness
+    priority: Aging | None
     created_at: datetime | None
     updated_at: datetime | None
 

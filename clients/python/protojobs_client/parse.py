@@ -11,6 +11,7 @@ from protojobs.v1 import job_pb2, job_service_pb2, queue_service_pb2, server_ser
 from protojobs_client.errors import from_status
 from protojobs_client.ids import JobId
 from protojobs_client.models import (
+    Aging,
     AttemptInfo,
     AttemptOutcome,
     Capability,
@@ -158,6 +159,7 @@ def queue_info(queue: queue_service_pb2.Queue) -> QueueInfo:
         events=_LEVELS.get(queue.events, EventLevel.FINAL),
         per_key_limit=queue.per_key_limit or 1,
         fairness=Fairness(enabled=queue.fairness.enabled, weights=dict(queue.fairness.weights)),
+        priority=Aging(queue.aging_interval.ToTimedelta()) if queue.HasField("aging_interval") else None,
         created_at=time_of(queue, "create_time"),
         updated_at=time_of(queue, "update_time"),
     )

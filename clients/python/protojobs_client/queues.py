@@ -10,6 +10,7 @@ from protojobs.v1 import queue_service_pb2
 from protojobs_client.calls import Calls
 from protojobs_client.convert import to_fairness, to_overflow, to_rate_limit, to_retention, to_retry_policy, to_state, to_timestamp
 from protojobs_client.models import (
+    Aging,
     EventLevel,
     Fairness,
     JobState,
@@ -40,6 +41,10 @@ class QueueSettings(TypedDict, total=False):
     overflow: Overflow | None  # what happens to a dispatch beyond max_depth
     per_key_limit: int | None  # jobs of one concurrency_key that may run at once; default 1, one after the other
     fairness: Fairness | None  # default None, off
+    priority: Aging | None  # default None, strict: a higher priority always goes first
+
+
+_PATHS = {"priority": ["priority_mode", "aging_interval"]}
 
 
 def _at_least_one(name: str, limit: int | None) -> int:
@@ -92,9 +97,13 @@ class QueueCalls(Calls):
         queue.per_key_limit = settings.get("per_key_limit") or 0
         if fairness := settings.get("fairness"):
             queue.fairness.CopyFrom(to_fairness(fairness))
+        if aging := settings.get("priority"):
+            queue.priority_mode = queue_service_pb2.PRIORITY_MODE_AGING
+            queue.aging_interval.FromTimedelta(aging.interval)
+        paths = [path for name in settings for path in _PATHS.get(name, [name])]
         answer = await self._connection.call(
             self._connection.queues.UpdateQueue,
-            queue_service_pb2.UpdateQueueRequest(queue=queue, update_mask=FieldMask(paths=list(settings))),
+            queue_service_pb2.UpdateQueueRequest(queue=queue, update_mask=FieldMask(paths=paths)),
         )
         return queue_info(answer.queue)
 

@@ -3,12 +3,12 @@
 from typing import Annotated, Any
 
 import typer
-from protojobs_client import Client, EventLevel, Fairness, JobState, Overflow, QueueSettings, RateLimit
+from protojobs_client import Aging, Client, EventLevel, Fairness, JobState, Overflow, QueueSettings, RateLimit
 from protojobs_client.errors import QueueNotFoundError
 
 from protojobs_service.cli.connection import AddressOption, connected
-from protojobs_service.cli.output import JsonFlag, print_done, print_json, print_pairs, print_table
-from protojobs_service.cli.values import parse_number, parse_pairs, parse_time
+from protojobs_service.cli.output import JsonFlag, print_done, print_json, print_pairs, print_table, show_span
+from protojobs_service.cli.values import parse_number, parse_pairs, parse_span, parse_time
 
 queues = typer.Typer(help="Look at queues and act on them.", no_args_is_help=True)
 
@@ -125,6 +125,8 @@ def sharing(
     ] = None,
     fair: Annotated[bool | None, typer.Option("--fair/--unfair", help="Share it between fairness keys, or not.")] = None,
     weight: Annotated[list[str] | None, typer.Option("--weight", help="key=1 to 1000, for fairness; replaces all.")] = None,
+    aging: Annotated[str | None, typer.Option(help="Raise priority by one for each such span of waiting: 30s, 5m.")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Let priority alone decide.")] = False,
     address: AddressOption = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -132,6 +134,10 @@ def sharing(
     settings = QueueSettings()
     if per_key_limit is not None:
         settings["per_key_limit"] = per_key_limit
+    if aging is not None and strict:
+        raise typer.BadParameter("--aging and --strict exclude each other")
+    if aging is not None or strict:
+        settings["priority"] = None if aging is None else Aging(parse_span(aging))
     weights = {key: parse_number(value, "--weight") for key, value in parse_pairs(weight or [], "--weight").items()}
     with connected(address, as_json=as_json) as client:
         if fair is not None or weights:
@@ -139,6 +145,7 @@ def sharing(
             settings["fairness"] = Fairness(enabled=old.enabled if fair is None else fair, weights=weights or old.weights)
         found = client.update_queue(queue, **settings) if settings else client.queue(queue)
     shown: dict[str, Any] = {"queue": found.name, "per_key_limit": found.per_key_limit, "fair": found.fairness.enabled}
+    shown["priority"] = "strict" if found.priority is None else f"aging by {show_span(found.priority.interval)}"
     if found.fairness.weights:
         shown["weights"] = dict(found.fairness.weights)
     if as_json:

@@ -41,6 +41,7 @@ class QueueSettings:
 
     max_in_flight, max_depth: 0 means no limit.
     per_key_limit: how many jobs of one concurrency key may run at once, at least 1.
+    aging: by each such span that a job waits it counts as one priority higher; None: priority alone decides.
     """
 
     name: str
@@ -55,6 +56,7 @@ class QueueSettings:
     events: EventLevel = EventLevel.FINAL
     per_key_limit: int = 1
     fairness: Fairness = field(default_factory=Fairness)
+    aging: timedelta | None = None
     created_at: datetime | None = None
     updated_at: datetime | None = None
 

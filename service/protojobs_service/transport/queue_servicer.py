@@ -27,8 +27,6 @@ _CLEARED_BY_DEFAULT = (State.SCHEDULED, State.PENDING, State.RETRYING)
 _OUTPUT_ONLY = ("name", "paused", "create_time", "update_time")
 # Settings of later versions, with the value that means what this version does anyway.
 _LATER_SETTINGS: Mapping[str, int] = {
-    "priority_mode": queue_service_pb2.PRIORITY_MODE_STRICT,
-    "aging_interval": 0,
     "history": queue_service_pb2.HISTORY_ALL,
     "max_payload_bytes": 0,
 }
@@ -47,6 +45,8 @@ _PATHS = (
     "fairness",
     "fairness.enabled",
     "fairness.weights",
+    "priority_mode",
+    "aging_interval",
 )
 
 
@@ -144,8 +144,8 @@ def _change(queue: queue_service_pb2.Queue, mask: Any) -> Callable[[QueueSetting
     set_policy = convert.parse_policy(queue, "retry", "run_timeout")
     set_retention = _parse_retention(queue)
     set_limits = parse_limits(queue)
-    per_key_limit = _parse_per_key_limit(queue)
     per_key_limit, fairness = _parse_per_key_limit(queue), _parse_fairness(queue)
+    aging = _parse_aging(queue) if {"priority_mode", "aging_interval"}.intersection(paths) else None
 
     def change(old: QueueSettings) -> QueueSettings:
         policy: dict[str, Any] = {}
@@ -167,6 +167,8 @@ def _change(queue: queue_service_pb2.Queue, mask: Any) -> Callable[[QueueSetting
                     settings["events"] = level
                 case "fairness":
                     shares |= {each: getattr(fairness, each) for each in ([name] if name else ("enabled", "weights"))}
+                case "priority_mode" | "aging_interval":
+                    settings["aging"] = aging
                 case "per_key_limit":
                     settings["per_key_limit"] = per_key_limit
                 case "strict_leases":
@@ -215,7 +217,7 @@ def _set_paths(queue: queue_service_pb2.Queue) -> list[str]:
         match field.name:
             case "retry" | "retention":
                 paths += [f"{field.name}.{inner.name}" for inner, _ in value.ListFields()]
-            case "run_timeout" | "strict_leases" | "events" | "per_key_limit" | "fairness":
+            case "run_timeout" | "strict_leases" | "events" | "per_key_limit" | "fairness" | "priority_mode" | "aging_interval":
                 paths.append(field.name)
             case name if name in LIMIT_PATHS:
                 paths.append(name)
@@ -254,6 +256,19 @@ def _parse_fairness(queue: queue_service_pb2.Queue) -> Fairness:
         if not 1 <= weight <= bounds.MAX_WEIGHT:
             raise InvalidField(f"fairness.weights[{key}]", f"must be 1 to {bounds.MAX_WEIGHT}")
     return Fairness(enabled=queue.fairness.enabled, weights=dict(weights))
+
+
+def _parse_aging(queue: queue_service_pb2.Queue) -> timedelta | None:
+    """Return the interval; None for STRICT. Mode and interval are one setting."""
+    match queue.priority_mode:
+        case queue_service_pb2.PRIORITY_MODE_AGING:
+            return convert.parse_span("aging_interval", queue.aging_interval, bounds.MIN_AGING, bounds.MAX_AGING)
+        case queue_service_pb2.PRIORITY_MODE_UNSPECIFIED | queue_service_pb2.PRIORITY_MODE_STRICT:
+            if queue.HasField("aging_interval"):
+                raise InvalidField("aging_interval", "needs priority_mode AGING")
+            return None
+        case _:
+            raise InvalidField("priority_mode", "is no known value")
 
 
 def _clear_query(request: queue_service_pb2.ClearQueueRequest, pages: Pages) -> ClearQuery:

@@ -141,6 +141,9 @@ def to_queue(settings: QueueSettings) -> queue_service_pb2.Queue:
     queue = queue_service_pb2.Queue(name=settings.name, paused=settings.paused, strict_leases=settings.strict_leases)
     queue.events = queue_service_pb2.EventLevel.ValueType(settings.events.value)
     queue.per_key_limit = settings.per_key_limit
+    if settings.aging is not None:
+        queue.priority_mode = queue_service_pb2.PRIORITY_MODE_AGING
+        queue.aging_interval.CopyFrom(to_duration(settings.aging))
     if settings.fairness != Fairness():
         queue.fairness.enabled = settings.fairness.enabled
         queue.fairness.weights.update(settings.fairness.weights)

@@ -190,6 +190,8 @@ def test_a_wait_that_is_over_first_has_an_exit_code_of_its_own(cli: Cli) -> None
         (["dispatch", "email", "--delay", "1s", "--at", "2040-01-01"], 2, "exclude"),
         (["dispatch", "email", "--at", "tomorrow"], 2, "2030-01-31T08:00:00Z"),
         (["dispatch", "email", "--label", "x"], 2, "key=value"),
+        (["queues", "sharing", "q", "--aging", "5m", "--strict"], 2, "exclude"),
+        (["queues", "sharing", "q", "--aging", "100ms"], 1, "queue.aging_interval"),
         (["queues", "sharing", "q", "--weight", "a=0"], 2, "1 to 1000"),
         (["queues", "sharing", "q", "--weight", "a=nan"], 2, "whole number"),
         (["jobs", "get", "x"], 1, "job_id"),

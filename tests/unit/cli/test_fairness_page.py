@@ -1,24 +1,25 @@
 """docs/how-to/fairness.md is what works."""
 
 import shlex
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from protojobs_client import Client, Fairness
+from protojobs_client import Aging, Client, Fairness
 
 from tests.unit.cli.conftest import Cli
 
 PAGE = (Path(__file__).resolve().parents[3] / "docs" / "how-to" / "fairness.md").read_text()
 
 
-def _block(language: str) -> str:
-    """Return the first block of a language."""
-    return PAGE.partition(f"```{language}\n")[2].partition("```")[0]
+def _blocks(language: str) -> str:
+    """Return all blocks of a language."""
+    return "".join(part.partition("```")[0] for part in PAGE.split(f"```{language}\n")[1:])
 
 
 def test_the_program_and_the_commands_of_the_page_work(cli: Cli) -> None:
     program: dict[str, Any] = {}
-    exec(compile(_block("python"), "fairness.md", "exec"), program)  # noqa: S102 # it is our own page
+    exec(compile(_blocks("python"), "fairness.md", "exec"), program)  # noqa: S102 # it is our own page
 
     with Client(cli.address) as client:
         program["share"](client)
@@ -26,11 +27,16 @@ def test_the_program_and_the_commands_of_the_page_work(cli: Cli) -> None:
         program["stop"](client)
         stopped = client.queue("reports").fairness
         keys = {job.fairness_key for job in client.list(queues=["reports"])}
-        for line in _block("sh").splitlines():
+        program["age"](client)
+        aging = client.queue("reports").priority
+        program["be_strict"](client)
+        strict = client.queue("reports").priority
+        for line in _blocks("sh").splitlines():
             cli.run(*shlex.split(line)[1:])
         shown = cli.json("queues", "sharing", "reports")
         client.delete_queue("reports", force=True)
 
     assert (shared, stopped) == (Fairness(weights={"acme": 3}), Fairness(enabled=False))
+    assert (aging, strict) == (Aging(timedelta(minutes=10)), None)
     assert keys == {"acme", "globex"}
-    assert shown == {"queue": "reports", "per_key_limit": 1, "fair": False, "weights": {"acme": 3, "globex": 2}}
+    assert (shown["fair"], shown["weights"], shown["priority"]) == (False, {"acme": 3, "globex": 2}, "aging by 10 m")

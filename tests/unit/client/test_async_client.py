@@ -10,10 +10,12 @@ from opentelemetry import context, trace
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 from protojobs.v1 import job_pb2
 from protojobs_client import (
+    Aging,
     AsyncClient,
     AttemptOutcome,
     Dispatched,
     Encrypt,
+    Fairness,
     HealthStatus,
     JobCancelledError,
     JobExpiredError,
@@ -349,12 +351,18 @@ async def test_clearing_follows_its_token_to_the_end(server: FakeServer, client:
 async def test_only_named_settings_of_a_queue_change(server: FakeServer, client: AsyncClient) -> None:
     info = await client.update_queue("q", retry=RetryPolicy(max_retries=9), retention=Retention(failed=timedelta(1)))
     await client.update_queue("q", run_timeout=None)
+    await client.update_queue("q", per_key_limit=3, fairness=Fairness(weights={"a": 2}), priority=Aging(timedelta(minutes=1)))
+    await client.update_queue("q", priority=None, fairness=None)
 
-    first, second = server.queues.updates
+    first, second, third, fourth = server.queues.updates
     assert (info.retry.max_retries, info.retention.failed) == (9, timedelta(1))
     assert list(first.update_mask.paths) == ["retry", "retention"]
     assert list(second.update_mask.paths) == ["run_timeout"]
     assert not second.queue.HasField("run_timeout")
+    assert list(third.update_mask.paths) == ["per_key_limit", "fairness", "priority_mode", "aging_interval"]
+    assert (third.queue.per_key_limit, dict(third.queue.fairness.weights), third.queue.aging_interval.seconds) == (3, {"a": 2}, 60)
+    assert list(fourth.update_mask.paths) == ["priority_mode", "aging_interval", "fairness"]
+    assert (fourth.queue.priority_mode, fourth.queue.HasField("fairness")) == (0, False)
 
 
 async def test_limits_of_a_queue_are_set_and_read(server: FakeServer, client: AsyncClient) -> None:

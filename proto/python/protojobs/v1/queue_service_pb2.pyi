@@ -274,7 +274,7 @@ class Queue(_message.Message):
     per_key_limit: _builtins.int
     """Jobs running at once per concurrency_key, at most 100000. 0: 1, then they also run in the order in which they came."""
     priority_mode: Global___PriorityMode.ValueType
-    """Default STRICT."""
+    """Default STRICT. One setting with aging_interval: whoever changes one of the two gives both."""
     max_depth: _builtins.int
     """SCHEDULED, PENDING and RETRYING jobs at most, up to 10^12; only dispatches are refused. 0: no limit."""
     overflow: Global___Overflow.ValueType

@@ -13,6 +13,7 @@ from itertools import count
 from random import Random
 from typing import NamedTuple
 
+from protojobs_service.domain.bounds import MAX_PRIORITY
 from protojobs_service.domain.errors import QuotaExceeded
 from protojobs_service.domain.event import LOGGED
 from protojobs_service.domain.job import Handle, JobId, Lease, NewJob, Progress
@@ -88,6 +89,7 @@ class StoredJob:
     expire_at: datetime | None
     state: State | None = None
     position: int = 0
+    pending_at: datetime | None = None
     due_at: datetime | None = None
     attempt: int = 0
     failures: int = 0
@@ -268,7 +270,7 @@ class Store:
         elif state is not None and state.is_final:
             self.free_key(job, UniqueScope.UNTIL_START, UniqueScope.UNTIL_DONE)
         if state is State.PENDING:
-            job.position = self._position(spec, front=front)
+            job.position, job.pending_at = self._position(spec, front=front), self.now()
             key = key_of(spec)
             if key is None or self.places.ask(spec.id, key):
                 self._offer(spec.id)
@@ -297,14 +299,23 @@ class Store:
         self._arrivals.add(job.spec.queue)
 
     def first_ready(self, queue: str, claim: Claim, now: datetime) -> StoredJob | None:
-        """Return what a claim gets next from a queue: the highest priority first, then the longest there."""
+        """Return what a claim gets next from a queue: the highest priority first (waiting may raise it), then the longest there."""
         heads: list[tuple[int, int, JobId]] = []
+        aging = self.queues[queue].aging if queue in self.queues else None
         for kind, lane in self.ready.get(queue, {}).items():
             if (claim.kinds is None or kind in claim.kinds) and kind not in claim.barred:
                 while lane and not self._stands(lane[0], now):
                     heappop(lane)
-                heads += lane[:1]
+                heads += lane[:1] if aging is None else [self._aged(entry, aging, now) for entry in self._standing(lane, now)]
         return self.jobs[min(heads)[2]] if heads else None
+
+    def _standing(self, lane: list[tuple[int, int, JobId]], now: datetime) -> list[tuple[int, int, JobId]]:
+        return [entry for entry in list(lane) if self._stands(entry, now)]
+
+    def _aged(self, entry: tuple[int, int, JobId], aging: timedelta, now: datetime) -> tuple[int, int, JobId]:
+        priority, position, job_id = entry
+        waited = now - (self.jobs[job_id].pending_at or now)
+        return max(-MAX_PRIORITY, priority - waited // aging), position, job_id
 
     def _stands(self, entry: tuple[int, int, JobId], now: datetime) -> bool:
         job = self.jobs.get(entry[2])

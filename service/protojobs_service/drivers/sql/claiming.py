@@ -10,6 +10,7 @@ from typing import NamedTuple
 from protojobs_service.domain.errors import JobsError
 from protojobs_service.domain.job import Handle, Lease, make_tuple
 from protojobs_service.domain.retry import Policy
+from protojobs_service.drivers.sql.aging import NOBODY, Waits, aged, read_waits
 from protojobs_service.drivers.sql.cold.base import Cold
 from protojobs_service.drivers.sql.cold.claim import checkpoints, expire_claimed
 from protojobs_service.drivers.sql.cold.handles import open_handles
@@ -111,7 +112,11 @@ class Claiming:
 
     async def _claim_open(self, claims: Sequence[Claim]) -> list[Claimed]:
         rows: list[Claimed] = []
-        for wave in _waves(self._groups(claims)):
+        waits = NOBODY
+        if self._lanes.aging:
+            queues = {queue for claim in claims for queue in claim.queues}
+            waits = await read_waits(self._store, self._cold, self._lanes, self._ready.marks, queues)
+        for wave in _waves(self._groups(claims, waits)):
             asked = [group.ask() for group in wave]
             tick, safe = self._ready.marks.begin(), self._ready.positions.safe()
             try:
@@ -143,7 +148,7 @@ class Claiming:
             return len(found) == len(asked)
         return True
 
-    def _groups(self, claims: Sequence[Claim]) -> list[_Group]:
+    def _groups(self, claims: Sequence[Claim], waits: Waits) -> list[_Group]:
         alike: dict[object, list[Claim]] = {}
         for claim in claims:
             key = (claim.queues, claim.kinds, claim.barred, claim.max_bytes.bit_length())
@@ -151,7 +156,8 @@ class Claiming:
         groups: list[_Group] = []
         for same in alike.values():
             queues = self._lanes.of_claim(same[0])
-            probes = [probe for lanes in queues for probe in self._ready.marks.probes(lanes)]
+            marks, aging = self._ready.marks, self._lanes.aging
+            probes = [probe for lanes in queues for probe in aged(marks.probes(lanes), aging, waits)]
             if probes:
                 groups.append(_Group(frozenset(chain.from_iterable(queues)), same, probes))
         return groups

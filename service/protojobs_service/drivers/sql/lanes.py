@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from protojobs_service.domain.errors import QuotaExceeded
 from protojobs_service.domain.filter import Filter
 from protojobs_service.domain.queue import Retention
-from protojobs_service.drivers.sql.cold.base import Cold
+from protojobs_service.drivers.sql.cold.base import Cold, span
 from protojobs_service.drivers.sql.cold.lanes import Registry, add_lanes, read_registry
 from protojobs_service.drivers.sql.cold.settings import load
 from protojobs_service.drivers.sql.marks import Marks
@@ -38,6 +38,8 @@ class Lanes:
         """Queues whose leases are counted."""
         self.deep: frozenset[str] = frozenset()
         """Queues with a max_depth."""
+        self.aging: dict[int, int] = {}
+        """Lanes of queues in which waiting raises priority, and after how many microseconds by one."""
         self.pending: frozenset[int] = frozenset()
         """Lanes that had pending jobs when last read, anybody's."""
         self.news: set[int] = set()
@@ -141,3 +143,4 @@ class Lanes:
         self._cold.replica.fair = self._marks.fair = frozenset(
             lane for queue in set_up if queue.fairness.enabled for lane in self.of_queue(queue.name)
         )
+        self.aging = {lane: span(queue.aging) for queue in set_up if queue.aging is not None for lane in self.of_queue(queue.name)}

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from itertools import chain, groupby, zip_longest
 
+from protojobs_service.drivers.sql.aging import NOBODY, Waits, aged, read_waits
 from protojobs_service.drivers.sql.cold.base import Cold
 from protojobs_service.drivers.sql.cold.limited import LimitedGroup, claim_limited
 from protojobs_service.drivers.sql.lanes import Lanes
@@ -29,7 +30,11 @@ class Limiting:
 
         A queue of which nothing is known to wait is not asked: the counters tell of its jobs within 250 ms, whoever stored them.
         """
-        groups = self._groups(claims)
+        waits = NOBODY
+        if self._lanes.aging:
+            queues = {queue for claim in claims for queue in claim.queues}
+            waits = await read_waits(self._store, self._cold, self._lanes, self._ready.marks, queues)
+        groups = self._groups(claims, waits)
         if not groups:
             return []
         tick, safe = self._ready.marks.begin(), self._ready.positions.safe()
@@ -43,7 +48,7 @@ class Limiting:
             self._ready.room.held_back(granted.holds)
         return rows
 
-    def _groups(self, claims: Sequence[Claim]) -> list[LimitedGroup]:
+    def _groups(self, claims: Sequence[Claim], waits: Waits) -> list[LimitedGroup]:
         alike: dict[object, list[Claim]] = {}
         for claim in claims:
             alike.setdefault((claim.queues, claim.kinds, claim.barred, claim.max_bytes.bit_length()), []).append(claim)
@@ -53,7 +58,7 @@ class Limiting:
             probes = [
                 (queue, found)
                 for queue, lanes in zip(queues, self._lanes.of_claim(same[0]), strict=True)
-                if (found := self._probes(lanes))
+                if (found := self._probes(lanes, waits))
             ]
             if probes:
                 budgets = [claim.max_bytes for claim in same if claim.max_bytes]
@@ -62,9 +67,9 @@ class Limiting:
         start = self._turn % len(groups) if groups else 0
         return groups[start:] + groups[:start]
 
-    def _probes(self, lanes: Sequence[int]) -> list[Probe]:
+    def _probes(self, lanes: Sequence[int], waits: Waits) -> list[Probe]:
         marks = self._ready.marks
-        return marks.probes(lanes) if any(marks.knows(lane) for lane in lanes) else []
+        return aged(marks.probes(lanes), self._lanes.aging, waits) if any(marks.knows(lane) for lane in lanes) else []
 
     def _places(self, claims: Sequence[Claim]) -> list[int]:
         """Return a place of each claim in turn: what little a limit lets go is shared by the sessions."""

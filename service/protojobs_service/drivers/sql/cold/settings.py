@@ -43,6 +43,8 @@ def dump(settings: QueueSettings) -> str:
         found["per_key_limit"] = settings.per_key_limit
     if settings.fairness != _DEFAULT.fairness:
         found["fairness"] = {"enabled": settings.fairness.enabled, "weights": dict(settings.fairness.weights)}
+    if settings.aging is not None:
+        found["aging"] = settings.aging.total_seconds()
     return json.dumps(found | _limits(settings), separators=(",", ":"))
 
 
@@ -77,6 +79,7 @@ def load(name: str, text: str, **columns: Any) -> QueueSettings:
         events=EventLevel(stored.get("events", EventLevel.FINAL.value)),
         per_key_limit=stored.get("per_key_limit", _DEFAULT.per_key_limit),
         fairness=Fairness(**stored.get("fairness", {})),
+        aging=timedelta(seconds=stored["aging"]) if "aging" in stored else None,
         **columns,
     )
 
