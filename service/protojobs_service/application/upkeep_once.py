@@ -20,6 +20,7 @@ class UpkeepDone:
 
     promoted: int
     ticks: int
+    unheld: int
     expired: int
     rescued: int
     pruned: int
@@ -60,6 +61,7 @@ async def upkeep_once(driver: Driver, schedules: Schedules, events: Watch, most:
     await driver.sessions.beat()
     promoted = await all_of("promoted", driver.jobs.promote)
     fired = await ticks()
+    unheld = await all_of("unheld", driver.jobs.unhold)
     expired = await all_of("expired", driver.jobs.expire)
     rescued = await all_of("rescued", rescue)
     pruned = await all_of("pruned", driver.jobs.prune)
@@ -70,6 +72,7 @@ async def upkeep_once(driver: Driver, schedules: Schedules, events: Watch, most:
     return UpkeepDone(
         promoted=promoted,
         ticks=fired,
+        unheld=unheld,
         expired=expired,
         rescued=rescued,
         pruned=pruned,

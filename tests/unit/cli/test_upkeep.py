@@ -44,7 +44,7 @@ def test_what_no_server_did_is_done_once(tmp_path: Path, monkeypatch: pytest.Mon
     nothing = json.loads(run("upkeep", "--once", "--json").stdout)
 
     assert (bounded["promoted"], bounded["expired"], bounded["unfinished"]) == (2, 1, ["promoted"])
-    assert "promoted 1, ticks 0, expired 0" in rest
+    assert "promoted 1, ticks 0, unheld 0, expired 0" in rest
     assert not any(nothing.values())
 
 
@@ -80,7 +80,7 @@ def test_upkeep_beside_a_running_server_leaves_it_its_jobs(postgres_dsn: str, mo
 
     said, states = asyncio.run(beside())
 
-    assert "promoted 1, ticks 0, expired 0, rescued 0" in said
+    assert "promoted 1, ticks 0, unheld 0, expired 0, rescued 0" in said
     assert states == [JobState.PENDING, JobState.PENDING]
 
 
