@@ -56,7 +56,8 @@ def admit(c: Connection, cold: Cold, jobs: Sequence[Placed]) -> list[Placed]:
             held.append(row_of(job) | {"queue": key.queue, "key": key.key, "turn": last_turn + 1, "position": position})
     insert_all(c, cold.tables.held, held)
     _store(c, cold, uses)
-    return [admitted.get(i, placed) for i, placed in enumerate(jobs) if i in admitted or i not in set(asking)]
+    waiting = set(asking) - admitted.keys()
+    return [admitted.get(i, placed) for i, placed in enumerate(jobs) if i not in waiting]
 
 
 def free(c: Connection, cold: Cold, ids: Sequence[bytes]) -> set[Arrival]:
