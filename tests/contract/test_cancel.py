@@ -72,6 +72,7 @@ async def test_cancelled_job_never_runs(driver: Driver, clock: Clock, state: Sta
 async def test_running_job_is_asked_to_stop(driver: Driver) -> None:
     worker = await connect(driver)
     lease = await store_and_run(driver, worker)
+    before = await driver.ping()
 
     [result] = await driver.jobs.cancel([lease.id], MINUTE)
 
@@ -80,20 +81,20 @@ async def test_running_job_is_asked_to_stop(driver: Driver) -> None:
     assert (found.state, found.attempt, found.cancel_requested) == (State.RUNNING, 1, True)
     [request] = await driver.sessions.cancel_requests([worker.handle])
     assert (request.handle, request.id, request.attempt) == (worker.handle, lease.id, 1)
-    assert MINUTE - SECOND < request.remaining <= MINUTE
+    assert MINUTE - (await driver.ping() - before) <= request.remaining <= MINUTE
 
 
 async def test_request_tells_how_long_is_left_until_it_is_over(driver: Driver, clock: Clock) -> None:
     worker = await connect(driver)
     lease = await store_and_run(driver, worker)
-    await driver.jobs.cancel([lease.id], 10 * SECOND)
+    await driver.jobs.cancel([lease.id], 2 * MINUTE)
 
-    await skip(driver, clock, 8 * SECOND)
+    await skip(driver, clock, MINUTE)
     [soon] = await driver.sessions.cancel_requests([worker.handle])
-    await skip(driver, clock, 8 * SECOND)
+    await skip(driver, clock, MINUTE + SECOND)
     [over] = await driver.sessions.cancel_requests([worker.handle])
 
-    assert timedelta() < soon.remaining <= 2 * SECOND
+    assert timedelta() < soon.remaining <= MINUTE
     assert over.remaining < timedelta()
 
 

@@ -1,5 +1,6 @@
 """Workers that die: what happens to their jobs, and what does not."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -137,16 +138,23 @@ async def test_settle_of_a_rescued_attempt_is_superseded(driver: Driver, clock: 
 
 
 async def test_frozen_worker_is_rescued_when_its_ttl_is_over_and_not_before(driver: Driver, clock: Clock) -> None:
-    worker = await connect(driver, ttl=timedelta(seconds=6))
+    ttl = timedelta(seconds=6)
+    opened_from = await driver.ping()
+    worker = await connect(driver, ttl=ttl)
+    opened_to = await driver.ping()
     lease = await store_and_run(driver, worker)
     await driver.sessions.detach(worker.handle, [lease.id], None)
 
-    await pass_time(driver, clock, 5 * SECOND)
-    early = await driver.sessions.rescue(100)
-    await pass_time(driver, clock, 2 * SECOND)
-    late = await driver.sessions.rescue(100)
+    rescued: Sequence[Settlement] = []
+    looked_at = opened_to
+    while not rescued:
+        assert looked_at < opened_to + ttl, "it was looked at when its ttl was over, and not rescued"
+        await pass_time(driver, clock, SECOND / 2)
+        looked_at = await driver.ping()
+        rescued = await driver.sessions.rescue(100)
 
-    assert (list(early), [item.id for item in late]) == ([], [lease.id])
+    assert await driver.ping() >= opened_from + ttl
+    assert [item.id for item in rescued] == [lease.id]
     assert (await record(driver, lease.id)).crashes == 1
 
 
