@@ -184,9 +184,9 @@ async def test_expiry_is_logged_by_the_sweep_and_by_the_claim(driver: Driver, cl
 
     events = await read_all(driver)
 
-    assert [(event.type, event.id, event.after) for event in events] == [
-        (EventType.EXPIRED, swept, State.EXPIRED),
-        (EventType.EXPIRED, claimed, State.EXPIRED),
+    assert [short(event) for event in events] == [
+        (EventType.EXPIRED, swept, 1, State.PENDING, State.EXPIRED),
+        (EventType.EXPIRED, claimed, 1, State.PENDING, State.EXPIRED),
     ]
 
 

@@ -52,7 +52,8 @@ def expire_claimed(c: Connection, cold: Cold, rows: Sequence[Claimed]) -> tuple[
         {"id": row.id, "attempt": row.attempt, "lane": row.lane, "finished_at": now, "outcome": Code.EXPIRED.value} for row in ours
     ]
     insert_all(c, tables.done, ended)
-    note(c, cold, [End(row.id, row.attempt, Code.EXPIRED, State.RUNNING, State.EXPIRED) for row in ours])
+    # PENDING: that it was leased for this moment, nobody has seen.
+    note(c, cold, [End(row.id, row.attempt, Code.EXPIRED, State.PENDING, State.EXPIRED) for row in ours])
     insert_all(c, tables.attempt_detail, [{"id": row.id, "attempt": row.attempt, "reason": Code.EXPIRED.name} for row in ours])
     drop_deadlines(c, cold, [row.id for row in ours])
     free_keys(c, cold, [row.id for row in ours if row.flags & FREES_KEY])
