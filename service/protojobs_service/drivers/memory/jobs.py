@@ -53,19 +53,22 @@ class MemoryJobs:
 
     async def dispatch(self, jobs: Sequence[NewJob], *, atomic: bool = False) -> Sequence[Dispatched]:
         store, now = self._store, self._store.now()
-        verdicts = self._judge(jobs)
-        fresh = [new for new, verdict in zip(jobs, verdicts, strict=True) if verdict is DispatchVerdict.CREATED]
+        judged = self._judge(jobs)
+        if atomic and not _REFUSALS.isdisjoint(judged):
+            return self._refuse_batch(jobs, judged, {})
+        fresh = [new for new, verdict in zip(jobs, judged, strict=True) if verdict is DispatchVerdict.CREATED]
         store.use(fresh)
         depth = Depth(store)
         full = {new.id for new in fresh if not depth.admit(new)}
         fresh = [new for new in fresh if new.id not in full]
-        judged = [DispatchVerdict.FULL if new.id in full else v for new, v in zip(jobs, verdicts, strict=True)]
+        judged = [DispatchVerdict.FULL if new.id in full else v for new, v in zip(jobs, judged, strict=True)]
         if atomic:
+            if full:
+                return self._refuse_batch(jobs, judged, {})
             decisions = self._decide(fresh, now)
-            judged = [self._verdict(new, v, decisions) for new, v in zip(jobs, judged, strict=True)]
-            if not _REFUSALS.isdisjoint(judged):
-                judged = [v if v in _REFUSALS else DispatchVerdict.ABORTED for v in judged]
-                return [self._answer(new, v, decisions.get(new.id)) for new, v in zip(jobs, judged, strict=True)]
+            decided = [self._verdict(new, v, decisions) for new, v in zip(jobs, judged, strict=True)]
+            if not _REFUSALS.isdisjoint(decided):
+                return self._refuse_batch(jobs, decided, decisions)
         depth.make_room()
         decisions = self._decide(fresh, now)
         for new in fresh:
@@ -75,6 +78,13 @@ class MemoryJobs:
         store.announce()
         judged = [self._verdict(new, v, decisions) for new, v in zip(jobs, judged, strict=True)]
         return [self._answer(new, v, decisions.get(new.id)) for new, v in zip(jobs, judged, strict=True)]
+
+    def _refuse_batch(
+        self, jobs: Sequence[NewJob], judged: Sequence[DispatchVerdict], decisions: Mapping[JobId, Decision]
+    ) -> list[Dispatched]:
+        """Answer an atomic batch of which nothing is stored: what stands against it, and ABORTED for the others."""
+        verdicts = [verdict if verdict in _REFUSALS else DispatchVerdict.ABORTED for verdict in judged]
+        return [self._answer(new, v, decisions.get(new.id)) for new, v in zip(jobs, verdicts, strict=True)]
 
     def _verdict(self, new: NewJob, verdict: DispatchVerdict, decisions: Mapping[JobId, Decision]) -> DispatchVerdict:
         """Return what the unique key makes of a verdict that looked at ids and room only."""

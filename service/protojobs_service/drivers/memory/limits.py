@@ -67,6 +67,7 @@ class Depth:
         self._store = store
         self._admitted: dict[str, int] = {}
         self._keys: dict[tuple[str, str], bool] = {}
+        self._holders: dict[tuple[str, str], JobId] = {}
 
     def admit(self, job: NewJob) -> bool:
         """Tell whether a new job may be stored: its queue has room, or drops an older job than those of this call for it.
@@ -80,8 +81,10 @@ class Depth:
             return self._admit(job, settings)
         place = job.queue, job.unique.key
         if place not in self._keys:
-            held = self._store.holder(job.queue, job.unique, self._store.now()) is not None
-            self._keys[place] = held or self._admit(job, settings)
+            holder = self._store.holder(job.queue, job.unique, self._store.now())
+            if holder is not None:
+                self._holders[place] = holder.id
+            self._keys[place] = holder is not None or self._admit(job, settings)
         return self._keys[place]
 
     def _admit(self, job: NewJob, settings: QueueSettings) -> bool:
@@ -97,18 +100,24 @@ class Depth:
         """Delete the oldest jobs of queues that drop them, before what was admitted is stored."""
         for queue, new in self._admitted.items():
             settings = self._store.queues[queue]
-            drop = self._depth(queue) + new - settings.max_depth
-            if settings.overflow is Overflow.DROP_OLDEST and drop > 0:
-                self._drop(queue, drop)
+            if settings.overflow is Overflow.DROP_OLDEST and new:
+                self._drop(queue, new, settings.max_depth)
+
+    def _drop(self, queue: str, new: int, max_depth: int) -> None:
+        """Delete until there is room; a job whose key a deleted one had is stored now, and needs room, too."""
+        waiting = [job for job in self._store.jobs.values() if job.spec.queue == queue and job.state in WAITING_STATES]
+        # Pending ones in the order in which they came, then the others in that of their ids.
+        for job in sorted(waiting, key=_age):
+            if self._depth(queue) + new <= max_depth:
+                return
+            self._store.delete(job)
+            freed = [place for place, holder in self._holders.items() if holder == job.spec.id]
+            for place in freed:
+                del self._holders[place]
+            new += len(freed)
 
     def _depth(self, queue: str) -> int:
         return sum(self._store.counts[queue, state] for state in WAITING_STATES)
-
-    def _drop(self, queue: str, n: int) -> None:
-        waiting = [job for job in self._store.jobs.values() if job.spec.queue == queue and job.state in WAITING_STATES]
-        # Pending ones in the order in which they came, then the others in that of their ids.
-        for job in sorted(waiting, key=_age)[:n]:
-            self._store.delete(job)
 
 
 def _age(job: StoredJob) -> tuple[bool, int, JobId]:
