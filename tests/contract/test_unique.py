@@ -449,6 +449,33 @@ async def test_full_queue_takes_duplicates_and_replacements_and_nobody_drops_for
     assert await driver.queues.reconcile() == 0
 
 
+@pytest.mark.parametrize("on_conflict", [REJECT, REPLACE])
+async def test_job_whose_key_is_freed_by_what_is_dropped_needs_room_itself(driver: Driver, on_conflict: OnConflict) -> None:
+    await _bound(driver, Overflow.DROP_OLDEST)
+    oldest, second = await store(driver, unique=unique()), await store(driver)
+    jobs = [new_job(), new_job(unique=unique(on_conflict=on_conflict))]
+
+    answers = await driver.jobs.dispatch(jobs)
+
+    assert answers == [Dispatched(CREATED, State.PENDING)] * 2
+    assert await states_of(driver, [oldest, second, *(job.id for job in jobs)]) == [None, None, State.PENDING, State.PENDING]
+    assert await driver.queues.reconcile() == 0
+
+
+async def test_atomic_batch_says_of_what_stands_against_it_the_first_kind_only(driver: Driver) -> None:
+    await _bound(driver, Overflow.REJECT)
+    first = await store(driver, unique=unique())
+    fits, full, taken = new_job(), new_job(), new_job(unique=unique())
+    other = new_job(id=first, body=b"other")
+
+    without_room = await driver.jobs.dispatch([fits, full, taken], atomic=True)
+    reused = await driver.jobs.dispatch([fits, full, taken, other], atomic=True)
+
+    aborted = Dispatched(ABORTED, None)
+    assert without_room == [aborted, Dispatched(DispatchVerdict.FULL, None), aborted]
+    assert reused == [aborted, aborted, aborted, Dispatched(DispatchVerdict.REUSED, None)]
+
+
 async def _bound(driver: Driver, overflow: Overflow) -> None:
     await driver.queues.change("q", lambda old: replace(old, max_depth=2, overflow=overflow))
     await driver.queues.settings(-1)

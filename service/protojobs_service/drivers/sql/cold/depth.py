@@ -34,6 +34,7 @@ class Depth:
         self._c, self._cold = c, cold
         self._new: Counter[str] = Counter()
         self._keys: dict[Place, bool] = {}
+        self._holders: dict[Place, bytes] = {}
         locked = lock_queues(c, cold, queues) if queues else {}
         self._settings = {name: settings for name, (settings, _) in locked.items() if settings.max_depth}
         self._depths = {name: sum(locked[name][1].counts[state] for state in WAITING_STATES) for name in self._settings}
@@ -58,7 +59,9 @@ class Depth:
         """
         asking = [job for job in jobs if job.unique is not None and job.queue in self._settings]
         if asking:
-            self._keys |= dict.fromkeys(held_keys(self._c, self._cold, asking), True)
+            held = held_keys(self._c, self._cold, asking)
+            self._holders |= held
+            self._keys |= dict.fromkeys(held, True)
 
     def _admit(self, job: NewJob, settings: QueueSettings) -> bool:
         waiting = 0 if settings.overflow is Overflow.DROP_OLDEST else self._depths[job.queue]
@@ -69,9 +72,21 @@ class Depth:
     def make_room(self) -> None:
         """Delete the oldest jobs of queues that drop them, before what was admitted is stored."""
         for queue, settings in self._settings.items():
-            drop = self._depths[queue] + self._new[queue] - settings.max_depth
-            if settings.overflow is Overflow.DROP_OLDEST and self._new[queue] and drop > 0:
-                delete_jobs(self._c, self._cold, _oldest(self._c, self._cold, queue, drop))
+            if settings.overflow is Overflow.DROP_OLDEST and self._new[queue]:
+                self._drop(queue, settings.max_depth)
+
+    def _drop(self, queue: str, max_depth: int) -> None:
+        """Delete until there is room; a job whose key a deleted one had is stored now, and needs room, too."""
+        while (drop := self._depths[queue] + self._new[queue] - max_depth) > 0:
+            oldest = set(_oldest(self._c, self._cold, queue, drop))
+            if not oldest:
+                return
+            delete_jobs(self._c, self._cold, sorted(oldest))
+            self._depths[queue] -= len(oldest)
+            freed = [place for place, holder in self._holders.items() if holder in oldest]
+            for place in freed:
+                del self._holders[place]
+            self._new[queue] += len(freed)
 
 
 def refused(c: Connection, cold: Cold, jobs: Iterable[NewJob], bounded: Collection[str]) -> set[bytes]:

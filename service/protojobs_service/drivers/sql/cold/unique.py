@@ -5,7 +5,7 @@ hot, leaves the row of an UNTIL_START key to whoever ends the attempt or wants t
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ from protojobs_service.domain.unique import REPLACED, Decision, Holder, Unique, 
 from protojobs_service.drivers.sql.cold.base import Cold, among, chunks, delete_ids, micros, moment, moment_or_none
 from protojobs_service.drivers.sql.cold.keys import KeyRow, Place, give_keys, lock_keys, own_keys, read_keys
 from protojobs_service.drivers.sql.cold.standing import Standing, standing
-from protojobs_service.drivers.sql.cold.waiting import Waiting, end_waiting, take_due, take_pending
+from protojobs_service.drivers.sql.cold.waiting import Waiting, end_waiting, lock_waiting, take_due, take_pending
 from protojobs_service.drivers.sql.tables import FREES_AT_END, FREES_AT_START
 from protojobs_service.port.jobs import Dispatched, DispatchVerdict
 
@@ -77,11 +77,11 @@ def answer_held(c: Connection, cold: Cold, jobs: Sequence[NewJob], now: int) -> 
     return answers
 
 
-def held_keys(c: Connection, cold: Cold, jobs: Sequence[NewJob]) -> set[Place]:
-    """Return the keys of these jobs that others have."""
+def held_keys(c: Connection, cold: Cold, jobs: Sequence[NewJob]) -> dict[Place, bytes]:
+    """Return the keys of these jobs that others have, and who."""
     rows = read_keys(c, cold, {_place(job) for job in jobs})
     holders = _holders(c, cold, rows.values(), cold.clock(c))
-    return {row.place for row in rows.values() if row.id in holders}
+    return {row.place: row.id for row in rows.values() if row.id in holders}
 
 
 def take_keys(c: Connection, cold: Cold, jobs: Sequence[NewJob], now: int) -> Keyed:
@@ -91,6 +91,7 @@ def take_keys(c: Connection, cold: Cold, jobs: Sequence[NewJob], now: int) -> Ke
     """
     keyed = Keyed()
     rest = _groups(jobs)
+    _lock_replaced(c, cold, rest)
     for _ in range(_ROUNDS):
         if not rest:
             return keyed
@@ -103,6 +104,13 @@ def take_keys(c: Connection, cold: Cold, jobs: Sequence[NewJob], now: int) -> Ke
     if rest:
         raise StoreUnavailable("unique keys change hands too fast")
     return keyed
+
+
+def _lock_replaced(c: Connection, cold: Cold, groups: Mapping[Place, Sequence[NewJob]]) -> None:
+    """Lock the jobs that are to be replaced before their keys, which is the order of whoever ends such a job and frees its key."""
+    places = [place for place, group in groups.items() if any(_unique(job).replaces for job in group)]
+    if places:
+        lock_waiting(c, cold, [row.id for row in read_keys(c, cold, places).values()])
 
 
 def _settle(c: Connection, cold: Cold, turns: Sequence[_Turn], keyed: Keyed, now: int) -> list[Place]:

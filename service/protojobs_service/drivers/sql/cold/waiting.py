@@ -20,6 +20,7 @@ __all__ = [
     "Waiting",
     "drop_deadlines",
     "end_waiting",
+    "lock_waiting",
     "put_due",
     "put_ready",
     "take_due",
@@ -51,6 +52,24 @@ def take_ready(c: Connection, cold: Cold, ids: Sequence[bytes]) -> list[Waiting]
             rows = c.execute(delete(ready).where(place.in_(places)).returning(*columns)).all()
         taken += [Waiting(*row) for row in rows]
     return taken
+
+
+def lock_waiting(c: Connection, cold: Cold, ids: Sequence[bytes]) -> None:
+    """Lock jobs where they wait, in the order of `take_pending` and `take_due`; those that do not are left out."""
+    if c.dialect.name == "sqlite":  # one writer at a time
+        return
+    ready, held, due, job = cold.tables.ready, cold.tables.held, cold.tables.due, cold.tables.job
+    place = tuple_(ready.c.lane, ready.c.band, ready.c.position, ready.c.id)
+    pending = select(ready.c.id).with_hint(ready, BY_KEY, "mysql").order_by(ready.c.id).with_for_update()
+    for some in chunks(sorted(ids)):
+        waits = select(held.c.id).with_hint(held, BY_KEY, "mysql").where(among(held.c.id, some)).order_by(held.c.id)
+        c.execute(waits.with_for_update()).all()
+        places: Any = select(job.c.lane, job.c.band, job.c.position, job.c.id).where(among(job.c.id, some))
+        if c.dialect.name == "mysql":  # as in take_ready
+            places = [tuple(row) for row in c.execute(places)]
+        c.execute(pending.where(place.in_(places))).all()
+        later = select(due.c.id).with_hint(due, BY_KEY, "mysql").where(among(due.c.id, some)).order_by(due.c.id)
+        c.execute(later.with_for_update()).all()
 
 
 def take_due(c: Connection, cold: Cold, ids: Sequence[bytes], *, state: State | None = None) -> list[Waiting]:
