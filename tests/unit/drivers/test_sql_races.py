@@ -18,6 +18,7 @@ from protojobs_service.domain.lifecycle import Code, State
 from protojobs_service.domain.outcome import Complete
 from protojobs_service.domain.queue import Retention
 from protojobs_service.domain.retry import Policy
+from protojobs_service.domain.unique import OnConflict, Unique, UniqueScope
 from protojobs_service.drivers.sql.cold import base
 from protojobs_service.drivers.sql.cold import due as cold_due
 from protojobs_service.drivers.sql.cold import prune as cold_prune
@@ -44,6 +45,7 @@ from tests.contract.acts import (
     claim,
     connect,
     die,
+    events_since,
     held,
     new_job,
     numbers_of,
@@ -58,7 +60,7 @@ from tests.contract.acts import (
     store_all,
     store_and_run,
 )
-from tests.contract.backends import FakeRoom, SqlClock, fingerprint
+from tests.contract.backends import FakeRoom, NamedFollowUps, SqlClock, fingerprint, unique_of
 from tests.unit.drivers.kit import SERVERS, server_url, store_of
 
 pytestmark = pytest.mark.asyncio
@@ -98,13 +100,14 @@ async def pair(request: pytest.FixtureRequest) -> AsyncGenerator[Pair]:
         SqlDriver(
             store_of(Options(url=url, test_clock=clock.offset_us)),
             fingerprint=fingerprint,
+            unique_of=unique_of,
             rng=Random(1),
             replica=name,
         )
         for name in ("here", "there")
     )
-    await here.open(FakeRoom())
-    await there.open(FakeRoom())
+    await here.open(FakeRoom(), NamedFollowUps())
+    await there.open(FakeRoom(), NamedFollowUps())
     yield Pair(here, there, clock)
     await here.close()
     await there.close()
@@ -294,6 +297,22 @@ async def _break_one_and_rescue(driver: SqlDriver, clock: SqlClock) -> None:
     assert await driver.queues.reconcile() == 0
 
 
+async def test_ends_that_are_undone_and_done_again_are_told_once(pair: Pair) -> None:
+    worker = await connect(pair.here)
+    ids = await store_all(pair.here, [new_job() for _ in range(3)])
+    leases = await claim(pair.here, worker)
+    due = pair.tables.due
+    await pair.query(update(pair.tables.running).values(crashes=1))
+    await pair.query(insert(due).values(id=ids[1], due_at=1 << 60, state=State.RETRYING.value, lane=1, band=5, attempt=1, size=1))
+    await die(pair.here, pair.clock, worker, *leases)
+    begin = (await pair.here.events.end()).position
+
+    await pair.here.sessions.rescue(10)
+
+    assert sorted(event.id for event in await events_since(pair.here, begin)) == [ids[0], ids[2]]
+    assert (await numbers_of(pair.here)).counts[State.RETRYING] == 2
+
+
 async def test_overdue_unary_leases_are_found_page_by_page(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cold_rescue, "_UNARY", 2)
     workers = [await connect(pair.here, ttl=HOUR, unary=True) for _ in range(5)]
@@ -349,9 +368,66 @@ async def test_counters_are_the_last_that_a_transaction_locks(pair: Pair, call: 
 
     await calls[call]([*done, *waiting])
 
+    _assert_counters_come_last(statements)
+
+
+@pytest.mark.parametrize("road", ["settled", "rescued"])
+async def test_counters_are_the_last_that_is_locked_where_jobs_follow(pair: Pair, road: str) -> None:
+    worker = await connect(pair.here, unary=True)
+    policy = Policy(max_retries=0, run_timeout=SECOND)
+    lease = await store_and_run(pair.here, worker, body=b"completed>next;failed>alarm", follow_ups=True, policy=policy)
+    await store_all(pair.here, [new_job("next"), new_job("alarm")])
+    await pair.clock.advance(SECOND)
+    statements = _watch(pair)
+
+    if road == "settled":
+        await settle_well(pair.here, worker, lease)
+    else:
+        assert [item.id for item in await pair.here.sessions.rescue(10)] == [lease.id]
+
+    _assert_counters_come_last(statements)
+    assert (await numbers_of(pair.here, "next" if road == "settled" else "alarm")).counts[State.PENDING] == 2
+
+
+async def test_queues_are_locked_before_keys_by_those_that_end_jobs_as_by_dispatches(pair: Pair) -> None:
+    await pair.here.queues.change("next", lambda old: replace(old, max_depth=9))
+    await pair.here.queues.settings(-1)
+    worker = await connect(pair.here)
+    unique = Unique(key="key", scope=UniqueScope.UNTIL_DONE)
+    lease = await store_and_run(pair.here, worker, body=b"completed>next", follow_ups=True, unique=unique)
+    statements = _watch(pair)
+
+    await settle_well(pair.here, worker, lease)
+    settled, statements[:] = [*statements], []
+    await pair.here.jobs.dispatch([new_job("next", unique=unique)])
+
+    for each in (settled, statements):
+        first = [next(i for i, text in enumerate(each) if table in text) for table in ("queue_use", "unique_key")]
+        assert first == sorted(first)
+    assert (await numbers_of(pair.here, "next")).counts[State.PENDING] == 2
+
+
+@pytest.mark.parametrize("delay", [None, MINUTE])
+async def test_job_that_is_replaced_is_locked_before_its_key_as_where_it_is_cancelled(pair: Pair, delay: timedelta | None) -> None:
+    unique = Unique(key="key", scope=UniqueScope.UNTIL_DONE, on_conflict=OnConflict.REPLACE)
+    old = await store(pair.here, unique=unique, delay=delay)
+    statements = _watch(pair)
+
+    await pair.here.jobs.dispatch([new_job(unique=unique)])
+
+    table = "ready" if delay is None else "due"
+    [waits, *_] = [i for i, text in enumerate(statements) if re.search(rf"FROM {table}\b.* FOR UPDATE", text, re.DOTALL)]
+    [key, *_] = [i for i, text in enumerate(statements) if re.match(r"INSERT INTO unique_key\b", text)]
+    assert waits < key
+    assert await state_of(pair.here, old) is State.CANCELLED
+
+
+def _assert_counters_come_last(statements: Sequence[str]) -> None:
     counted = [i for i, text in enumerate(statements) if re.match(r"INSERT INTO counter\b", text)]
-    assert counted
-    assert counted == list(range(len(statements) - len(counted), len(statements)))
+    assert len(counted) == 1
+    # What follows is the log of what ended, whose slot is a lock of the same kind.
+    rest = [re.match(r"INSERT INTO (\w+)", text) for text in statements[counted[0] + 1 :]]
+    assert [found and found[1] for found in rest] in ([], ["event_slot", "done_flush"])
 
 
 def _watch(pair: Pair) -> list[str]:

@@ -63,6 +63,11 @@ class Cold:
         return int(connection.execute(select(self.now())).scalar_one())
 
 
+Tallies = dict[int, tuple[Cold, Counter[tuple[int, State]]]]
+"""What a transaction adds to the counters, by slot."""
+_TALLIES = "protojobs.tallies"
+
+
 def micros(at: datetime) -> int:
     """Return an aware time as stored."""
     return (at - _EPOCH) // _MICROSECOND
@@ -139,9 +144,44 @@ def add(c: Connection, table: Table, rows: Sequence[dict[str, Any]], *, columns:
 
 
 def tally(c: Connection, cold: Cold, changes: Counter[tuple[int, State]]) -> None:
-    """Add to the counters of (lane, state), in key order so that two writers of a slot cannot deadlock."""
+    """Add to the counters of (lane, state): inside of `hold_tallies` by `write_tallies`, else at once."""
+    held: Tallies | None = c.info.get(_TALLIES)
+    if held is None:
+        _write_tally(c, cold, cold.slot, changes)
+    else:
+        held.setdefault(cold.slot, (cold, Counter()))[1].update(changes)
+
+
+def hold_tallies(c: Connection) -> None:
+    """Keep what is tallied from now on until `write_tallies`: a counter is a lock that everybody needs, hence the last to take."""
+    c.info[_TALLIES] = {}
+
+
+def held_tallies(c: Connection) -> Tallies:
+    """Return a copy of what is kept."""
+    held: Tallies = c.info.get(_TALLIES) or {}
+    return {slot: (cold, Counter(changes)) for slot, (cold, changes) in held.items()}
+
+
+def restore_tallies(c: Connection, held: Tallies) -> None:
+    """Keep what was kept when `held` was copied: what came since was rolled back."""
+    if _TALLIES in c.info:
+        c.info[_TALLIES] = held
+
+
+def write_tallies(c: Connection, *, hold: bool) -> None:
+    """Add to the counters what is kept. hold: go on keeping what comes."""
+    held: Tallies = c.info.pop(_TALLIES, None) or {}
+    for slot, (cold, changes) in sorted(held.items(), key=lambda item: item[0]):
+        _write_tally(c, cold, slot, changes)
+    if hold:
+        hold_tallies(c)
+
+
+def _write_tally(c: Connection, cold: Cold, slot: int, changes: Counter[tuple[int, State]]) -> None:
+    """Write in key order, so that two writers of a slot cannot deadlock."""
     rows = [
-        {"lane": lane, "state": state.value, "slot": cold.slot, "n": n}
+        {"lane": lane, "state": state.value, "slot": slot, "n": n}
         for (lane, state), n in sorted(changes.items(), key=lambda item: (item[0][0], item[0][1].value))
         if n
     ]

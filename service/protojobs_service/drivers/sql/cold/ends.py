@@ -1,14 +1,18 @@
-"""Logging what a transaction ends, as its last statement (docs/adr/0002 says why no reader of the log misses anything)."""
+"""Counting and logging what a transaction ends, as its last statements.
+
+docs/adr/0002 says why no reader of the log misses anything.
+"""
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple, TypeVar
 
 from sqlalchemy import Connection, insert, select
 
 from protojobs_service.domain.event import LOGGED
 from protojobs_service.domain.lifecycle import Code, State
-from protojobs_service.drivers.sql.cold.base import Cold, add
+from protojobs_service.drivers.sql.cold.base import Cold, add, held_tallies, hold_tallies, restore_tallies, write_tallies
 
 T = TypeVar("T")
 
@@ -34,16 +38,31 @@ def note(c: Connection, cold: Cold, ends: Sequence[End]) -> None:
         c.info.setdefault(_NOTED, []).append((cold, logged))
 
 
-def logging_ends(operation: Callable[[Connection], T]) -> Callable[[Connection], T]:
-    """Return an operation that writes to the log what it has noted.
+@contextmanager
+def savepoint(c: Connection) -> Iterator[None]:
+    """Roll back what is done inside where it raises, with what it has noted and tallied."""
+    noted, tallies = list(c.info.get(_NOTED, ())), held_tallies(c)
+    try:
+        with c.begin_nested():
+            yield
+    except BaseException:
+        c.info[_NOTED] = noted
+        restore_tallies(c, tallies)
+        raise
 
-    Last, because the row that numbers the flushes of a slot is a lock that other transactions of the writer need: taken here, it
-    is held for two statements and the commit, and whoever holds it waits for nobody.
+
+def logging_ends(operation: Callable[[Connection], T]) -> Callable[[Connection], T]:
+    """Return an operation that writes to the counters what it has tallied, and then to the log what it has noted.
+
+    Last, because the counters, and the row that numbers the flushes of a slot, are locks that other transactions of the writer
+    need: taken here, they are held for a few statements and the commit, and whoever holds them waits for nobody else.
     """
 
     def whole(c: Connection) -> T:
         c.info.pop(_NOTED, None)  # of a try that was rolled back
+        hold_tallies(c)
         value = operation(c)
+        write_tallies(c, hold=False)
         noted: list[tuple[Cold, list[End]]] = c.info.pop(_NOTED, [])
         by_slot: dict[int, list[End]] = defaultdict(list)
         for cold, ends in noted:

@@ -7,9 +7,10 @@ from sqlalchemy import Connection, select
 
 from protojobs_service.domain.job import JobId, NewJob
 from protojobs_service.domain.lifecycle import State
-from protojobs_service.domain.outcome import CHILD_SKIPPED, may_note_skipped
+from protojobs_service.domain.outcome import CHILD_SKIPPED, Complete, may_note_skipped
 from protojobs_service.drivers.sql.cold.base import Cold, among, chunks, upsert
 from protojobs_service.drivers.sql.cold.dispatch import LaneIds, store_within
+from protojobs_service.drivers.sql.cold.queue_use import lock_queue_uses
 from protojobs_service.drivers.sql.cold.running import Ended, Ending
 from protojobs_service.drivers.sql.cold.waiting import Arrival
 from protojobs_service.drivers.sql.tables import HAS_FOLLOW_UPS
@@ -44,6 +45,32 @@ class Children:
     ids: tuple[bytes, bytes]
     bounded: Collection[str]
     base: int
+
+
+def children_of(endings: Sequence[Ending]) -> list[NewJob]:
+    """Return the jobs that handlers dispatch with their completions."""
+    return [child for ending in endings if isinstance(ending.outcome, Complete) for child in ending.outcome.children]
+
+
+def lock_depths(c: Connection, cold: Cold, endings: Sequence[Ending], how: Children) -> None:
+    """Lock the queues with a max_depth that these outcomes may bring jobs to.
+
+    Before the keys of what ends are freed, because a dispatch locks its queues before it asks for keys. Nothing is read where no
+    queue has a max_depth.
+    """
+    if not how.bounded:
+        return
+    queues = {child.queue for child in children_of(endings)}
+    followed = {e.attempt.id: e for e in endings if e.attempt.flags & HAS_FOLLOW_UPS}
+    job = cold.tables.job
+    for some in chunks(sorted(followed)):
+        for job_id, envelope in c.execute(select(job.c.id, job.c.envelope).where(among(job.c.id, some))):
+            ending = followed[job_id]
+            completes = isinstance(ending.outcome, Complete)
+            jobs = how.follow_ups.of(JobId(job_id), ending.attempt.attempt, envelope, completed=completes)
+            queues |= {child.queue for child in jobs}
+    if queues := queues.intersection(how.bounded):
+        lock_queue_uses(c, cold, queues)
 
 
 def following(c: Connection, cold: Cold, endings: Sequence[Ending], ended: Sequence[Ended], follow_ups: FollowUps) -> list[NewJob]:

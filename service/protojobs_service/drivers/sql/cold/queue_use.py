@@ -7,15 +7,15 @@ know that there are limits, takes no lock and updates nothing for them, and noth
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
-from typing import NamedTuple
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, delete, func, select, update
 
 from protojobs_service.domain.lifecycle import State
 from protojobs_service.domain.queue import QueueSettings
 from protojobs_service.domain.queue_limits import Bucket, RateLimit, bucket_at
-from protojobs_service.drivers.sql.cold.base import Cold, insert_new
+from protojobs_service.drivers.sql.cold.base import Cold, insert_new, write_tallies
 from protojobs_service.drivers.sql.mysql_keys import BY_KEY
 
 
@@ -28,6 +28,14 @@ class Use(NamedTuple):
 
 def lock_uses(c: Connection, cold: Cold, queues: Collection[str]) -> dict[str, Use]:
     """Lock the rows of these queues, in the order of their names, until the end of the transaction; then count."""
+    rows = lock_queue_uses(c, cold, queues)
+    write_tallies(c, hold=True)  # what this transaction itself has moved counts, too
+    counts = _counts(c, cold, sorted(queues))
+    return {row.queue: Use(counts[row.queue], None if row.tokens is None else Bucket(row.tokens, row.filled_at)) for row in rows}
+
+
+def lock_queue_uses(c: Connection, cold: Cold, queues: Collection[str]) -> Sequence[Any]:
+    """Lock the rows of these queues, in the order of their names, until the end of the transaction, and return them."""
     table = cold.tables.queue_use
     names = sorted(queues)
     wanted = (
@@ -37,8 +45,7 @@ def lock_uses(c: Connection, cold: Cold, queues: Collection[str]) -> dict[str, U
     if len(rows) < len(names):
         insert_new(c, table, [{"queue": name} for name in names])
         rows = c.execute(wanted).all()
-    counts = _counts(c, cold, names)
-    return {row.queue: Use(counts[row.queue], None if row.tokens is None else Bucket(row.tokens, row.filled_at)) for row in rows}
+    return rows
 
 
 def _counts(c: Connection, cold: Cold, queues: Collection[str]) -> defaultdict[str, defaultdict[State, int]]:

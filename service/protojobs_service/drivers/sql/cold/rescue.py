@@ -11,7 +11,8 @@ from sqlalchemy.exc import IntegrityError
 from protojobs_service.domain.job import Handle, JobId, NewJob
 from protojobs_service.domain.outcome import Cancelled, Crash, Fail, JobError, Outcome
 from protojobs_service.drivers.sql.cold.base import MINUTE, Cold, among, chunks, span
-from protojobs_service.drivers.sql.cold.follow_ups import Children, following, note_skipped, store_children
+from protojobs_service.drivers.sql.cold.ends import savepoint
+from protojobs_service.drivers.sql.cold.follow_ups import Children, following, lock_depths, note_skipped, store_children
 from protojobs_service.drivers.sql.cold.handles import close_handles
 from protojobs_service.drivers.sql.cold.running import (
     Attempt,
@@ -70,6 +71,7 @@ def rescue(
     if len(endings) < limit:
         overdue, after = _overdue(c, cold, now, limit - len(endings), after)
         endings += overdue
+    lock_depths(c, cold, endings, children)
     ended = _end(c, cold, endings, now, front, children)
     applied = [Settlement(JobId(row.id), row.attempt, Handle(row.handle), outcome) for row, outcome, _ in ended.endings]
     return Rescued(applied, ended.arrivals, after, ended.brought, ended.skipped)
@@ -87,7 +89,7 @@ def _end(c: Connection, cold: Cold, endings: Sequence[Ending], now: int, front: 
     if not endings:
         return _Ended()
     try:
-        with c.begin_nested():
+        with savepoint(c):
             ended, arrivals = end_attempts(c, cold, endings, now=now, front=front.position, rng=front.rng)
             brought = following(c, cold, endings, ended, children.follow_ups)
             skipped, arrived = store_children(c, cold, brought, children)

@@ -8,9 +8,15 @@ from sqlalchemy import Connection, select
 
 from protojobs_service.domain.job import NewJob
 from protojobs_service.domain.lifecycle import State
-from protojobs_service.domain.outcome import Complete
 from protojobs_service.drivers.sql.cold.base import Cold, among, chunks, moment_or_none
-from protojobs_service.drivers.sql.cold.follow_ups import Children, following, note_skipped, store_children
+from protojobs_service.drivers.sql.cold.follow_ups import (
+    Children,
+    children_of,
+    following,
+    lock_depths,
+    note_skipped,
+    store_children,
+)
 from protojobs_service.drivers.sql.cold.running import Attempt, Ending, end_attempts, lock_ids
 from protojobs_service.drivers.sql.cold.standing import standing
 from protojobs_service.drivers.sql.cold.waiting import Arrival
@@ -62,8 +68,9 @@ def settle(
         del attempts[item.id]  # the second settle of one attempt finds it ended
         applied[place] = Ending(row, item.outcome, settled=not item.by_server)
     endings = list(applied.values())
+    lock_depths(c, cold, endings, children)
     ended, arrivals = end_attempts(c, cold, endings, now=now, front=front, rng=rng)
-    brought = [*_children_of(endings), *following(c, cold, endings, ended, children.follow_ups)]
+    brought = [*children_of(endings), *following(c, cold, endings, ended, children.follow_ups)]
     skipped, arrived = store_children(c, cold, brought, children)
     note_skipped(c, cold, endings, skipped)
     answers: dict[int, Settled] = {
@@ -117,7 +124,3 @@ def _said(c: Connection, cold: Cold, items: Sequence[Settlement]) -> dict[tuple[
     columns = select(done.c.id, done.c.attempt, done.c.handle).where(done.c.handle > 0)
     rows = [row for some in chunks(list({item.id for item in items})) for row in c.execute(columns.where(among(done.c.id, some)))]
     return {(row.id, row.attempt): row.handle for row in rows if (row.id, row.attempt) in wanted}
-
-
-def _children_of(endings: Sequence[Ending]) -> list[NewJob]:
-    return [child for ending in endings if isinstance(ending.outcome, Complete) for child in ending.outcome.children]
