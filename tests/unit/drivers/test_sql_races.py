@@ -393,16 +393,21 @@ async def test_queues_are_locked_before_keys_by_those_that_end_jobs_as_by_dispat
     await pair.here.queues.change("next", lambda old: replace(old, max_depth=9))
     await pair.here.queues.settings(-1)
     worker = await connect(pair.here)
-    unique = Unique(key="key", scope=UniqueScope.UNTIL_DONE)
-    lease = await store_and_run(pair.here, worker, body=b"completed>next", follow_ups=True, unique=unique)
+    keys: dict[str, Any] = {"unique": Unique(key="key", scope=UniqueScope.UNTIL_DONE), "concurrency_key": "key"}
+    lease = await store_and_run(pair.here, worker, body=b"completed>next", follow_ups=True, **keys)
     statements = _watch(pair)
 
     await settle_well(pair.here, worker, lease)
     settled, statements[:] = [*statements], []
-    await pair.here.jobs.dispatch([new_job("next", unique=unique)])
+    await pair.here.jobs.dispatch([new_job("next", **keys)])
+    dispatched, statements[:] = [*statements], []
+    moved = await store(pair.here, **keys)
+    statements.clear()
+    await pair.here.jobs.edit([Edit(id=moved, envelope=bytes, queue="other")])
 
-    for each in (settled, statements):
-        first = [next(i for i, text in enumerate(each) if table in text) for table in ("queue_use", "unique_key")]
+    for each, tables in ((settled, 0), (dispatched, 0), (statements, 1)):
+        order = ["queue_use", "unique_key", "key_use"][tables:]
+        first = [next(i for i, text in enumerate(each) if re.search(rf"\b{table}\b", text)) for table in order]
         assert first == sorted(first)
     assert (await numbers_of(pair.here, "next")).counts[State.PENDING] == 2
 

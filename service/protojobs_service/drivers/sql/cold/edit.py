@@ -65,11 +65,11 @@ def edit(c: Connection, cold: Cold, items: Sequence[Edit], lanes: LaneIds, base:
         stands = standing(c, cold, first, envelopes=True)  # read under the locks of what was taken
         now = cold.clock(c)
         edited = {i: _edit(items[i], stands[at], taken[at], times.get(at), lanes, now) for at, i in first.items() if at in taken}
+        moves = [(each.job, each.item.queue) for each in edited.values() if each.item.queue and each.job.lane != each.before.lane]
+        if moves and (holders := move_keys(c, cold, moves, now)):  # before places of concurrency keys, as everybody does
+            raise KeysHeld(holders)
         arrivals |= _leave_places(c, cold, edited)
         _store(c, cold, edited, base)
-        moves = [(each.job, each.item.queue) for each in edited.values() if each.item.queue and each.job.lane != each.before.lane]
-        if moves and (holders := move_keys(c, cold, moves, now)):
-            raise KeysHeld(holders)
         for i, each in edited.items():
             changes[each.before.lane, taken[each.job.id].state] -= 1
             changes[each.job.lane, each.job.state] += 1

@@ -127,6 +127,7 @@ def end_attempts(
     _write_done(c, cold, endings, [decision for _, decision in decided], now)
     _write_details(c, cold, decided)
     note(c, cold, [End(row.id, row.attempt, made.code, State.RUNNING, made.state) for row, made in decided])
+    _clean_up(c, cold, decided)  # with the unique keys: everybody locks them before places of concurrency keys
     serial = serial_lanes(c, cold, {row.lane for row, _ in decided if row.flags & PLACE})
     positions = count(front)
     ready: list[tuple[Waiting, int]] = []
@@ -143,7 +144,6 @@ def end_attempts(
     put_due(c, cold, due)
     kept = {job.id for job, _ in [*ready, *due] if job.flags & PLACE}
     arrivals = free(c, cold, [row.id for row, _ in decided if row.flags & PLACE and row.id not in kept])
-    _clean_up(c, cold, decided)
     _count(c, cold, decided, now)
     return ended, arrivals | {Arrival(job.lane, job.band, front=True) for job, _ in ready}
 
