@@ -246,7 +246,7 @@ async def test_job_that_moves_during_a_sweep_keeps_its_expire_time(pair: Pair, m
     job_id = await store(pair.here, delay=SECOND, expire_at=await pair.here.ping() + 2 * SECOND)
     await pair.clock.advance(3 * SECOND)
 
-    promoted = meet(cold_due, "take_ready", lambda: pair.there.jobs.promote(10))
+    promoted = meet(cold_due, "take_pending", lambda: pair.there.jobs.promote(10))
     first = await pair.here.jobs.expire(10)
     second = await pair.here.jobs.expire(10)
 
