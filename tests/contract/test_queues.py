@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from protojobs_service.domain.errors import JobRunning, QueueNotEmpty, QueueNotFound
 from protojobs_service.domain.lifecycle import State
-from protojobs_service.domain.queue import QueueSettings, Retention
+from protojobs_service.domain.queue import History, QueueSettings, Retention
 from protojobs_service.domain.queue_limits import Overflow, RateLimit
 from protojobs_service.domain.retry import Jitter, PolicyChanges
 from protojobs_service.port import ClearQuery, Dispatched, DispatchVerdict, Driver, SettingsBook
@@ -75,6 +75,8 @@ async def test_every_setting_is_kept(driver: Driver) -> None:
         max_in_flight=5,
         max_depth=9,
         overflow=Overflow.DROP_OLDEST,
+        history=History.NONE,
+        max_payload_bytes=12,
     )
 
     changed, span = await during(driver, driver.queues.change("mail", lambda _: wanted))

@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 from google.protobuf.duration_pb2 import Duration
 from protojobs.v1 import job_pb2, job_service_pb2, worker_service_pb2
+from protojobs.v1.queue_service_pb2 import Queue, UpdateQueueRequest
 from uuid_utils import uuid7
 
 from tests.wire.lease_worker import (
@@ -210,6 +211,21 @@ async def test_a_malformed_child_makes_its_item_invalid_and_the_lease_stands(ser
     assert (refused.code, "complete.dispatch[1].kind" in refused.message) == (INVALID, True)
     assert answers[good.job_id, 1][0].code == OK
     assert (await worker.settle(complete(bad)))[bad.job_id, 1][0].code == OK
+
+
+async def test_a_child_that_its_queue_does_not_take_makes_its_item_invalid_and_the_lease_stands(
+    service: Service, worker: Worker
+) -> None:
+    await service.queues.UpdateQueue(UpdateQueueRequest(queue=Queue(name="small", max_payload_bytes=1)))
+    await service.dispatch()
+    [lease] = await worker.get(1)
+
+    child = job_pb2.JobSpec(kind="k", queue="small", payload=b"xx")
+    answers = await worker.settle(outcome(lease, complete=Complete(dispatch=[child])))
+
+    [refused] = answers[lease.job_id, 1]
+    assert refused.code == INVALID
+    assert (await worker.settle(complete(lease)))[lease.job_id, 1][0].code == OK
 
 
 async def test_a_repeated_settle_is_already_whatever_it_says(service: Service, worker: Worker) -> None:

@@ -7,7 +7,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 from protojobs.v1 import job_pb2, queue_service_pb2
 
-from protojobs_client.models import Fairness, Jitter, JobState, Overflow, RateLimit, Retention, RetryPolicy
+from protojobs_client.models import Fairness, History, Jitter, JobState, Overflow, RateLimit, Retention, RetryPolicy
 from protojobs_client.payload import JSON, Codec, Payload, PayloadContext, PlainCodec, encode_data
 from protojobs_client.request import UNSET_RETRY, JobRequest, span
 from protojobs_client.trace import with_trace
@@ -53,6 +53,8 @@ def to_spec(request: JobRequest, *, job_id: str, headers: Mapping[str, str], cod
         spec.retry.CopyFrom(retry)
     if options.expire_at is not None:
         spec.expire_time.CopyFrom(_timestamp(options.expire_at))
+    if options.result_retention is not None:
+        spec.result_retention.FromTimedelta(options.result_retention)
     if options.unique is not None:
         spec.unique.CopyFrom(_unique(options.unique))
     if options.fairness_key:
@@ -111,6 +113,12 @@ def to_overflow(overflow: Overflow | None) -> "queue_service_pb2.Overflow.ValueT
 def to_fairness(fairness: Fairness) -> queue_service_pb2.Fairness:
     """Return the message."""
     return queue_service_pb2.Fairness(enabled=fairness.enabled, weights=fairness.weights)
+
+
+def to_history(history: History | None) -> "queue_service_pb2.History.ValueType":
+    """Return the number of a choice; None is the default."""
+    name = "UNSPECIFIED" if history is None else history.name
+    return queue_service_pb2.History.Value(f"HISTORY_{name}")
 
 
 def to_state(state: JobState) -> "job_pb2.JobState.ValueType":

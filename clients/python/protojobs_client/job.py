@@ -104,6 +104,10 @@ class Job:
         """End it as EXPIRED if it still waits then."""
         return self.request().expires_at(expire_at)
 
+    def keep_result(self, result_retention: Seconds) -> JobRequest:
+        """Keep its result this long, at most as long as the queue keeps the job."""
+        return self.request().keep_result(result_retention)
+
     def unique(
         self,
         key: str,

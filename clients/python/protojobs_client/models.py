@@ -188,6 +188,14 @@ class Retention:
     cancelled: timedelta | None = None
 
 
+class History(Enum):
+    """What is remembered of the attempts of a job, an hour after its end."""
+
+    ALL = "all"
+    FAILURES = "failures"  # attempts that did not complete; no results
+    NONE = "none"  # only how it ended; neither results nor errors
+
+
 class Overflow(Enum):
     """What happens to a dispatch into a queue at its max_depth."""
 
@@ -241,6 +249,8 @@ class QueueInfo:
     rate_limit: RateLimit | None
     max_depth: int | None
     overflow: Overflow
+    max_payload_bytes: int | None
+    history: History
     events: EventLevel
     per_key_limit: int
     fairness: Fairness

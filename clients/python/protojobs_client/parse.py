@@ -17,6 +17,7 @@ from protojobs_client.models import (
     Capability,
     EventLevel,
     Fairness,
+    History,
     Jitter,
     JobErrorInfo,
     JobInfo,
@@ -53,6 +54,7 @@ def _numbers(items: Iterable[tuple[str, int]], prefix: str, kind: type[EnumT]) -
 
 _LEVELS = _numbers(queue_service_pb2.EventLevel.items(), "EVENT_LEVEL_", EventLevel)
 _STATES = _numbers(job_pb2.JobState.items(), "JOB_STATE_", JobState)
+_HISTORIES = _numbers(queue_service_pb2.History.items(), "HISTORY_", History)
 _OVERFLOWS = _numbers(queue_service_pb2.Overflow.items(), "OVERFLOW_", Overflow)
 _ATTEMPT_OUTCOMES = _numbers(job_pb2.AttemptOutcome.items(), "ATTEMPT_OUTCOME_", AttemptOutcome)
 
@@ -156,6 +158,8 @@ def queue_info(queue: queue_service_pb2.Queue) -> QueueInfo:
         rate_limit=rate_limit(queue.rate_limit) if queue.HasField("rate_limit") else None,
         max_depth=queue.max_depth or None,
         overflow=_OVERFLOWS.get(queue.overflow, Overflow.REJECT),
+        max_payload_bytes=queue.max_payload_bytes or None,
+        history=_HISTORIES.get(queue.history, History.ALL),
         events=_LEVELS.get(queue.events, EventLevel.FINAL),
         per_key_limit=queue.per_key_limit or 1,
         fairness=Fairness(enabled=queue.fairness.enabled, weights=dict(queue.fairness.weights)),

@@ -8,11 +8,21 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from protojobs.v1 import queue_service_pb2
 
 from protojobs_client.calls import Calls
-from protojobs_client.convert import to_fairness, to_overflow, to_rate_limit, to_retention, to_retry_policy, to_state, to_timestamp
+from protojobs_client.convert import (
+    to_fairness,
+    to_history,
+    to_overflow,
+    to_rate_limit,
+    to_retention,
+    to_retry_policy,
+    to_state,
+    to_timestamp,
+)
 from protojobs_client.models import (
     Aging,
     EventLevel,
     Fairness,
+    History,
     JobState,
     Overflow,
     QueueInfo,
@@ -39,6 +49,8 @@ class QueueSettings(TypedDict, total=False):
     rate_limit: RateLimit | None  # jobs that start per second, over all workers
     max_depth: int | None  # waiting jobs
     overflow: Overflow | None  # what happens to a dispatch beyond max_depth
+    max_payload_bytes: int | None  # at most the server's limit
+    history: History | None  # what is remembered of attempts; default ALL
     per_key_limit: int | None  # jobs of one concurrency_key that may run at once; default 1, one after the other
     fairness: Fairness | None  # default None, off
     priority: Aging | None  # default None, strict: a higher priority always goes first
@@ -94,6 +106,8 @@ class QueueCalls(Calls):
         queue.max_in_flight = _at_least_one("max_in_flight", settings.get("max_in_flight"))
         queue.max_depth = _at_least_one("max_depth", settings.get("max_depth"))
         queue.overflow = to_overflow(settings.get("overflow"))
+        queue.max_payload_bytes = _at_least_one("max_payload_bytes", settings.get("max_payload_bytes"))
+        queue.history = to_history(settings.get("history"))
         queue.per_key_limit = settings.get("per_key_limit") or 0
         if fairness := settings.get("fairness"):
             queue.fairness.CopyFrom(to_fairness(fairness))

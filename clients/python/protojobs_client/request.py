@@ -36,6 +36,7 @@ class DispatchOptions(TypedDict, total=False):
     unique: Unique  # at most one job of this key in its queue
     fairness_key: str  # whose share of a fair queue it takes; at most 128 bytes
     concurrency_key: str  # of one key no more jobs of the queue run at once than its per_key_limit; at most 128 bytes
+    result_retention: Seconds  # how long its result is kept, at most as long as the queue keeps the job
     content_type: str
     payload: bytes  # raw, instead of data; needs content_type unless it is JSON
     on_complete: "Sequence[JobRequest | HasRequest | str]"  # jobs to store in the transaction that completes it; at most 16
@@ -59,6 +60,7 @@ class JobOptions:
     unique: Unique | None = None
     fairness_key: str | None = None
     concurrency_key: str | None = None
+    result_retention: timedelta | None = None
     content_type: str | None = None
     payload: bytes | None = field(default=None, repr=False)
     on_complete: "tuple[JobRequest, ...]" = ()
@@ -75,7 +77,7 @@ class JobOptions:
     def of(options: DispatchOptions) -> "JobOptions":
         """Normalise keyword options."""
         values: dict[str, Any] = {**options}
-        for name in ("delay", "run_timeout"):
+        for name in ("delay", "run_timeout", "result_retention"):
             if name in values:
                 values[name] = span(values[name])
         for name in ("on_complete", "on_failed"):
@@ -139,6 +141,10 @@ class JobRequest:
     def expires_at(self, expire_at: datetime) -> "JobRequest":
         """End it as EXPIRED if it still waits then."""
         return self.with_options(expire_at=expire_at)
+
+    def keep_result(self, result_retention: Seconds) -> "JobRequest":
+        """Keep its result this long, at most as long as the queue keeps the job."""
+        return self.with_options(result_retention=result_retention)
 
     def unique(
         self,

@@ -22,6 +22,8 @@ class KnownQueues:
         self._version = -1
         self._listeners: list[Callable[[Collection[str], Collection[str]], None]] = []
         self._limit_listeners: list[Callable[[Collection[str]], None]] = []
+        self._payloads: Mapping[str, int] = {}
+        self._payload_listeners: list[Callable[[Mapping[str, int]], None]] = []
 
     @property
     def version(self) -> int:
@@ -69,6 +71,11 @@ class KnownQueues:
         """Call `listener` with the queues whose limits every later poll finds changed."""
         self._limit_listeners.append(listener)
 
+    def on_payloads(self, listener: Callable[[Mapping[str, int]], None]) -> None:
+        """Call `listener` with max_payload_bytes of queues that set it, now and whenever a later poll finds it changed."""
+        self._payload_listeners.append(listener)
+        listener(self._payloads)
+
     async def refresh(self) -> None:
         """Read the settings if they have changed. Raises StoreUnavailable."""
         book = await self._driver.queues.settings(self._version)
@@ -82,6 +89,7 @@ class KnownQueues:
             for listener in self._listeners:
                 listener(self._paused - before, before - self._paused)
         self._learn_limits()
+        self._learn_payloads()
 
     def _learn_limits(self) -> None:
         limits = {name: (queue.rate_limit, queue.max_in_flight) for name, queue in self._queues.items() if queue.limits_leases}
@@ -90,3 +98,11 @@ class KnownQueues:
         if changed:
             for listener in self._limit_listeners:
                 listener(changed)
+
+    def _learn_payloads(self) -> None:
+        payloads = {name: queue.max_payload_bytes for name, queue in self._queues.items() if queue.max_payload_bytes}
+        if payloads == self._payloads:
+            return
+        self._payloads = payloads
+        for listener in self._payload_listeners:
+            listener(payloads)

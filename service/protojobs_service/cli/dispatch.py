@@ -27,6 +27,7 @@ def dispatch(
     retries: Annotated[int | None, typer.Option(help="Retries after the first run. [default: the queue's, 3]")] = None,
     run_timeout: Annotated[str | None, typer.Option(help="Longest run of one attempt. [default: the queue's, 5m]")] = None,
     expires: Annotated[str | None, typer.Option(help="Do not start it after this time, ISO 8601.")] = None,
+    keep_result: Annotated[str | None, typer.Option(help="How long its result is kept. [default: as the job]")] = None,
     unique_key: Annotated[str | None, typer.Option(help="At most one job of this key in its queue.")] = None,
     unique_scope: Annotated[UniqueScope | None, typer.Option(help="When the key is free. [default: until_done]")] = None,
     unique_window: Annotated[str | None, typer.Option(help="For scope window: how long the key is taken.")] = None,
@@ -65,6 +66,8 @@ def dispatch(
         options["run_timeout"] = parse_span(run_timeout)
     if expires is not None:
         options["expire_at"] = parse_time(expires)
+    if keep_result is not None:
+        options["result_retention"] = parse_span(keep_result)
     if (unique := _unique(unique_key, unique_scope, unique_window, on_conflict)) is not None:
         options["unique"] = unique
     if on_complete:

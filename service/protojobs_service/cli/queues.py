@@ -1,9 +1,10 @@
 """`protojobs queues`."""
 
+from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
-from protojobs_client import Aging, Client, EventLevel, Fairness, JobState, Overflow, QueueSettings, RateLimit
+from protojobs_client import Aging, Client, EventLevel, Fairness, History, JobState, Overflow, QueueSettings, RateLimit, Retention
 from protojobs_client.errors import QueueNotFoundError
 
 from protojobs_service.cli.connection import AddressOption, connected
@@ -67,6 +68,7 @@ def limits(
     burst: Annotated[int | None, typer.Option(min=1, help="With --rate: how many at once. [default: the rate]")] = None,
     max_depth: Annotated[str | None, typer.Option(help="Waiting jobs, or none.")] = None,
     overflow: Annotated[Overflow | None, typer.Option(help="What happens to jobs beyond --max-depth.")] = None,
+    max_payload: Annotated[str | None, typer.Option(help="Largest payload in bytes, or none for the server's limit.")] = None,
     address: AddressOption = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -82,6 +84,8 @@ def limits(
         settings["max_depth"] = _limit(max_depth, "--max-depth")
     if overflow is not None:
         settings["overflow"] = overflow
+    if max_payload is not None:
+        settings["max_payload_bytes"] = _limit(max_payload, "--max-payload")
     with connected(address, as_json=as_json) as client:
         found = client.update_queue(queue, **settings) if settings else client.queue(queue)
     shown = {
@@ -89,6 +93,7 @@ def limits(
         "rate_limit": found.rate_limit,
         "max_depth": found.max_depth,
         "overflow": found.overflow,
+        "max_payload_bytes": found.max_payload_bytes,
     }
     if as_json:
         print_json({"queue": queue} | shown)
@@ -100,8 +105,43 @@ def limits(
         ("rate", per_second),
         ("max depth", found.max_depth or "none"),
         ("overflow", found.overflow.value),
+        ("max payload", found.max_payload_bytes or "none"),
     ]
     print_table(("limit", "value"), rows, empty="")
+
+
+@queues.command()
+def keep(
+    queue: Name,
+    completed: Annotated[str | None, typer.Option(help="How long completed jobs stay: 30s, 5m, 2h, 1d.")] = None,
+    failed: Annotated[str | None, typer.Option(help="How long failed and expired jobs stay.")] = None,
+    cancelled: Annotated[str | None, typer.Option(help="How long cancelled jobs stay.")] = None,
+    history: Annotated[History | None, typer.Option(help="What is remembered of attempts, an hour after the job.")] = None,
+    address: AddressOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Show what a queue keeps of finished jobs, and how long, or change what is named."""
+    spans = {
+        name: parse_span(text)
+        for name, text in (("completed", completed), ("failed", failed), ("cancelled", cancelled))
+        if text is not None
+    }
+    with connected(address, as_json=as_json) as client:
+        settings = QueueSettings()
+        if spans:
+            try:
+                before = client.queue(queue).retention
+            except QueueNotFoundError:
+                before = Retention()
+            settings["retention"] = replace(before, **spans)
+        if history is not None:
+            settings["history"] = history
+        found = client.update_queue(queue, **settings) if settings else client.queue(queue)
+    kept = {name: getattr(found.retention, name) for name in ("completed", "failed", "cancelled")}
+    if as_json:
+        print_json({"queue": queue} | kept | {"history": found.history})
+        return
+    print_table(("of jobs", "kept"), [*kept.items(), ("history", found.history.value)], empty="")
 
 
 @queues.command()

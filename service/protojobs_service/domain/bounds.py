@@ -47,6 +47,9 @@ MIN_RUN_TIMEOUT, MAX_RUN_TIMEOUT = timedelta(seconds=1), timedelta(days=30)
 MAX_RETRIES = 1000
 MIN_MULTIPLIER, MAX_MULTIPLIER = 1.0, 100.0
 MAX_RETENTION = timedelta(days=3650)
+MIN_RESULT_RETENTION = timedelta(seconds=1)
+HISTORY_DELAY = timedelta(hours=1)
+"""How long everything is remembered of a finished job, whatever the history of its queue."""
 MIN_UNIQUE_WINDOW, MAX_UNIQUE_WINDOW = timedelta(seconds=1), timedelta(days=365)
 MIN_SESSION_TTL, MAX_SESSION_TTL = timedelta(seconds=2), timedelta(minutes=10)
 MAX_WAIT, DEFAULT_WAIT = timedelta(seconds=60), timedelta(seconds=20)

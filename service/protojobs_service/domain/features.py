@@ -32,6 +32,9 @@ BUILT = (
     "watch",
     "update_job",
     "bulk_jobs",
+    "history",
+    "max_payload_bytes",
+    "result_retention",
 )
 """Every driver has these."""
 

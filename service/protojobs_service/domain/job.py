@@ -26,7 +26,7 @@ class NewJob(NamedTuple):
     """A job to store. `envelope` is the producer's JobSpec as it came, forwarded to the worker untouched.
 
     policy None: every default. Times: `delay` from the store's now, or `run_at`; both None means at once.
-    follow_ups: its envelope names jobs to store when it completes or fails.
+    follow_ups: its envelope names jobs to store when it completes or fails. result_retention: how long its result is kept.
     """
 
     id: JobId
@@ -44,6 +44,7 @@ class NewJob(NamedTuple):
     follow_ups: bool | None = None
     fairness_key: str | None = None
     concurrency_key: str | None = None
+    result_retention: timedelta | None = None
 
 
 def child_id(prefix: bytes, parent: JobId, attempt: int, index: int) -> JobId:

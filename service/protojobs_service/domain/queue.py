@@ -27,6 +27,17 @@ class EventLevel(Enum):
     """Starts and progress too."""
 
 
+class History(Enum):
+    """What is remembered of attempts, an hour after their job has ended."""
+
+    ALL = 1
+    """Every attempt."""
+    FAILURES = 2
+    """Attempts that did not complete."""
+    NONE = 3
+    """Only the final outcome."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fairness:
     """Whether the fairness keys of a queue share it, and by which weights, 1 to 1000; keys that are not named have 1."""
@@ -39,7 +50,7 @@ class Fairness:
 class QueueSettings:
     """What an operator may set of a queue; the defaults are those of a queue that nobody has set up.
 
-    max_in_flight, max_depth: 0 means no limit.
+    max_in_flight, max_depth: 0 means no limit. max_payload_bytes: 0 means the server's.
     per_key_limit: how many jobs of one concurrency key may run at once, at least 1.
     aging: by each such span that a job waits it counts as one priority higher; None: priority alone decides.
     """
@@ -53,7 +64,9 @@ class QueueSettings:
     max_in_flight: int = 0
     max_depth: int = 0
     overflow: Overflow = Overflow.REJECT
+    history: History = History.ALL
     events: EventLevel = EventLevel.FINAL
+    max_payload_bytes: int = 0
     per_key_limit: int = 1
     fairness: Fairness = field(default_factory=Fairness)
     aging: timedelta | None = None

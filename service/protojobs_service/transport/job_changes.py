@@ -24,14 +24,16 @@ def parse_changes(request: job_service_pb2.UpdateJobRequest, specs: Specs) -> Ch
         raise error.under("spec") from None
 
 
-def edited(values: Mapping[str, Any]) -> Callable[[bytes], bytes]:
-    """Return the function that sets fields of the spec in an envelope; None clears one."""
+def edited(values: Mapping[str, Any], check: Callable[[job_pb2.JobSpec], None] | None = None) -> Callable[[bytes], bytes]:
+    """Return the function that sets fields of the spec in an envelope; None clears one. check: raises what refuses the new spec."""
 
     def edit(envelope: bytes) -> bytes:
         spec = convert.parse_spec(envelope)
         for name in values:
             spec.ClearField(name)  # type: ignore[arg-type]  # names of fields, by construction
         spec.MergeFrom(job_pb2.JobSpec(**{name: value for name, value in values.items() if value is not None}))
+        if check is not None:
+            check(spec)
         return spec.SerializeToString()
 
     return edit
@@ -79,7 +81,8 @@ def _parse_changes(spec: job_pb2.JobSpec, paths: Sequence[str], specs: Specs) ->
                 start, name = _start(spec, paths)
                 values |= {"delay": None, "run_time": None} | ({name: getattr(spec, name)} if name else {})
                 changes["start"] = start
-    return Changes(envelope=edited(values), **changes)
+    check = specs.check_stored if values.keys() & {"payload", "queue"} else None
+    return Changes(envelope=edited(values, check), **changes)
 
 
 def _priority(value: int) -> int:

@@ -176,7 +176,13 @@ class JobServicer:
             return None
         self._specs.check_payload(len(request.payload))
         convert.check_text("content_type", request.content_type, bounds.MAX_CONTENT_TYPE_BYTES)
-        return lambda envelope: convert.with_payload(envelope, request.payload, request.content_type)
+
+        def edit(envelope: bytes) -> bytes:
+            edited = convert.with_payload(envelope, request.payload, request.content_type)
+            self._specs.check_stored(convert.parse_spec(edited))
+            return edited
+
+        return edit
 
     def _validated(self, items: list[Draft | JobsError], *, atomic: bool) -> job_service_pb2.DispatchBatchResponse:
         response = job_service_pb2.DispatchBatchResponse()

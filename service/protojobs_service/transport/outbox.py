@@ -26,6 +26,7 @@ class OutboxDispatch:
     def __init__(self, application: Application) -> None:
         self._application = application
         self._specs = Specs(application.limits)
+        application.known_queues.on_payloads(self._specs.limit_payloads)
 
     async def deliver(self, rows: Sequence[OutboxRow]) -> Sequence[Refused | None]:
         """Store the jobs of rows; answers by place. Raises StoreUnavailable."""

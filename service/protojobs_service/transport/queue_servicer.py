@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from protojobs.v1 import queue_service_pb2
 
-from protojobs_service.application import Cleared, ClearQuery, Queues
+from protojobs_service.application import Application, Cleared, ClearQuery
 from protojobs_service.domain import bounds
 from protojobs_service.domain.errors import InvalidField, Unsupported
 from protojobs_service.domain.job import JobId
@@ -18,6 +18,7 @@ from protojobs_service.domain.queue import EventLevel, Fairness, QueueSettings, 
 from protojobs_service.transport import convert
 from protojobs_service.transport.convert import EPOCH, LATER, Pages
 from protojobs_service.transport.interceptors import Context, Drain
+from protojobs_service.transport.queue_history import KEPT_PATHS, parse_kept
 from protojobs_service.transport.queue_limits import LIMIT_PATHS, parse_limits
 from protojobs_service.transport.views import to_queue, to_stats
 from protojobs_service.transport.watch import watch_stats
@@ -26,10 +27,7 @@ _MICROSECOND = timedelta(microseconds=1)
 _CLEARED_BY_DEFAULT = (State.SCHEDULED, State.PENDING, State.RETRYING)
 _OUTPUT_ONLY = ("name", "paused", "create_time", "update_time")
 # Settings of later versions, with the value that means what this version does anyway.
-_LATER_SETTINGS: Mapping[str, int] = {
-    "history": queue_service_pb2.HISTORY_ALL,
-    "max_payload_bytes": 0,
-}
+_LATER_SETTINGS: Mapping[str, int] = {}
 _RETRY_FIELDS = ("max_retries", "initial_backoff", "multiplier", "max_backoff", "jitter", "max_retry_duration")
 _RETENTION_FIELDS: tuple[Literal["completed", "failed", "cancelled"], ...] = ("completed", "failed", "cancelled")
 _PATHS = (
@@ -40,6 +38,7 @@ _PATHS = (
     *(f"retention.{name}" for name in _RETENTION_FIELDS),
     "strict_leases",
     *LIMIT_PATHS,
+    *KEPT_PATHS,
     "events",
     "per_key_limit",
     "fairness",
@@ -53,8 +52,9 @@ _PATHS = (
 class QueueServicer:
     """Answers QueueService over the use cases; one method per RPC, named as there."""
 
-    def __init__(self, queues: Queues, drain: Drain) -> None:
-        self._queues = queues
+    def __init__(self, application: Application, drain: Drain) -> None:
+        self._queues = application.queues
+        self._most_payload = application.limits.max_payload_bytes
         self._drain = drain
 
     async def ListQueues(
@@ -79,7 +79,7 @@ class QueueServicer:
         """Change settings of a queue."""
         name = convert.check_name("queue.name", request.queue.name)
         try:
-            change = _change(request.queue, request.update_mask.paths)
+            change = _change(request.queue, request.update_mask.paths, self._most_payload)
         except InvalidField as error:
             raise error if error.field.startswith("update_mask") else error.under("queue") from None
         return queue_service_pb2.UpdateQueueResponse(queue=to_queue(await self._queues.update(name, change)))
@@ -136,14 +136,14 @@ class QueueServicer:
         return response
 
 
-def _change(queue: queue_service_pb2.Queue, mask: Any) -> Callable[[QueueSettings], QueueSettings]:
-    """Return what a request does to a queue's settings. Raises InvalidField, Unsupported."""
+def _change(queue: queue_service_pb2.Queue, mask: Any, most_payload: int) -> Callable[[QueueSettings], QueueSettings]:
+    """Return what a request does to a queue's settings. most_payload: the server's limit. Raises InvalidField, Unsupported."""
     _refuse_later_settings(queue, mask)
     paths = _check_mask(mask) if mask else _set_paths(queue)
     level = _parse_level(queue)
     set_policy = convert.parse_policy(queue, "retry", "run_timeout")
     set_retention = _parse_retention(queue)
-    set_limits = parse_limits(queue)
+    whole = parse_limits(queue) | parse_kept(queue, most_payload)
     per_key_limit, fairness = _parse_per_key_limit(queue), _parse_fairness(queue)
     aging = _parse_aging(queue) if {"priority_mode", "aging_interval"}.intersection(paths) else None
 
@@ -174,7 +174,7 @@ def _change(queue: queue_service_pb2.Queue, mask: Any) -> Callable[[QueueSetting
                 case "strict_leases":
                     settings["strict_leases"] = queue.strict_leases
                 case _:
-                    settings[section] = set_limits[section]
+                    settings[section] = whole[section]
         return replace(
             old,
             retry=replace(old.retry, **policy),
@@ -219,7 +219,7 @@ def _set_paths(queue: queue_service_pb2.Queue) -> list[str]:
                 paths += [f"{field.name}.{inner.name}" for inner, _ in value.ListFields()]
             case "run_timeout" | "strict_leases" | "events" | "per_key_limit" | "fairness" | "priority_mode" | "aging_interval":
                 paths.append(field.name)
-            case name if name in LIMIT_PATHS:
+            case name if name in LIMIT_PATHS or name in KEPT_PATHS:
                 paths.append(name)
             case _:
                 pass

@@ -48,9 +48,10 @@ class GrpcServer:
         limits = settings.limits
         self.admission = Admission(limits.max_calls, limits.max_call_bytes, limits.max_streams)
         specs = Specs(application.limits)
+        application.known_queues.on_payloads(specs.limit_payloads)
         servicers: dict[Service, object] = {
             _service(job_service_pb2): JobServicer(application, specs, self.drain_signal, window=limits.dispatch_window),
-            _service(queue_service_pb2): QueueServicer(application.queues, self.drain_signal),
+            _service(queue_service_pb2): QueueServicer(application, self.drain_signal),
             _service(schedule_service_pb2): ScheduleServicer(application, specs),
             _service(worker_service_pb2): WorkerServicer(application, specs, server_id=settings.server_id),
             _service(server_service_pb2): ServerServicer(application, version=service_version(), server_id=settings.server_id),

@@ -43,7 +43,6 @@ _CACHED_NAMES = 4096
 _ID_PREFIX = b"\x0a\x24"
 # 65 headers with different keys need more bytes than this.
 _TOO_SMALL_FOR_MANY_HEADERS = 320
-_LATER_FIELDS = ("result_retention",)
 
 _HEAD = ".protojobs.head.Head"
 _NOTHING_RARE = (None,) * (len(NewJob._fields) - 5)
@@ -106,10 +105,18 @@ class Specs:
         self._max_payload = limits.max_payload_bytes
         # An envelope that is no larger than a bound cannot hold a field that breaks it.
         self._small = min(limits.max_payload_bytes, bounds.MAX_HEADER_BYTES)
+        self._of_queues: Mapping[str, int] = {}
+        self._smallest, self._unchecked = self._small, _TOO_SMALL_FOR_MANY_HEADERS
         self._clock = clock
         self._queues: dict[str, str] = {"": bounds.DEFAULT_QUEUE}
         self._kinds: dict[str, str] = {}
         self._types: set[str] = {"", bounds.DEFAULT_CONTENT_TYPE}
+
+    def limit_payloads(self, of_queues: Mapping[str, int]) -> None:
+        """Take these as the largest payloads of some queues from now on; the server's limit holds for them too."""
+        self._of_queues = of_queues
+        self._smallest = min([self._small, *of_queues.values()])
+        self._unchecked = min(_TOO_SMALL_FOR_MANY_HEADERS, self._smallest)
 
     def draft(self, envelope: bytes) -> Draft:
         """Return the job that a JobSpec's bytes ask for, with an id if it had none.
@@ -128,8 +135,8 @@ class Specs:
         elif priority > bounds.MAX_PRIORITY:
             raise InvalidField("priority", f"must be {bounds.MIN_PRIORITY} to {bounds.MAX_PRIORITY}, or 0 for the default")
         size = len(envelope)
-        if size > _TOO_SMALL_FOR_MANY_HEADERS and (size > self._small or len(head.headers) > bounds.MAX_HEADERS):
-            self._check_sizes(head)
+        if size > self._unchecked and (size > self._smallest or len(head.headers) > bounds.MAX_HEADERS):
+            self._check_sizes(head, queue)
         if head.content_type not in self._types:
             self._check_type(head.content_type)
         text = head.id
@@ -177,6 +184,8 @@ class Specs:
             or any(map(_RARE, heads))
         ):
             return None
+        if self._of_queues and any(len(each) > self._limit(queue) for each, queue in zip(envelopes, queues, strict=True)):
+            return None
         columns = zip(ids, queues, kinds, priorities, envelopes, strict=True)
         return Common([make_tuple(NewJob, column + _NOTHING_RARE) for column in columns], texts)
 
@@ -190,10 +199,18 @@ class Specs:
                 except JobsError as error:
                     raise under(error, f"{field}[{place}]") from None
 
-    def check_payload(self, size: int) -> None:
-        """Raise PayloadTooLarge for a payload of that many bytes."""
-        if size > self._max_payload:
-            raise PayloadTooLarge(size, self._max_payload)
+    def check_payload(self, size: int, queue: str | None = None) -> None:
+        """Raise PayloadTooLarge for a payload of that many bytes. queue None: only what the server refuses in every queue."""
+        limit = self._max_payload if queue is None else self._limit(queue)
+        if size > limit:
+            raise PayloadTooLarge(size, limit)
+
+    def check_stored(self, spec: job_pb2.JobSpec) -> None:
+        """Raise PayloadTooLarge where the queue that a spec names does not take its payload."""
+        self.check_payload(len(spec.payload), spec.queue or bounds.DEFAULT_QUEUE)
+
+    def _limit(self, queue: str | None) -> int:
+        return min(self._of_queues.get(queue or bounds.DEFAULT_QUEUE, self._max_payload), self._max_payload)
 
     def _check_queue(self, name: str) -> str:
         if not name:
@@ -208,8 +225,8 @@ class Specs:
         if len(self._types) < _CACHED_NAMES:
             self._types.add(text)
 
-    def _check_sizes(self, head: Any) -> None:
-        self.check_payload(len(head.payload))
+    def _check_sizes(self, head: Any, queue: str) -> None:
+        self.check_payload(len(head.payload), queue)
         headers: Mapping[str, str] = head.headers
         if len(headers) > bounds.MAX_HEADERS:
             raise InvalidField("headers", f"at most {bounds.MAX_HEADERS} entries")
@@ -235,6 +252,10 @@ class _Rare:
         if any(getattr(self._spec, field) for field in FOLLOW_UPS):
             job = job._replace(follow_ups=True)
         job = job._replace(fairness_key=self._key("fairness_key"), concurrency_key=self._key("concurrency_key"))
+        if self._spec.HasField("result_retention"):
+            low, high = bounds.MIN_RESULT_RETENTION, bounds.MAX_RETENTION
+            kept = parse_span("result_retention", self._spec.result_retention, low, high)
+            job = job._replace(result_retention=kept)
         changes = parse_policy(self._spec, "retry", "run_timeout")
         return Draft(job, None if changes == NO_CHANGES else changes)
 

@@ -13,6 +13,7 @@ from protojobs_service.domain.retry import Policy, PolicyChanges
 from protojobs_service.transport.chains import strip
 from protojobs_service.transport.convert import parse_spec, to_duration, to_timestamp
 from protojobs_service.transport.ids import format_id
+from protojobs_service.transport.queue_history import set_kept
 from protojobs_service.transport.queue_limits import set_limits
 
 OUTCOMES: Mapping[Code, job_pb2.AttemptOutcome.ValueType] = {
@@ -149,6 +150,7 @@ def to_queue(settings: QueueSettings) -> queue_service_pb2.Queue:
         queue.fairness.weights.update(settings.fairness.weights)
     _set_policy(queue, settings.retry)
     set_limits(queue, settings)
+    set_kept(queue, settings)
     kept = settings.retention
     queue.retention.completed.CopyFrom(to_duration(kept.completed))
     queue.retention.failed.CopyFrom(to_duration(kept.failed))

@@ -28,13 +28,14 @@ def test_the_program_of_the_page_sets_and_lifts_limits(cli: Cli) -> None:
     assert found["reports"].max_in_flight == 4
     assert found["partner-api"].rate_limit == RateLimit(per_second=5, burst=10)
     assert (found["mail"].max_depth, found["mail"].overflow) == (100_000, Overflow.RETRY)
+    assert found["webhooks"].max_payload_bytes == 16_384
     assert lifted.max_in_flight is None
 
 
 def test_the_commands_of_the_page_work(cli: Cli) -> None:
     shown = [cli.run(*line.partition("#")[0].split()[1:]).stdout for line in _block("sh").splitlines()]
 
-    assert "max in flight" in shown[3]
+    assert "max in flight" in shown[4]
     assert "5 per second, 10 at once" in shown[1]
     assert cli.json("queues", "limits", "reports") == {
         "queue": "reports",
@@ -42,6 +43,7 @@ def test_the_commands_of_the_page_work(cli: Cli) -> None:
         "rate_limit": None,
         "max_depth": None,
         "overflow": "reject",
+        "max_payload_bytes": None,
     }
     assert cli.json("queues", "limits", "partner-api", "--rate", "none")["rate_limit"] is None
 
@@ -52,6 +54,7 @@ def test_a_limit_that_is_none_is_named(cli: Cli) -> None:
         ("--max-depth", "-1"),
         ("--rate", "fast"),
         ("--burst", "0"),
+        ("--max-payload", "0"),
         ("--overflow", "x"),
     ):
         result = cli.run("queues", "limits", "q", option, value, code=2)

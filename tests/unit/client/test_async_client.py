@@ -17,6 +17,7 @@ from protojobs_client import (
     Encrypt,
     Fairness,
     HealthStatus,
+    History,
     JobCancelledError,
     JobExpiredError,
     JobFailedError,
@@ -363,6 +364,17 @@ async def test_only_named_settings_of_a_queue_change(server: FakeServer, client:
     assert (third.queue.per_key_limit, dict(third.queue.fairness.weights), third.queue.aging_interval.seconds) == (3, {"a": 2}, 60)
     assert list(fourth.update_mask.paths) == ["priority_mode", "aging_interval", "fairness"]
     assert (fourth.queue.priority_mode, fourth.queue.HasField("fairness")) == (0, False)
+
+
+async def test_what_a_queue_keeps_and_takes_is_set_and_read(server: FakeServer, client: AsyncClient) -> None:
+    info = await client.update_queue("q", history=History.FAILURES, max_payload_bytes=9)
+    none = await client.update_queue("q", history=None, max_payload_bytes=None)
+    with pytest.raises(ValueError, match="max_payload_bytes"):
+        await client.update_queue("q", max_payload_bytes=0)
+
+    assert list(server.queues.updates[0].update_mask.paths) == ["history", "max_payload_bytes"]
+    assert (info.history, info.max_payload_bytes) == (History.FAILURES, 9)
+    assert (none.history, none.max_payload_bytes) == (History.ALL, None)
 
 
 async def test_limits_of_a_queue_are_set_and_read(server: FakeServer, client: AsyncClient) -> None:

@@ -46,6 +46,7 @@ def test_every_option_reaches_the_spec() -> None:
         fairness_key="ann",
         retry=RetryPolicy(max_retries=0, jitter=Jitter.NONE),
         run_timeout=1.5,
+        result_retention=600,
         expire_at=run_at + timedelta(hours=1),
         unique=Unique("key", scope=UniqueScope.WINDOW, window=2.5, on_conflict=OnConflict.RETURN_EXISTING),
     )
@@ -57,6 +58,7 @@ def test_every_option_reaches_the_spec() -> None:
     assert spec.run_time.ToJsonString() == "2030-01-01T10:00:00.000005Z"
     assert spec.expire_time.ToJsonString() == "2030-01-01T11:00:00.000005Z"
     assert spec.run_timeout.ToJsonString() == "1.500s"
+    assert spec.result_retention.ToJsonString() == "600s"
     assert spec.retry == job_pb2.RetryPolicy(max_retries=0, jitter=job_pb2.JITTER_NONE)
     assert spec.WhichOneof("start") == "run_time"
     assert (spec.unique.key, spec.unique.window.ToJsonString()) == ("key", "2.500s")

@@ -166,6 +166,23 @@ def test_a_payload_is_bounded_to_the_byte(size: int) -> None:
     assert error.value.metadata == {"size": str(size + 1), "limit": str(size)}
 
 
+@pytest.mark.parametrize("size", [1, 300, 1024, 9000])
+def test_a_payload_is_bounded_to_the_byte_of_its_queue_and_other_queues_take_what_the_server_takes(size: int) -> None:
+    specs = _specs(max_payload_bytes=10_000)
+    specs.limit_payloads({"small": size, "large": 20_000})
+
+    assert _draft(specs, queue="small", payload=b"x" * size)
+    assert _draft(specs, queue="q", payload=b"x" * 10_000)
+    with pytest.raises(PayloadTooLarge) as error:
+        _draft(specs, queue="small", payload=b"x" * (size + 1))
+    assert error.value.metadata == {"size": str(size + 1), "limit": str(size)}
+    with pytest.raises(PayloadTooLarge):
+        _draft(specs, queue="large", payload=b"x" * 10_001)
+
+    specs.limit_payloads({})
+    assert _draft(specs, queue="small", payload=b"x" * 10_000)
+
+
 @given(st.dictionaries(st.text(max_size=6), st.text(max_size=6), max_size=70))
 def test_headers_are_bounded_by_number(headers: dict[str, str]) -> None:
     if len(headers) <= 64:
@@ -231,6 +248,8 @@ def test_a_run_time_is_at_most_10_years_ahead_and_well_formed(at: Timestamp) -> 
 FIELDS: list[tuple[str, Any, Any]] = [
     ("delay", Duration(seconds=3650 * 86_400), Duration(seconds=3650 * 86_400, nanos=1)),
     ("delay", Duration(), Duration(nanos=-1)),
+    ("result_retention", Duration(seconds=1), Duration(nanos=999_999_999)),
+    ("result_retention", Duration(seconds=3650 * 86_400), Duration(seconds=3650 * 86_400, nanos=1)),
     ("run_timeout", Duration(seconds=1), Duration(nanos=999_999_999)),
     ("run_timeout", Duration(seconds=30 * 86_400), Duration(seconds=30 * 86_400, nanos=1)),
     ("content_type", "a" * 128, "a" * 129),
@@ -276,9 +295,7 @@ def test_a_part_of_the_policy_is_good_up_to_its_bound(field: str, good: Any, bad
     assert error.value.field == f"retry.{field}"
 
 
-LATER: dict[str, Any] = {
-    "result_retention": Duration(seconds=1),
-}
+LATER: dict[str, Any] = {}
 
 
 @pytest.mark.parametrize("field", LATER)
@@ -292,6 +309,7 @@ def test_a_field_of_a_later_version_is_refused_by_name(field: str) -> None:
 def test_every_field_of_a_spec_is_read_or_refused() -> None:
     read = {"id", "queue", "kind", "payload", "content_type", "headers", "priority", "delay", "run_time", "labels"}
     read |= {"run_timeout", "retry", "expire_time", "unique", "on_complete", "on_failed", "fairness_key", "concurrency_key"}
+    read |= {"result_retention"}
 
     assert {field.name for field in job_pb2.JobSpec.DESCRIPTOR.fields} == read | set(LATER)
 

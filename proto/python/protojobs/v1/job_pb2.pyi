@@ -445,7 +445,9 @@ class JobSpec(_message.Message):
 
     @_builtins.property
     def result_retention(self) -> _duration_pb2.Duration:
-        """How long the result is kept, at most the queue's retention. Default the queue's retention."""
+        """How long the result is kept after the end of the attempt, to the minute, at most the queue's retention. 1 s to 10 years,
+        default the queue's retention.
+        """
 
     @_builtins.property
     def on_complete(self) -> _containers.RepeatedCompositeFieldContainer[Global___JobSpec]:

@@ -87,21 +87,23 @@ class _HistoryEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_History.Value
     HISTORY_ALL: _History.ValueType  # 1
     """Every attempt."""
     HISTORY_FAILURES: _History.ValueType  # 2
-    """Attempts that did not complete."""
+    """Attempts that did not complete. Results and completions that were taken back by Retry go."""
     HISTORY_NONE: _History.ValueType  # 3
-    """Only the final outcome."""
+    """Only the final outcome. Results, errors and all attempts before the last one go; Job.failures and Job.crashes count what is kept."""
 
 class History(_History, metaclass=_HistoryEnumTypeWrapper):
-    """What is remembered of attempts."""
+    """What is remembered of attempts, from an hour after the end of their job on. Until then, and of jobs that are not final, everything
+    is. How the job ended, its payload and its checkpoint stay as long as the job.
+    """
 
 HISTORY_UNSPECIFIED: History.ValueType  # 0
 """Means ALL."""
 HISTORY_ALL: History.ValueType  # 1
 """Every attempt."""
 HISTORY_FAILURES: History.ValueType  # 2
-"""Attempts that did not complete."""
+"""Attempts that did not complete. Results and completions that were taken back by Retry go."""
 HISTORY_NONE: History.ValueType  # 3
-"""Only the final outcome."""
+"""Only the final outcome. Results, errors and all attempts before the last one go; Job.failures and Job.crashes count what is kept."""
 Global___History: _TypeAlias = History  # noqa: Y015
 
 class _EventLevel:
@@ -284,7 +286,9 @@ class Queue(_message.Message):
     events: Global___EventLevel.ValueType
     """Default FINAL."""
     max_payload_bytes: _builtins.int
-    """Below the server's limit. 0: the server's."""
+    """At most the server's limit. 0: the server's. Checked where a payload comes in or a job is moved by UpdateJob: what was stored
+    before stays, so do ticks of schedules, follow-ups and BulkJobs of what was taken before.
+    """
     @_builtins.property
     def retry(self) -> _job_pb2.RetryPolicy:
         """Defaults of its jobs."""

@@ -6,17 +6,18 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from heapq import heappop
 
-from protojobs_service.domain.bounds import ID_WINDOW
+from protojobs_service.domain.bounds import HISTORY_DELAY, ID_WINDOW
 from protojobs_service.domain.errors import QuotaExceeded
 from protojobs_service.domain.filter import Facts
 from protojobs_service.domain.job import AttemptRecord, JobId, JobRecord, Lease, NewJob
 from protojobs_service.domain.lifecycle import FINAL_STATES, RETAKEN, WAITING_STATES, Code, State
 from protojobs_service.domain.outcome import CHILD_SKIPPED, Complete, Outcome, may_note_skipped
+from protojobs_service.domain.queue import History
 from protojobs_service.domain.queue_limits import Hold
 from protojobs_service.domain.retry import DEFAULT_POLICY
 from protojobs_service.domain.unique import Decision, Verdict, decide
 from protojobs_service.drivers.memory.limits import Depth, free_leases, hold_of, spend
-from protojobs_service.drivers.memory.store import Store, StoredJob
+from protojobs_service.drivers.memory.store import Ended, Store, StoredJob
 from protojobs_service.port.jobs import (
     CancelResult,
     Claim,
@@ -415,7 +416,7 @@ class MemoryJobs:
         for job in list(self._store.jobs.values()):
             if pruned == limit:
                 break
-            pruned += self._prune(job, now)
+            pruned += self._prune(job, now) or self._drop_result(job, now) or self._forget(job, now)
         return pruned
 
     def _prune(self, job: StoredJob, now: datetime) -> bool:
@@ -434,9 +435,39 @@ class MemoryJobs:
         job.done = [replace(ended, error=None) for ended in job.done]
         return True
 
+    def _drop_result(self, job: StoredJob, now: datetime) -> bool:
+        kept = job.spec.result_retention
+        if kept is None or job.result is None or now < job.done[-1].finished_at + kept:
+            return False
+        job.result = None
+        return True
+
+    def _forget(self, job: StoredJob, now: datetime) -> bool:
+        """Drop what the job's queue does not remember."""
+        history = self._store.queues[job.spec.queue].history
+        final = job.state is not None and job.state.is_final and now >= job.done[-1].finished_at + HISTORY_DELAY
+        if history is History.ALL or not final:
+            return False
+        if history is History.FAILURES:
+            kept = [ended for ended in job.done[:-1] if ended.code is not Code.COMPLETED_RETRIED] + job.done[-1:]
+        else:
+            kept = [replace(job.done[-1], error=None)]
+            job.failures, job.crashes = _counted(job.done[-1])
+        if kept == job.done and job.result is None:
+            return False
+        job.done, job.result = kept, None
+        return True
+
     def _retention(self, state: State, job: StoredJob) -> timedelta:
         keep = self._store.queues[job.spec.queue].retention
         return {State.COMPLETED: keep.completed, State.CANCELLED: keep.cancelled}.get(state, keep.failed)
+
+
+def _counted(ended: Ended) -> tuple[int, int]:
+    """Return the failures and crashes that are left where nothing is known but how a job ended."""
+    if ended.code is not Code.FAILED:
+        return 0, 0
+    return (0, 1) if ended.reason == "POISON" else (1, 0)
 
 
 def _matches(job: StoredJob, query: ListQuery) -> bool:

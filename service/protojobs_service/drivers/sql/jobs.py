@@ -24,6 +24,7 @@ from protojobs_service.drivers.sql.cold.prune import prune
 from protojobs_service.drivers.sql.cold.records import attempts_of, records
 from protojobs_service.drivers.sql.cold.retake import retake
 from protojobs_service.drivers.sql.cold.standing import standing
+from protojobs_service.drivers.sql.cold.trim import drop_results
 from protojobs_service.drivers.sql.dispatching import DispatchCall
 from protojobs_service.drivers.sql.lanes import Lanes
 from protojobs_service.drivers.sql.pipelines import Pipeline
@@ -70,6 +71,7 @@ class SqlJobs(Jobs):
         self._store, self._cold, self._lanes, self._ready = store, cold, lanes, ready
         self._dispatch, self._claim, self._settle = dispatch, claim, settle
         self._pruned_to: bytes | None = None
+        self._dropped_to: bytes | None = None
         self._unheld_to: Key | None = None
         self._key_limits: dict[str, int] = {}
         self._is_hurried = False
@@ -209,16 +211,37 @@ class SqlJobs(Jobs):
     async def prune(self, limit: int) -> int:
         await self._forget_windows(limit)
         await self._lanes.reload()
-        retention = self._lanes.retention()
-        jobs = 0
-        for _ in range(_PRUNE_STEPS):
-            step = partial(prune, cold=self._cold, after=self._pruned_to, limit=limit, most=limit - jobs, retention=retention)
-            pruned = await self._store.run(step)
+        retention, history = self._lanes.retention(), self._lanes.history()
+        jobs = await self._drop_results(limit)
+        for _ in range(_PRUNE_STEPS if jobs < limit else 0):
+            pruned = await self._store.run(
+                partial(
+                    prune,
+                    cold=self._cold,
+                    after=self._pruned_to,
+                    limit=limit,
+                    most=limit - jobs,
+                    retention=retention,
+                    history=history,
+                )
+            )
             self._pruned_to = pruned.after
             jobs += pruned.jobs
             if jobs >= limit or pruned.after is None:
                 break
         return jobs
+
+    async def _drop_results(self, limit: int) -> int:
+        """Drop results whose own retention is over; returns how many, not many more than `limit`."""
+        dropped = 0
+        for _ in range(_PRUNE_STEPS):
+            step = partial(drop_results, cold=self._cold, after=self._dropped_to, limit=limit - dropped)
+            part = await self._store.run(step)
+            self._dropped_to = part.after
+            dropped += part.results
+            if dropped >= limit or part.after is None:
+                break
+        return dropped
 
     async def _forget_windows(self, limit: int) -> None:
         for _ in range(_PRUNE_STEPS):

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 from protojobs_service.domain.errors import QuotaExceeded
 from protojobs_service.domain.filter import Filter
-from protojobs_service.domain.queue import Retention
+from protojobs_service.domain.queue import History, Retention
 from protojobs_service.drivers.sql.cold.base import Cold, span
 from protojobs_service.drivers.sql.cold.lanes import Registry, add_lanes, read_registry
 from protojobs_service.drivers.sql.cold.settings import load
@@ -112,6 +112,12 @@ class Lanes:
         """Return how long finished jobs are kept, by lane."""
         kept = {queue: load(queue, settings).retention for queue, settings in self._queues.items()}
         return {lane: kept[queue] for (queue, _), lane in self.ids.items()}
+
+    def history(self) -> dict[int, History]:
+        """Return what is remembered of attempts, by lane, where that is not all."""
+        set_up = [load(queue, settings) for queue, settings in self._queues.items() if settings != _NOTHING]
+        kept = {queue.name: queue.history for queue in set_up if queue.history is not History.ALL}
+        return {lane: kept[queue] for (queue, _), lane in self.ids.items() if queue in kept}
 
     def _served(self, queue: str, claim: Claim) -> list[int]:
         kinds = self._all.get(queue, {})

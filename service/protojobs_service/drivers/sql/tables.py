@@ -137,6 +137,7 @@ class Tables:
     schedule: Table
     tick: Table
     unique_key: Table
+    result_limit: Table
     event_slot: Table
     done_flush: Table
 
@@ -420,6 +421,11 @@ def build(*, schema: str | None = None, prefix: str = "", clustered: bool = Fals
     )
     index("unique_key_place", unique_key.c.queue, unique_key.c.key, unique=True)
     index("unique_key_until", unique_key.c.until)
+    result_limit = table(  # only jobs with a result_retention
+        "result_limit",
+        Column("id", Id, primary_key=True),
+        Column("kept", BigInteger, nullable=False),
+    )
     event_slot = table(
         "event_slot",
         Column("slot", SmallInteger, primary_key=True, autoincrement=False),  # the writer's, as in counter
@@ -464,6 +470,7 @@ def build(*, schema: str | None = None, prefix: str = "", clustered: bool = Fals
         schedule=schedule,
         tick=tick,
         unique_key=unique_key,
+        result_limit=result_limit,
         event_slot=event_slot,
         done_flush=done_flush,
     )

@@ -95,5 +95,6 @@ def _forget(c: Connection, cold: Cold, ids: Sequence[bytes]) -> None:
             tables.cancel_request,
             tables.job_key,
             tables.unique_key,
+            tables.result_limit,
         ):
             c.execute(delete(table).where(among(table.c.id, some)))

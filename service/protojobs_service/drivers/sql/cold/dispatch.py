@@ -235,3 +235,4 @@ def _store_extras(c: Connection, cold: Cold, jobs: Sequence[NewJob]) -> None:
     ]
     insert_all(c, tables.job_key, keys)
     insert_all(c, tables.parent, [{"id": job.id, "parent": job.parent} for job in jobs if job.parent])
+    insert_all(c, tables.result_limit, [{"id": job.id, "kept": span(job.result_retention)} for job in jobs if job.result_retention])

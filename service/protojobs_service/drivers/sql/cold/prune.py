@@ -6,11 +6,12 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, delete, func, select, update
 
-from protojobs_service.domain.bounds import ID_AHEAD, ID_WINDOW
+from protojobs_service.domain.bounds import HISTORY_DELAY, ID_AHEAD, ID_WINDOW
 from protojobs_service.domain.lifecycle import STATE_OF_CODE, Code, State
-from protojobs_service.domain.queue import Retention
+from protojobs_service.domain.queue import History, Retention
 from protojobs_service.drivers.sql.cold.base import Cold, among, chunks, first_id, span, tally
 from protojobs_service.drivers.sql.cold.delete import empty
+from protojobs_service.drivers.sql.cold.trim import forget, is_forgettable, with_more_than_kept
 
 
 class Pruned(NamedTuple):
@@ -20,20 +21,39 @@ class Pruned(NamedTuple):
     after: bytes | None
 
 
-def prune(c: Connection, cold: Cold, after: bytes | None, limit: int, most: int, retention: Mapping[int, Retention]) -> Pruned:
-    """Look at `limit` final jobs above `after` in id order, and prune those that are due, `most` at most. retention: by lane."""
+def prune(
+    c: Connection,
+    cold: Cold,
+    after: bytes | None,
+    limit: int,
+    most: int,
+    retention: Mapping[int, Retention],
+    history: Mapping[int, History],
+) -> Pruned:
+    """Look at `limit` final jobs above `after` in id order, and prune those that are due, `most` at most.
+
+    retention: by lane. history: of the lanes that do not keep all.
+    """
     now = cold.clock(c)
     shortest = min((span(min(r.completed, r.failed, r.cancelled)) for r in retention.values()), default=0)
-    rows = _candidates(c, cold, after, first_id(now - min(shortest, span(ID_WINDOW)) + span(ID_AHEAD)), limit)
+    shortest = min(shortest, span(HISTORY_DELAY if history else ID_WINDOW))
+    rows = _candidates(c, cold, after, first_id(now - shortest + span(ID_AHEAD)), limit)
     window = first_id(now - span(ID_WINDOW))
-    found = [row for row in rows if _is_over(row, retention, now) and (row.id < window or _has_payload(row))][:most]
-    expired = [row for row in _lock(c, cold, [row.id for row in found]) if _is_over(row, retention, now)]
+    forgettable = [row for row in rows if is_forgettable(row, history, now)]
+    surplus = with_more_than_kept(c, cold, forgettable, history)
+    found = [
+        row for row in rows if (_is_over(row, retention, now) and (row.id < window or _has_payload(row))) or row.id in surplus
+    ][:most]
+    locked = _lock(c, cold, [row.id for row in found])
+    expired = [row for row in locked if _is_over(row, retention, now)]
+    unremembered = [row for row in locked if row.id in surplus and is_forgettable(row, history, now)]
+    forget(c, cold, unremembered, history)
     kept = [row.id for row in expired if row.id >= window]
     empty(c, cold, kept)
     _drop_details(c, cold, kept)
     tally(c, cold, _remove(c, cold, [row for row in expired if row.id < window]))
     seen = found[-1].id if len(found) == most else rows[-1].id if len(rows) == limit else None
-    return Pruned(len(expired), seen)
+    return Pruned(len({row.id for row in [*expired, *unremembered]}), seen)
 
 
 def _candidates(c: Connection, cold: Cold, after: bytes | None, before: bytes, limit: int) -> Sequence[Any]:
@@ -82,6 +102,7 @@ def _remove(c: Connection, cold: Cold, final: Sequence[Any]) -> Counter[tuple[in
             tables.deadline,
             tables.cancel_request,
             tables.job_key,
+            tables.result_limit,
             tables.job,
         ):
             c.execute(delete(table).where(among(table.c.id, ids)))

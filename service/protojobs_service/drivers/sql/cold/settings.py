@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, case, func, select, update
 
-from protojobs_service.domain.queue import EventLevel, Fairness, QueueSettings, Retention
+from protojobs_service.domain.queue import EventLevel, Fairness, History, QueueSettings, Retention
 from protojobs_service.domain.queue_limits import Overflow, RateLimit
 from protojobs_service.domain.retry import Jitter, PolicyChanges
 from protojobs_service.drivers.sql.cold.base import SECOND, Cold, insert_new, moment, moment_or_none
@@ -37,6 +37,10 @@ def dump(settings: QueueSettings) -> str:
         found["retention"] = kept
     if settings.strict_leases:
         found["strict_leases"] = True
+    if settings.history is not History.ALL:
+        found["history"] = settings.history.value
+    if settings.max_payload_bytes:
+        found["max_payload_bytes"] = settings.max_payload_bytes
     if settings.events is not EventLevel.FINAL:
         found["events"] = settings.events.value
     if settings.per_key_limit != _DEFAULT.per_key_limit:
@@ -76,6 +80,8 @@ def load(name: str, text: str, **columns: Any) -> QueueSettings:
         max_in_flight=stored.get("max_in_flight", 0),
         max_depth=stored.get("max_depth", 0),
         overflow=Overflow(stored.get("overflow", Overflow.REJECT.value)),
+        history=History(stored.get("history", History.ALL.value)),
+        max_payload_bytes=stored.get("max_payload_bytes", 0),
         events=EventLevel(stored.get("events", EventLevel.FINAL.value)),
         per_key_limit=stored.get("per_key_limit", _DEFAULT.per_key_limit),
         fairness=Fairness(**stored.get("fairness", {})),
