@@ -256,17 +256,6 @@ async def test_an_unknown_id_is_not_found(peer: Peer, name: str, request_type: A
     assert (error.code, error.reason) == (grpc.StatusCode.NOT_FOUND, "JOB_NOT_FOUND")
 
 
-LATER_FIELDS: list[tuple[str, dict[str, Any]]] = []
-
-
-@pytest.mark.parametrize(("field", "fields"), LATER_FIELDS, ids=range(len(LATER_FIELDS)))
-async def test_fields_of_later_versions_are_refused_by_name(peer: Peer, field: str, fields: dict[str, Any]) -> None:
-    error = await refused(peer.dispatch(**fields))
-
-    assert (error.code, error.reason) == (grpc.StatusCode.UNIMPLEMENTED, "DRIVER_UNSUPPORTED")
-    assert error.metadata["field"] == f"spec.{field}"
-
-
 async def test_the_same_id_with_another_body_is_refused(peer: Peer) -> None:
     first = await peer.dispatch(payload=b"1")
 
@@ -276,8 +265,8 @@ async def test_the_same_id_with_another_body_is_refused(peer: Peer) -> None:
 
 
 async def test_bad_items_of_a_batch_do_not_spoil_the_good_ones(peer: Peer) -> None:
-    large, later = spec(payload=b"x" * 1024 * 1025), spec(concurrency_key="tenant")
-    specs = [spec(), spec(priority=10), spec(id="x"), large, later, spec()]
+    large, short = spec(payload=b"x" * 1024 * 1025), spec(result_retention=Duration(nanos=1))
+    specs = [spec(), spec(priority=10), spec(id="x"), large, short, spec()]
     raw = job_service_pb2.DispatchBatchRequest(specs=specs).SerializeToString() + b"\x0a\x03\xff\xff\xff"
 
     answer = job_service_pb2.DispatchBatchResponse.FromString(await peer.send("/protojobs.v1.JobService/DispatchBatch", raw))
@@ -289,12 +278,12 @@ async def test_bad_items_of_a_batch_do_not_spoil_the_good_ones(peer: Peer) -> No
         "INVALID_FIELD",
         "INVALID_FIELD",
         "PAYLOAD_TOO_LARGE",
-        "DRIVER_UNSUPPORTED",
+        "INVALID_FIELD",
         "MALFORMED_MESSAGE",
     ]
     assert errors[0].fields == ["specs[1].priority"]
     assert errors[1].fields == ["specs[2].id"]
-    assert errors[3].metadata["field"] == "specs[4].concurrency_key"
+    assert errors[3].fields == ["specs[4].result_retention"]
 
 
 async def test_one_bad_item_refuses_an_atomic_batch(peer: Peer) -> None:

@@ -381,16 +381,6 @@ async def test_a_job_for_one_time_has_nothing_of_what_repeats(peer: Peer, field:
     assert (error.code, error.reason, error.fields) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD", [field])
 
 
-async def test_what_a_later_version_schedules_is_refused_by_name(peer: Peer) -> None:
-    job = spec(concurrency_key="tenant")
-    schedule = schedule_service_pb2.Schedule(spec=schedule_service_pb2.ScheduleSpec(at=_time(60)), job=job)
-
-    error = await refused(peer.schedules.Schedule(schedule_service_pb2.ScheduleRequest(schedule=schedule)))
-
-    assert (error.code, error.reason) == (grpc.StatusCode.UNIMPLEMENTED, "DRIVER_UNSUPPORTED")
-    assert error.metadata["field"] == "schedule.job.concurrency_key"
-
-
 def _in(wait: Duration) -> schedule_service_pb2.ScheduleSpec:
     fields: dict[str, Any] = {"in": wait}  # a keyword of Python
     return schedule_service_pb2.ScheduleSpec(**fields)

@@ -64,23 +64,6 @@ async def test_a_masked_field_that_is_unset_goes_back_to_its_default(peer: Peer)
     assert (queue.retention.completed.seconds, queue.retention.failed.seconds) == (7 * 86_400, 60)
 
 
-LATER: list[tuple[str, dict[str, Any]]] = []
-
-
-@pytest.mark.parametrize(("field", "fields"), LATER, ids=[field for field, _ in LATER])
-@pytest.mark.parametrize("masked", [False, True], ids=["set", "masked"])
-async def test_settings_of_later_versions_are_refused_by_name(peer: Peer, field: str, fields: dict[str, Any], masked: bool) -> None:
-    request = UpdateQueueRequest(queue=Queue(name="q", **({} if masked else fields)))
-    if masked:
-        request.update_mask.paths.append(field)
-
-    error = await refused(peer.queues.UpdateQueue(request))
-
-    assert (error.code, error.reason) == (grpc.StatusCode.UNIMPLEMENTED, "DRIVER_UNSUPPORTED")
-    assert error.metadata["field"] == f"queue.{field}"
-    assert (await refused(peer.queues.GetQueue(queue_service_pb2.GetQueueRequest(queue="q")))).reason == "QUEUE_NOT_FOUND"
-
-
 BAD: list[tuple[str, dict[str, Any], list[str]]] = [
     ("queue.name", {"name": "a/b"}, []),
     ("queue.name", {"name": ""}, []),

@@ -334,12 +334,6 @@ async def test_a_template_that_is_too_large_is_refused_at_once(peer: Peer) -> No
     assert await names(peer) == []
 
 
-async def test_a_template_with_a_feature_of_later_is_refused_by_name(peer: Peer) -> None:
-    error = await refused(put(peer, job=template(concurrency_key="tenant")))
-
-    assert (error.reason, error.metadata["field"]) == ("DRIVER_UNSUPPORTED", "schedule.job.concurrency_key")
-
-
 async def test_calls_about_a_schedule_that_does_not_exist_say_so(peer: Peer) -> None:
     calls = [
         peer.schedules.GetSchedule(schedule_service_pb2.GetScheduleRequest(name="s")),

@@ -35,7 +35,7 @@ from protojobs_service.application.watch import Watch
 from protojobs_service.application.workers import Workers
 from protojobs_service.domain.bounds import Limits
 from protojobs_service.domain.errors import StoreUnavailable
-from protojobs_service.domain.features import BUILT, LATER
+from protojobs_service.domain.features import BUILT
 from protojobs_service.port import Capability, Driver
 
 _log = logging.getLogger(__name__)
@@ -139,8 +139,7 @@ class Application:
     def capabilities(self) -> Sequence[Capability]:
         """Return every capability of the contract, available or with the reason why not."""
         built = [Capability(name=name, available=True) for name in BUILT]
-        later = [Capability(name=name, available=False, reason=why) for name, why in LATER.items()]
-        return [*self.driver.capabilities(), *built, *later]
+        return [*self.driver.capabilities(), *built]
 
     async def upkeep_once(self, most: int) -> UpkeepDone:
         """Open the driver, do every step of upkeep once and close it, instead of `running`. Raises StoreUnavailable."""

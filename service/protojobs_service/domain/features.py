@@ -37,6 +37,3 @@ BUILT = (
     "result_retention",
 )
 """Every driver has these."""
-
-LATER: dict[str, str] = {}
-"""No driver has these; requests that need them are refused with DRIVER_UNSUPPORTED."""

@@ -23,7 +23,6 @@ from protojobs_service.domain.retry import Jitter, PolicyChanges
 from protojobs_service.transport.status import MalformedMessage
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-LATER = "comes with a later version"
 
 _NANOS = 1_000_000_000
 _MIN_SECONDS, _MAX_SECONDS = -62_135_596_800, 253_402_300_799

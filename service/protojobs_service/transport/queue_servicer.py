@@ -2,7 +2,7 @@
 
 # ruff: noqa: N802 # methods have the names of the RPCs
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Literal
@@ -11,12 +11,12 @@ from protojobs.v1 import queue_service_pb2
 
 from protojobs_service.application import Application, Cleared, ClearQuery
 from protojobs_service.domain import bounds
-from protojobs_service.domain.errors import InvalidField, Unsupported
+from protojobs_service.domain.errors import InvalidField
 from protojobs_service.domain.job import JobId
 from protojobs_service.domain.lifecycle import State
 from protojobs_service.domain.queue import EventLevel, Fairness, QueueSettings, Retention
 from protojobs_service.transport import convert
-from protojobs_service.transport.convert import EPOCH, LATER, Pages
+from protojobs_service.transport.convert import EPOCH, Pages
 from protojobs_service.transport.interceptors import Context, Drain
 from protojobs_service.transport.queue_history import KEPT_PATHS, parse_kept
 from protojobs_service.transport.queue_limits import LIMIT_PATHS, parse_limits
@@ -26,8 +26,6 @@ from protojobs_service.transport.watch import watch_stats
 _MICROSECOND = timedelta(microseconds=1)
 _CLEARED_BY_DEFAULT = (State.SCHEDULED, State.PENDING, State.RETRYING)
 _OUTPUT_ONLY = ("name", "paused", "create_time", "update_time")
-# Settings of later versions, with the value that means what this version does anyway.
-_LATER_SETTINGS: Mapping[str, int] = {}
 _RETRY_FIELDS = ("max_retries", "initial_backoff", "multiplier", "max_backoff", "jitter", "max_retry_duration")
 _RETENTION_FIELDS: tuple[Literal["completed", "failed", "cancelled"], ...] = ("completed", "failed", "cancelled")
 _PATHS = (
@@ -137,8 +135,7 @@ class QueueServicer:
 
 
 def _change(queue: queue_service_pb2.Queue, mask: Any, most_payload: int) -> Callable[[QueueSettings], QueueSettings]:
-    """Return what a request does to a queue's settings. most_payload: the server's limit. Raises InvalidField, Unsupported."""
-    _refuse_later_settings(queue, mask)
+    """Return what a request does to a queue's settings. most_payload: the server's limit. Raises InvalidField."""
     paths = _check_mask(mask) if mask else _set_paths(queue)
     level = _parse_level(queue)
     set_policy = convert.parse_policy(queue, "retry", "run_timeout")
@@ -187,15 +184,6 @@ def _change(queue: queue_service_pb2.Queue, mask: Any, most_payload: int) -> Cal
 
 
 _KEPT = Retention()
-
-
-def _refuse_later_settings(queue: queue_service_pb2.Queue, mask: Any) -> None:
-    for field, value in queue.ListFields():
-        if field.name in _LATER_SETTINGS and value != _LATER_SETTINGS[field.name]:
-            raise Unsupported(f"queue.{field.name}", LATER)
-    for path in mask:
-        if path.partition(".")[0] in _LATER_SETTINGS:
-            raise Unsupported(f"queue.{path}", LATER)
 
 
 def _check_mask(mask: Any) -> list[str]:

@@ -18,12 +18,11 @@ from protojobs.v1 import job_pb2, job_service_pb2
 from uuid_utils import uuid7
 
 from protojobs_service.domain import bounds
-from protojobs_service.domain.errors import InvalidField, JobsError, PayloadTooLarge, Unsupported
+from protojobs_service.domain.errors import InvalidField, JobsError, PayloadTooLarge
 from protojobs_service.domain.job import Draft, JobId, NewJob, make_tuple
 from protojobs_service.domain.unique import Unique
 from protojobs_service.transport.chains import FOLLOW_UPS, check_chain
 from protojobs_service.transport.convert import (
-    LATER,
     NO_CHANGES,
     check_name,
     check_text,
@@ -121,7 +120,7 @@ class Specs:
     def draft(self, envelope: bytes) -> Draft:
         """Return the job that a JobSpec's bytes ask for, with an id if it had none.
 
-        Raises MalformedMessage, PayloadTooLarge, Unsupported, and InvalidField with a path inside the spec.
+        Raises MalformedMessage, PayloadTooLarge, and InvalidField with a path inside the spec.
         """
         try:
             head = _Head.FromString(envelope)
@@ -242,8 +241,7 @@ class _Rare:
         self._now = now
 
     def draft(self, job: NewJob) -> Draft:
-        """Return `job` with everything that the spec sets besides. Raises InvalidField, Unsupported."""
-        self._refuse_later_fields()
+        """Return `job` with everything that the spec sets besides. Raises InvalidField."""
         delay, run_at = self._start()
         expire_at = self._expiry(run_at)
         unique = parse_unique(self._spec.unique, delayed=delay is not None) if self._spec.HasField("unique") else None
@@ -258,11 +256,6 @@ class _Rare:
             job = job._replace(result_retention=kept)
         changes = parse_policy(self._spec, "retry", "run_timeout")
         return Draft(job, None if changes == NO_CHANGES else changes)
-
-    def _refuse_later_fields(self) -> None:
-        for field, _ in self._spec.ListFields():
-            if field.name in _LATER_FIELDS:
-                raise Unsupported(field.name, LATER)
 
     def _start(self) -> tuple[timedelta | None, datetime | None]:
         match self._spec.WhichOneof("start"):

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from protojobs.v1 import job_pb2, job_service_pb2
 from protojobs_service.domain import bounds
-from protojobs_service.domain.errors import InvalidField, JobsError, PayloadTooLarge, Unsupported
+from protojobs_service.domain.errors import InvalidField, JobsError, PayloadTooLarge
 from protojobs_service.domain.job import Draft, NewJob
 from protojobs_service.domain.retry import Jitter, PolicyChanges
 from protojobs_service.transport import convert
@@ -295,23 +295,12 @@ def test_a_part_of_the_policy_is_good_up_to_its_bound(field: str, good: Any, bad
     assert error.value.field == f"retry.{field}"
 
 
-LATER: dict[str, Any] = {}
-
-
-@pytest.mark.parametrize("field", LATER)
-def test_a_field_of_a_later_version_is_refused_by_name(field: str) -> None:
-    with pytest.raises(Unsupported) as error:
-        _draft(**{field: LATER[field]})
-
-    assert error.value.metadata["field"] == field
-
-
-def test_every_field_of_a_spec_is_read_or_refused() -> None:
+def test_every_field_of_a_spec_is_read() -> None:
     read = {"id", "queue", "kind", "payload", "content_type", "headers", "priority", "delay", "run_time", "labels"}
     read |= {"run_timeout", "retry", "expire_time", "unique", "on_complete", "on_failed", "fairness_key", "concurrency_key"}
     read |= {"result_retention"}
 
-    assert {field.name for field in job_pb2.JobSpec.DESCRIPTOR.fields} == read | set(LATER)
+    assert {field.name for field in job_pb2.JobSpec.DESCRIPTOR.fields} == read
 
 
 def test_an_expiry_must_be_after_the_run_time_and_may_have_passed() -> None:
