@@ -9,6 +9,7 @@ from protojobs.v1 import schedule_service_pb2
 
 from protojobs_client.calls import Calls
 from protojobs_client.convert import to_timestamp
+from protojobs_client.errors import ProtoJobsError
 from protojobs_client.ids import JobId
 from protojobs_client.job import Job
 from protojobs_client.models import Seconds
@@ -105,17 +106,25 @@ class ScheduleCalls(Calls):
         """Declare schedules, as a program does when it starts, and return what became of them.
 
         With `prune` every other schedule is removed whose name begins with `prefix`: several programs that share a server
-        give theirs a prefix each. With `dry_run` nothing is stored or removed.
+        give theirs a prefix each. With `dry_run` nothing is stored or removed. Raises the first refusal, with a note that
+        names its schedule; others may be declared by then, and the same call may be repeated.
         """
         before = {schedule.name: schedule.etag async for schedule in self.schedules()}
         free = asyncio.Semaphore(_AT_ONCE)
 
         async def declare(request: ScheduleRequest) -> ScheduleInfo:
             async with free:
-                return await self.schedule(request, dry_run=dry_run)
+                try:
+                    return await self.schedule(request, dry_run=dry_run)
+                except ProtoJobsError as error:
+                    error.add_note(f"schedule {request.name or request.job.kind}")
+                    raise
 
-        async with asyncio.TaskGroup() as group:
-            declared = [group.create_task(declare(request)) for request in requests]
+        try:
+            async with asyncio.TaskGroup() as group:
+                declared = [group.create_task(declare(request)) for request in requests]
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from None
         stored = {task.result().name: task.result().etag for task in declared}
         others = sorted(name for name in before if name.startswith(prefix) and name not in stored) if prune else []
         for name in others:

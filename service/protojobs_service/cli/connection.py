@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 
 import typer
 from protojobs_client import Client, Options, ProtoJobsError, UnavailableError, WaitTimeoutError
-from protojobs_client.errors import DeadlineExceededError, JobEndedError, NotFoundError
+from protojobs_client.errors import DeadlineExceededError, DuplicateJobError, NotFoundError
 
 from protojobs_service.cli.output import ExitCode, fail
 
@@ -39,7 +39,7 @@ def connected(address: str | None, *, as_json: bool) -> Generator[Client]:
 
 
 def _refuse(error: ProtoJobsError, address: str, *, as_json: bool) -> NoReturn:
-    message = error.message or error.reason or type(error).__name__
+    message = ": ".join([*getattr(error, "__notes__", ()), error.message or error.reason or type(error).__name__])
     match error:
         case WaitTimeoutError():
             code = ExitCode.WAIT_OVER
@@ -48,8 +48,9 @@ def _refuse(error: ProtoJobsError, address: str, *, as_json: bool) -> NoReturn:
         case UnavailableError() | DeadlineExceededError():
             code = ExitCode.UNAVAILABLE
             message = f"no answer from {address}: {message}"
-        case JobEndedError():
+        case DuplicateJobError():
             code = ExitCode.REFUSED
+            message = f"{message}: {error.job_id}"
         case _:
             code = ExitCode.REFUSED
     fail(message, code, as_json=as_json, reason=error.reason, **{"metadata": error.metadata} if error.metadata else {})

@@ -54,11 +54,11 @@ def create(
     if queue is not None:
         options["queue"] = queue
     if start is not None:
-        options["start_at"] = parse_time(start)
+        options["start_at"] = parse_time(start, "--start")
     if end is not None:
-        options["end_at"] = parse_time(end)
+        options["end_at"] = parse_time(end, "--end")
     if jitter is not None:
-        options["jitter"] = parse_span(jitter)
+        options["jitter"] = parse_span(jitter, "--jitter")
     if data is not None:
         payload = read_data(data)
         parse_json(payload)
@@ -142,6 +142,8 @@ def apply(
     """Make the schedules what a file says."""
     wanted = read_schedules(file)
     with connected(address, as_json=as_json) as client:
+        if not dry_run:  # one that is refused leaves the others as they were
+            client.sync_schedules(wanted, dry_run=True)
         report = client.sync_schedules(wanted, prune=prune, prefix=prefix, dry_run=dry_run)
     if as_json:
         print_json(report)
@@ -160,7 +162,7 @@ def preview(
     as_json: JsonFlag = False,
 ) -> None:
     """Show the next ticks of an expression, by local and by universal time."""
-    first = None if start is None else parse_time(start)
+    first = None if start is None else parse_time(start, "--from")
     with connected(address, as_json=as_json) as client:
         ticks = client.preview_schedule(Cron(expression), time_zone=tz, count=count, start_at=first)
     if as_json:

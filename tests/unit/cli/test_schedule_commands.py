@@ -170,6 +170,18 @@ def test_a_bad_file_is_refused_with_the_place(cli: Cli, tmp_path: Path, text: st
     assert told in " ".join(result.output.replace("│", " ").split())
 
 
+def test_a_schedule_that_the_server_refuses_is_named_and_the_others_are_left_alone(cli: Cli, tmp_path: Path) -> None:
+    file = tmp_path / "schedules.yaml"
+    file.write_text("schedules: [{name: half.a, kind: a, every: 1h}, {name: half.b, kind: a, cron: '0 3 30 2 *'}]")
+
+    result = cli.run("schedules", "apply", "--file", str(file), code=1)
+    with Client(cli.address) as client, pytest.raises(InvalidArgumentError, match=r"spec\.cron"):
+        client.sync_schedules([ScheduleRequest.of("k", None, Cron("0 3 30 2 *"), name="half.b")])
+
+    assert "schedule half.b: schedule.spec.cron: " in " ".join(result.stderr.split())
+    cli.run("schedules", "get", "half.a", code=4)
+
+
 def test_the_client_declares_each_way_of_repeating(cli: Cli) -> None:
     anchor = datetime(2026, 1, 1, tzinfo=UTC)
     with Client(cli.address) as client:
