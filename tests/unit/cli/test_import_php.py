@@ -133,6 +133,11 @@ def test_what_cannot_be_read_is_an_error_without_the_dsn(cli: Cli, arguments: li
     assert "hunter2" not in result.stderr
 
 
+def test_a_file_that_is_not_there_is_not_made(cli: Cli, tmp_path: Path) -> None:
+    assert "no such SQLite file" in cli.run("import", "php", "--dsn", f"sqlite:///{tmp_path}/typo.db", code=2).stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("row", "why"),
     [

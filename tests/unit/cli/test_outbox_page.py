@@ -78,12 +78,20 @@ def test_status_counts_and_warns_of_what_was_set_aside(cli: Cli, file: Path) -> 
 
 
 def test_a_database_without_the_table_is_told_without_its_address(tmp_path: Path) -> None:
+    (tmp_path / "secret.db").touch()
     missing = run("outbox", "status", "--dsn", f"sqlite:///{tmp_path}/secret.db")
     strange = run("outbox", "status", "--dsn", "oracle://ann:secret@host/x")
 
     assert (missing.exit_code, strange.exit_code) == (3, 2)
     assert "protojobs outbox ddl" in missing.stderr
     assert "secret" not in missing.stderr + strange.stderr
+
+
+def test_a_file_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+    status, relay = (run("outbox", verb, "--dsn", f"sqlite:///{tmp_path}/no%20such.db") for verb in ("status", "relay"))
+
+    assert (status.exit_code, relay.exit_code) == (3, 3)
+    assert list(tmp_path.iterdir()) == []
 
 
 class _Cursor:

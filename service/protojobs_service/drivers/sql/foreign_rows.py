@@ -2,9 +2,10 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, NullPool, column, create_engine, delete, inspect, make_url, select, table, text
+from sqlalchemy import URL, Connection, Engine, NullPool, column, create_engine, delete, inspect, make_url, select, table, text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from protojobs_service.drivers.sql.errors import translated
@@ -60,7 +61,7 @@ async def foreign_tables(dsn: str) -> AsyncGenerator[Callable[[str, str], Foreig
     except Exception as error:  # the library raises several kinds, which quote the DSN and its password
         raise ValueError("the DSN is not understood") from error
     if backend == "sqlite":
-        engine = create_engine(url.set(drivername="sqlite"), poolclass=NullPool)
+        engine = _open_file(url)
 
         async def on_sqlite(operation: Callable[[Connection], T]) -> T:
             with engine.begin() as connection:
@@ -79,6 +80,12 @@ async def foreign_tables(dsn: str) -> AsyncGenerator[Callable[[str, str], Foreig
             await server.dispose()
     else:
         raise ValueError("the DSN is of no database that can be read: sqlite, postgresql, mysql, mariadb")
+
+
+def _open_file(url: URL) -> Engine:
+    if not Path(url.database or "").is_file():  # opening it would make it
+        raise ValueError("there is no such SQLite file")
+    return create_engine(url.set(drivername="sqlite"), poolclass=NullPool)
 
 
 def _runner(engine: AsyncEngine) -> Callable[[Callable[[Connection], Any]], Any]:

@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Callable, Collection, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 from sqlalchemy import (
     URL,
@@ -124,7 +125,9 @@ class _FileOutbox(Outbox):
     """Of a SQLite file, which has one lock for all: it is not held while jobs are stored. Two relays may send the same rows."""
 
     def __init__(self, url: URL) -> None:
-        self._engine: Engine = create_engine(url, connect_args={"timeout": float(_STATEMENT_SECONDS)}, poolclass=NullPool)
+        # A file that is not there is not made: it is somebody else's database.
+        place = url.set(database=f"file:{quote(url.database or '')}", query={"mode": "rw", "uri": "true"})
+        self._engine: Engine = create_engine(place, connect_args={"timeout": float(_STATEMENT_SECONDS)}, poolclass=NullPool)
 
         @event.listens_for(self._engine, "connect")
         def _(connection: sqlite3.Connection, _record: Any) -> None:  # pyright: ignore[reportUnusedFunction]
