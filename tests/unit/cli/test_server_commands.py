@@ -114,6 +114,16 @@ def test_what_cannot_be_served_is_refused(
     assert said in result.stderr
 
 
+def test_a_dsn_that_is_none_is_named_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROTOJOBS_POSTGRES__DSN", "hunter2@db/jobs")
+
+    refused = run("serve", "--driver", "postgres")
+
+    assert refused.exit_code == 2
+    assert "postgres.dsn: is not postgresql://" in refused.stderr
+    assert "hunter2" not in refused.output
+
+
 def test_a_database_without_a_schema_is_not_served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PROTOJOBS_SQLITE__PATH", str(tmp_path / "jobs.db"))
 
