@@ -24,7 +24,7 @@ def dispatch(
     header: Annotated[list[str] | None, typer.Option("--header", help="key=value, for the handler; repeatable.")] = None,
     fairness_key: Annotated[str | None, typer.Option(help="Whose share of a fair queue it takes.")] = None,
     concurrency_key: Annotated[str | None, typer.Option(help="Of one key so many run at once as the queue allows.")] = None,
-    retries: Annotated[int | None, typer.Option(help="Retries after the first run. [default: the queue's, 3]")] = None,
+    retries: Annotated[int | None, typer.Option(min=0, help="Retries after the first run. [default: the queue's, 3]")] = None,
     run_timeout: Annotated[str | None, typer.Option(help="Longest run of one attempt. [default: the queue's, 5m]")] = None,
     expires: Annotated[str | None, typer.Option(help="Do not start it after this time, ISO 8601.")] = None,
     keep_result: Annotated[str | None, typer.Option(help="How long its result is kept. [default: as the job]")] = None,
@@ -45,9 +45,9 @@ def dispatch(
     if queue is not None:
         options["queue"] = queue
     if delay is not None:
-        options["delay"] = parse_span(delay)
+        options["delay"] = parse_span(delay, "--delay")
     if at is not None:
-        options["run_at"] = parse_time(at)
+        options["run_at"] = parse_time(at, "--at")
     if priority is not None:
         options["priority"] = priority
     if job_id is not None:
@@ -63,11 +63,11 @@ def dispatch(
     if retries is not None:
         options["retry"] = RetryPolicy(max_retries=retries)
     if run_timeout is not None:
-        options["run_timeout"] = parse_span(run_timeout)
+        options["run_timeout"] = parse_span(run_timeout, "--run-timeout")
     if expires is not None:
-        options["expire_at"] = parse_time(expires)
+        options["expire_at"] = parse_time(expires, "--expires")
     if keep_result is not None:
-        options["result_retention"] = parse_span(keep_result)
+        options["result_retention"] = parse_span(keep_result, "--keep-result")
     if (unique := _unique(unique_key, unique_scope, unique_window, on_conflict)) is not None:
         options["unique"] = unique
     if on_complete:
@@ -80,7 +80,7 @@ def dispatch(
             parse_json(payload)
         options["payload"] = payload
         options["content_type"] = content_type
-    patience = None if timeout is None else parse_span(timeout)
+    patience = None if timeout is None else parse_span(timeout, "--timeout")
     with connected(address, as_json=as_json) as client:
         stored = client.dispatch(kind, **options)
         if not wait:
@@ -103,11 +103,13 @@ def _unique(key: str | None, scope: UniqueScope | None, window: str | None, on_c
         return None
     if scope is None:
         scope = UniqueScope.UNTIL_DONE if window is None else UniqueScope.WINDOW
+    if (scope is UniqueScope.WINDOW) != (window is not None):
+        raise typer.BadParameter("goes with --unique-scope window, and must then be there", param_hint="--unique-window")
     try:
         return Unique(
             key,
             scope=scope,
-            window=None if window is None else parse_span(window),
+            window=None if window is None else parse_span(window, "--unique-window"),
             on_conflict=on_conflict or OnConflict.REJECT,
         )
     except ValueError as error:

@@ -90,7 +90,7 @@ def retry(
     payload = None if data is None else read_data(data)
     if payload is not None:
         parse_json(payload)
-    run_at = None if at is None else parse_time(at)
+    run_at = None if at is None else parse_time(at, "--at")
 
     def act(client: Client, job_id: str) -> JobState:
         return client.retry(job_id, payload=payload, run_at=run_at).state
@@ -106,7 +106,7 @@ def cancel(
     as_json: JsonFlag = False,
 ) -> None:
     """Cancel jobs; running ones are stopped by their worker."""
-    span = parse_span(deadline)
+    span = parse_span(deadline, "--deadline")
     _each(ids, lambda client, job_id: client.cancel(job_id, deadline=span), address, as_json=as_json)
 
 
@@ -150,9 +150,9 @@ def edit(
     if label is not None:
         changes["labels"] = parse_pairs(label, "--label")
     if delay is not None:
-        changes["delay"] = parse_span(delay)
+        changes["delay"] = parse_span(delay, "--delay")
     if at is not None:
-        changes["run_at"] = parse_time(at)
+        changes["run_at"] = parse_time(at, "--at")
     if retries is not None:
         changes["retry"] = RetryPolicy(max_retries=retries)
     if not changes:
@@ -182,6 +182,10 @@ def bulk(
     """
     if (bool(ids), bool(filter_.strip()), every).count(True) != 1:
         raise typer.BadParameter("give either ids, --filter or --all")
+    if bool(to) != (action is BulkAction.MOVE):
+        raise typer.BadParameter("goes with move, and must then be there", param_hint="--to")
+    if (priority is not None) != (action is BulkAction.SET_PRIORITY):
+        raise typer.BadParameter("goes with set_priority, and must then be there", param_hint="--priority")
 
     def act(client: Client, *, dry_run: bool) -> BulkStep:
         steps = client.bulk_jobs(

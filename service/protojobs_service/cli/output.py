@@ -38,6 +38,11 @@ def print_json(value: Any) -> None:
     typer.echo(json.dumps(plain(value), indent=2, ensure_ascii=False))
 
 
+def print_line(value: Any) -> None:
+    """Print a value as JSON in one line, as programs read streams."""
+    typer.echo(json.dumps(plain(value), ensure_ascii=False))
+
+
 def print_done(noun: str, name: str, what: str, *, as_json: bool) -> None:
     """Say what was done to something."""
     if as_json:

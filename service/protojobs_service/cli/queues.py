@@ -4,7 +4,19 @@ from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
-from protojobs_client import Aging, Client, EventLevel, Fairness, History, JobState, Overflow, QueueSettings, RateLimit, Retention
+from protojobs_client import (
+    Aging,
+    Client,
+    EventLevel,
+    Fairness,
+    History,
+    JobState,
+    Overflow,
+    QueueInfo,
+    QueueSettings,
+    RateLimit,
+    Retention,
+)
 from protojobs_client.errors import QueueNotFoundError
 
 from protojobs_service.cli.connection import AddressOption, connected
@@ -33,12 +45,28 @@ def list_queues(address: AddressOption = None, as_json: JsonFlag = False) -> Non
             queue.run_timeout,
             queue.retention.completed,
             queue.retention.failed,
+            _rules(queue),
             queue.created_at,
         )
         for queue in found
     )
-    columns = ("queue", "paused", "retries", "run timeout", "keep completed", "keep failed", "since")
+    columns = ("queue", "paused", "retries", "run timeout", "keep completed", "keep failed", "rules", "since")
     print_table(columns, rows, empty="no queues")
+
+
+def _rules(queue: QueueInfo) -> list[str]:
+    rules: list[str] = []
+    if queue.max_in_flight:
+        rules.append(f"{queue.max_in_flight:,} run")
+    if queue.rate_limit:
+        rules.append(f"{queue.rate_limit.per_second:g} start per second")
+    if queue.max_depth:
+        rules.append(f"{queue.max_depth:,} wait")
+    if queue.fairness.enabled:
+        rules.append("fair")
+    if queue.priority is not None:
+        rules.append(f"aging by {show_span(queue.priority.interval)}")
+    return rules
 
 
 def _limit(text: str | None, option: str) -> int | None:
@@ -177,7 +205,7 @@ def sharing(
     if aging is not None and strict:
         raise typer.BadParameter("--aging and --strict exclude each other")
     if aging is not None or strict:
-        settings["priority"] = None if aging is None else Aging(parse_span(aging))
+        settings["priority"] = None if aging is None else Aging(parse_span(aging, "--aging"))
     weights = {key: parse_number(value, "--weight") for key, value in parse_pairs(weight or [], "--weight").items()}
     with connected(address, as_json=as_json) as client:
         if fair is not None or weights:
@@ -231,7 +259,7 @@ def clear(
     as_json: JsonFlag = False,
 ) -> None:
     """Delete jobs of a queue; never running ones."""
-    until = None if before is None else parse_time(before)
+    until = None if before is None else parse_time(before, "--before")
     if not (yes or dry_run):
         typer.confirm(f"Delete jobs of {queue}?", abort=True, err=True)
     with connected(address, as_json=as_json) as client:

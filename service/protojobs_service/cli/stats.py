@@ -1,5 +1,6 @@
 """`protojobs stats`: numbers of queues, once or live."""
 
+from collections.abc import Iterable
 from itertools import islice
 from typing import Annotated
 
@@ -11,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from protojobs_service.cli.connection import AddressOption, connected
-from protojobs_service.cli.output import JsonFlag, cell, clean, print_json, screen
+from protojobs_service.cli.output import JsonFlag, cell, clean, print_json, print_line, screen
 from protojobs_service.cli.values import parse_span
 
 _BAR = 16
@@ -26,8 +27,8 @@ def stats(
     address: AddressOption = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Show what is waiting, running and done."""
-    pause = parse_span(interval)
+    """Show what is waiting, running and done; with --watch --json one object a line."""
+    pause = parse_span(interval, "--interval")
     with connected(address, as_json=as_json) as client:
         if not watch:
             found = client.stats(queue)
@@ -36,15 +37,22 @@ def stats(
             else:
                 screen().print(_picture(found))
             return
-        with (
-            client.watch_stats(queue, interval=pause) as looks,
-            Live(console=screen(), auto_refresh=False, transient=False) as live,
-        ):
-            for found in islice(looks, count or None):
-                if as_json:
-                    print_json(found)
-                else:
-                    live.update(_picture(found), refresh=True)
+        with client.watch_stats(queue, interval=pause) as looks:
+            _watch(islice(looks, count or None), as_json=as_json)
+
+
+def _watch(looks: Iterable[Stats], *, as_json: bool) -> None:
+    console = screen()
+    if as_json:
+        for found in looks:
+            print_line(found)
+    elif console.is_terminal:
+        with Live(console=console, auto_refresh=False) as live:
+            for found in looks:
+                live.update(_picture(found), refresh=True)
+    else:  # a file or a pipe: one picture below the other
+        for found in looks:
+            console.print(_picture(found))
 
 
 def _picture(found: Stats) -> RenderableType:
@@ -94,7 +102,9 @@ def _notes(stats: QueueStats) -> list[Text]:
     if stats.paused:
         notes.append(Text(f"{clean(stats.queue)} is paused", style="yellow"))
     if stats.limited_by.concurrency:
-        notes.append(Text(f"{clean(stats.queue)}: as many jobs run as max_in_flight allows", style="yellow"))
+        notes.append(
+            Text(f"{clean(stats.queue)}: jobs wait for a place of max_in_flight or of their concurrency key", style="yellow")
+        )
     if stats.limited_by.rate:
         notes.append(Text(f"{clean(stats.queue)}: the rate limit is used up", style="yellow"))
     notes += [

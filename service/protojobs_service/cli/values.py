@@ -12,20 +12,20 @@ import typer
 _UNITS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 
 
-def parse_span(text: str) -> timedelta:
-    """Return the span that 30, 30s, 5m, 2h, 1d or 250ms means."""
+def parse_span(text: str, option: str | None = None) -> timedelta:
+    """Return the span that 30, 30s, 5m, 2h, 1d or 250ms means; what is none is refused by the name of its option."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|)", text.strip())
     if found is None:
-        raise typer.BadParameter(f"{text!r} is no span of time; write 30s, 5m, 2h or 1d")
+        raise typer.BadParameter(f"{text!r} is no span of time; write 30s, 5m, 2h or 1d", param_hint=option)
     return timedelta(seconds=float(found[1]) * _UNITS[found[2]])
 
 
-def parse_time(text: str) -> datetime:
+def parse_time(text: str, option: str | None = None) -> datetime:
     """Return the time that an ISO 8601 text means; without a zone it is UTC."""
     try:
         at = datetime.fromisoformat(text)
     except ValueError:
-        raise typer.BadParameter(f"{text!r} is no time; write 2030-01-31T08:00:00Z") from None
+        raise typer.BadParameter(f"{text!r} is no time; write 2030-01-31T08:00:00Z", param_hint=option) from None
     return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 

@@ -47,7 +47,7 @@ def drain(
     as_json: JsonFlag = False,
 ) -> None:
     """Ask a worker to finish and leave."""
-    span = parse_span(deadline)
+    span = parse_span(deadline, "--deadline")
     with connected(address, as_json=as_json) as client:
         client.drain_worker(session, deadline=span)
     if as_json:

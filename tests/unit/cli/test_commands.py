@@ -127,9 +127,12 @@ def test_stats_show_what_waits_and_why(cli: Cli) -> None:
 def test_stats_are_watched(cli: Cli) -> None:
     cli.dispatch("--queue", "watched")
 
-    result = cli.run("stats", "--watch", "--interval", "1s", "--count", "2", "--queue", "watched")
+    watched = ("stats", "--watch", "--interval", "1s", "--count", "2", "--queue", "watched")
+    pictures, lines = cli.run(*watched).stdout, cli.run(*watched, "--json").stdout
 
-    assert "watched" in result.stdout
+    assert pictures.count("no worker for email") == 2
+    assert pictures.endswith("\n")
+    assert [json.loads(line)["queues"][0]["queue"] for line in lines.splitlines()] == ["watched"] * 2
 
 
 def test_events_are_tailed_by_name_and_queue(cli: Cli) -> None:
@@ -147,6 +150,8 @@ def test_events_are_tailed_by_name_and_queue(cli: Cli) -> None:
     try:
         tailed = cli.run("jobs", "tail", "-q", "tailed", "-e", "cancelled", "-n", "3", "--json").stdout
         table = cli.run("jobs", "tail", "-q", "tailed", "-n", "1").stdout
+        first, second, _ = (json.loads(line) for line in tailed.splitlines())
+        behind = cli.run("jobs", "tail", "-q", "tailed", "-n", "1", "--json", "--cursor", first["cursor"]).stdout
     finally:
         over.set()
         thread.join()
@@ -156,6 +161,7 @@ def test_events_are_tailed_by_name_and_queue(cli: Cli) -> None:
         ("job.cancelled", "tailed", "email", True)
     ] * 3
     assert "job.cancelled" in table
+    assert json.loads(behind)["id"] == second["id"]
 
 
 def test_workers_are_listed_and_an_unknown_one_is_not_drained(cli: Cli) -> None:
@@ -186,7 +192,14 @@ def test_a_wait_that_is_over_first_has_an_exit_code_of_its_own(cli: Cli) -> None
         (["dispatch", "email", "--priority", "10"], 1, "spec.priority"),
         (["dispatch", "email", "--data", "{"], 2, "JSON"),
         (["dispatch", "email", "--data", "@/nowhere"], 2, "nowhere"),
-        (["dispatch", "email", "--delay", "soon"], 2, "30s"),
+        (["dispatch", "email", "--delay", "soon"], 2, "--delay: 'soon'"),
+        (["dispatch", "email", "--run-timeout", "soon"], 2, "--run-timeout: 'soon'"),
+        (["dispatch", "email", "--retries", "-1"], 2, "--retries"),
+        (["dispatch", "email", "--unique-key", "k", "--unique-scope", "window"], 2, "--unique-window: goes with"),
+        (["jobs", "bulk", "move", "--all"], 2, "--to: goes with move"),
+        (["jobs", "bulk", "retry", "--all", "--to", "q"], 2, "--to: goes with move"),
+        (["jobs", "bulk", "set_priority", "--all"], 2, "--priority: goes with set_priority"),
+        (["jobs", "tail", "--cursor", "x"], 2, "--cursor: is not"),
         (["dispatch", "email", "--delay", "1s", "--at", "2040-01-01"], 2, "exclude"),
         (["dispatch", "email", "--at", "tomorrow"], 2, "2030-01-31T08:00:00Z"),
         (["dispatch", "email", "--label", "x"], 2, "key=value"),
