@@ -212,14 +212,18 @@ def sharing(
             old = _fairness(client, queue)
             settings["fairness"] = Fairness(enabled=old.enabled if fair is None else fair, weights=weights or old.weights)
         found = client.update_queue(queue, **settings) if settings else client.queue(queue)
-    shown: dict[str, Any] = {"queue": found.name, "per_key_limit": found.per_key_limit, "fair": found.fairness.enabled}
-    shown["priority"] = "strict" if found.priority is None else f"aging by {show_span(found.priority.interval)}"
-    if found.fairness.weights:
-        shown["weights"] = dict(found.fairness.weights)
+    interval = None if found.priority is None else found.priority.interval
+    shown: dict[str, Any] = {
+        "queue": found.name,
+        "per_key_limit": found.per_key_limit,
+        "fair": found.fairness.enabled,
+        "weights": dict(found.fairness.weights),
+    }
     if as_json:
-        print_json(shown)
-    else:
-        print_pairs((name.replace("_", " "), value) for name, value in shown.items())
+        print_json(shown | {"aging": interval})
+        return
+    shown["priority"] = "strict" if interval is None else f"aging by {show_span(interval)}"
+    print_pairs((name.replace("_", " "), value) for name, value in shown.items())
 
 
 def _fairness(client: Client, queue: str) -> Fairness:
