@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from random import Random
 
-from pydantic import SecretStr
-
 from protojobs_service.admin import Admin
 from protojobs_service.application import Application, Outbox, Relay, SystemClock, Timings, UpkeepDone
 from protojobs_service.domain.errors import InvalidField
@@ -211,18 +209,18 @@ def _options(settings: Settings) -> Options:
             dsn = settings.postgres.dsn
             if dsn is None:
                 raise InvalidSettings("postgres.dsn: is required with driver postgres (PROTOJOBS_POSTGRES__DSN)")
-            place = _place(dsn, "postgres.dsn", "postgresql")
+            place = _place(dsn.get_secret_value(), "postgres.dsn", "postgresql")
             return Options(url=f"postgresql+asyncpg://{place}", schema=settings.postgres.schema_name, prefix=prefix)
         case DriverName.MYSQL:
             dsn = settings.mysql.dsn
             if dsn is None:
                 raise InvalidSettings("mysql.dsn: is required with driver mysql (PROTOJOBS_MYSQL__DSN)")
-            return Options(url=f"mysql+asyncmy://{_place(dsn, 'mysql.dsn', 'mysql')}", prefix=prefix)
+            return Options(url=f"mysql+asyncmy://{_place(dsn.get_secret_value(), 'mysql.dsn', 'mysql')}", prefix=prefix)
 
 
-def _place(dsn: SecretStr, setting: str, scheme: str) -> str:
+def _place(dsn: str, setting: str, scheme: str) -> str:
     """Return what stands behind the scheme: drivers have schemes of their own."""
-    _, separator, rest = dsn.get_secret_value().partition("://")
+    _, separator, rest = dsn.partition("://")
     if not separator:
         raise InvalidSettings(f"{setting}: is not {scheme}://user:password@host:port/database")
     return rest
