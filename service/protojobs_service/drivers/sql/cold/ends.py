@@ -4,7 +4,7 @@ docs/adr/0002 says why no reader of the log misses anything.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple, TypeVar
 
@@ -39,7 +39,7 @@ def note(c: Connection, cold: Cold, ends: Sequence[End]) -> None:
 
 
 @contextmanager
-def savepoint(c: Connection) -> Iterator[None]:
+def savepoint(c: Connection) -> Generator[None]:
     """Roll back what is done inside where it raises, with what it has noted and tallied."""
     noted, tallies = list(c.info.get(_NOTED, ())), held_tallies(c)
     try:
