@@ -79,7 +79,7 @@ async def run_inline_async(
 
 
 def run_due(fake: HasFakeStore, worker: Worker, *, most: int = 1000) -> list[InlineResult]:
-    """Run the jobs of a fake client that are due by its clock, and those that they dispatch, until none is left.
+    """Run the jobs of a fake client that are due by its clock, and what they dispatch or are followed by, until none is left.
 
     Failures are retried as the job's policy says, without jitter, once the clock has been moved that far. Every queue is
     served. Raises LookupError for a kind without a handler, and RuntimeError after `most` attempts.
@@ -151,9 +151,9 @@ def _end(store: FakeStore, job: FakeJob, result: InlineResult) -> InlineResult:
     if result.checkpoint is not None:
         job.checkpoint = result.checkpoint
     match result.outcome:
-        case Completed(result=value):
+        case Completed(result=value, dispatch=children):
             job.result = value
-            store.end(job, JobState.COMPLETED)
+            store.end(job, JobState.COMPLETED, children=children)
         case Failed(error=error, retry_after=after):
             job.failures += 1
             job.error = job_pb2.JobError(type=error.type, message=error.message, stack=error.stack)

@@ -1,5 +1,6 @@
 """What a fake client keeps instead of a server: jobs and schedules, by a clock that stands still until it is moved."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -202,11 +203,21 @@ class FakeStore:
         job.state = JobState.RUNNING
         job.attempt += 1
 
-    def end(self, job: FakeJob, state: JobState, *, wait: timedelta | None = None) -> None:
-        """Store how an attempt ended; `wait` before the next one if `state` is not final."""
+    def end(self, job: FakeJob, state: JobState, *, wait: timedelta | None = None, children: Sequence[bytes] = ()) -> None:
+        """Store how an attempt ended, and what follows; `wait` before the next one if `state` is not final."""
         job.state = state
         if wait is not None:
             job.due_at = self.now + wait
+        follow: list[job_pb2.JobSpec] = [job_pb2.JobSpec.FromString(spec) for spec in children]
+        if state is JobState.COMPLETED:
+            follow += job.spec.on_complete
+        elif state is JobState.FAILED:
+            follow += job.spec.on_failed
+        for each in follow:
+            spec = job_pb2.JobSpec()
+            spec.CopyFrom(each)
+            spec.id = spec.id or self._ids.new()
+            self.put(spec)  # one that is refused is left out, as a server does
 
     def declare(self, schedule: schedule_service_pb2.Schedule, *, dry_run: bool) -> schedule_service_pb2.Schedule:
         """Make or change a schedule."""

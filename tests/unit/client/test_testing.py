@@ -23,7 +23,7 @@ from protojobs_client import (
 )
 from protojobs_client.errors import JobIdReusedError, QueueFullError, UnsupportedError
 from protojobs_client.testing import START, FakeAsyncClient, FakeClient
-from protojobs_worker import Cancel, Snooze, Worker
+from protojobs_worker import Cancel, Discard, JobContext, Snooze, Worker
 from protojobs_worker.testing import run_due, run_due_async
 
 
@@ -218,6 +218,33 @@ def test_what_only_a_server_knows_is_refused_by_name() -> None:
         fake.pause("mail")
 
     assert fake.now.year == 2031
+
+
+def test_what_follows_a_job_runs_once_it_has_ended() -> None:
+    worker = Worker()
+    ran: list[str] = []
+
+    @worker.handler("charge")
+    def charge(ctx: JobContext) -> None:
+        ran.append("charge")
+        if ctx.data == "fail":
+            raise Discard("no money")
+        ctx.dispatch("receipt")
+
+    def note(ctx: JobContext) -> None:
+        ran.append(ctx.kind)
+
+    for kind in ("ship", "alarm", "receipt"):
+        worker.handler(kind)(note)
+
+    with FakeClient() as fake:
+        for data in ("pay", "fail"):
+            fake.dispatch("charge", data, on_complete=[JobRequest("ship")], on_failed=[JobRequest("alarm").delay(60)])
+            run_due(fake, worker)
+        fake.advance(60)
+        run_due(fake, worker)
+
+    assert ran == ["charge", "receipt", "ship", "charge", "alarm"]
 
 
 def test_a_job_without_a_handler_and_jobs_without_end_are_told() -> None:
