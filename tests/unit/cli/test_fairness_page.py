@@ -39,4 +39,4 @@ def test_the_program_and_the_commands_of_the_page_work(cli: Cli) -> None:
     assert (shared, stopped) == (Fairness(weights={"acme": 3}), Fairness(enabled=False))
     assert (aging, strict) == (Aging(timedelta(minutes=10)), None)
     assert keys == {"acme", "globex"}
-    assert (shown["fair"], shown["weights"], shown["priority"]) == (False, {"acme": 3, "globex": 2}, "aging by 10 m")
+    assert (shown["fair"], shown["weights"], shown["aging"]) == (False, {"acme": 3, "globex": 2}, 600.0)
