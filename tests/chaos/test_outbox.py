@@ -95,4 +95,4 @@ async def test_each_committed_row_becomes_one_job_whoever_is_killed(postgres_sto
     print(f"{len(written)} rows of {ROWS} committed, {killing.result()} kills")
     assert status.set_aside == 0
     assert seen == Counter(written)
-    assert killing.result() >= 3
+    assert killing.result() >= 1

@@ -187,7 +187,7 @@ def test_a_wait_that_is_over_first_has_an_exit_code_of_its_own(cli: Cli) -> None
     ("arguments", "code", "said"),
     [
         (["jobs", "tail", "--event", "job.odd"], 2, "job.processed"),
-        (["jobs", "tail", "--event", "processing"], 1, "events = ALL"),
+        (["jobs", "tail", "--event", "processing", "--queue", "nobody-listens"], 1, "events = ALL"),
         (["dispatch", "a/b"], 1, "spec.kind"),
         (["dispatch", "email", "--priority", "10"], 1, "spec.priority"),
         (["dispatch", "email", "--data", "{"], 2, "JSON"),
