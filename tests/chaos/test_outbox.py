@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from functools import partial
 from itertools import cycle
 
 import pytest
@@ -19,11 +20,18 @@ from tests.chaos.waiting import until
 
 pytestmark = [pytest.mark.kill]
 
-ROWS, PER_TRANSACTION = 600, 10
+ROWS, PER_TRANSACTION, PER_KILL = 600, 10, 200
 
 
-async def _write(engine: AsyncEngine, done: list[str]) -> None:
-    """Write rows in transactions, of which every third is rolled back; `done` gets the ids of those that committed."""
+def _reached(killed: list[str], kills: int) -> bool:
+    return len(killed) >= kills
+
+
+async def _write(engine: AsyncEngine, done: list[str], killed: list[str]) -> None:
+    """Write rows in transactions, of which every third is rolled back; `done` gets the ids of those that committed.
+
+    After some of them it waits until one more was killed, so that the kills fall into the work however fast that is.
+    """
     for number in range(ROWS // PER_TRANSACTION):
         async with engine.connect() as connection:
             ids = [await connection.run_sync(enqueue, JobRequest("work", number)) for _ in range(PER_TRANSACTION)]
@@ -32,25 +40,26 @@ async def _write(engine: AsyncEngine, done: list[str]) -> None:
             else:
                 await connection.commit()
                 done += ids
+        written = (number + 1) * PER_TRANSACTION
+        if written % PER_KILL == 0:
+            await until("one more is killed", partial(_reached, killed, written // PER_KILL), within=30)
 
 
-async def _kill_in_turn(stand: Stand, relays: list[Program], over: asyncio.Event) -> int:
-    """Kill one after the other and start it again, once a second."""
+async def _kill_in_turn(stand: Stand, relays: list[Program], over: asyncio.Event, killed: list[str]) -> None:
+    """Kill one after the other and start it again, once a second; `killed` gets their names."""
     [server] = stand.servers
-    kills = 0
     for victim in cycle([relays[0], relays[1], server.program]):
         try:
             async with asyncio.timeout(1.0):
                 await over.wait()
         except TimeoutError:
             victim.kill()
-            kills += 1
+            killed.append(victim.name)
             victim.start()
             if victim is server.program:
                 await server.ready()
             continue
-        return kills
-    return kills
+        return
 
 
 @pytest.mark.asyncio
@@ -68,7 +77,7 @@ async def test_each_committed_row_becomes_one_job_whoever_is_killed(postgres_sto
     relays = [
         Program(f"relay-{n}", command, env=env, log=stand.directory / f"relay-{n}.log", nemesis=stand.nemesis) for n in range(2)
     ]
-    outbox, written, over = open_outbox(dsn), list[str](), asyncio.Event()
+    outbox, written, killed, over = open_outbox(dsn), list[str](), list[str](), asyncio.Event()
     try:
         for relay in relays:
             relay.start()
@@ -77,9 +86,9 @@ async def test_each_committed_row_becomes_one_job_whoever_is_killed(postgres_sto
             return (await outbox.status()).waiting == 0
 
         async with asyncio.TaskGroup() as tasks:
-            killing = tasks.create_task(_kill_in_turn(stand, relays, over))
-            await _write(engine, written)
+            tasks.create_task(_kill_in_turn(stand, relays, over, killed))
             try:
+                await _write(engine, written, killed)
                 await until("the outbox is empty", is_empty, within=120, every=0.2)
             finally:
                 over.set()
@@ -92,7 +101,7 @@ async def test_each_committed_row_becomes_one_job_whoever_is_killed(postgres_sto
         await outbox.close()
         await engine.dispose()
 
-    print(f"{len(written)} rows of {ROWS} committed, {killing.result()} kills")
+    print(f"{len(written)} rows of {ROWS} committed, {len(killed)} kills")
     assert status.set_aside == 0
     assert seen == Counter(written)
-    assert killing.result() >= 1
+    assert len(killed) >= 3
