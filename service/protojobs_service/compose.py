@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from random import Random
 
-from protojobs_service.admin import Admin
+from protojobs_service.admin.server import Admin
 from protojobs_service.application import Application, Outbox, Relay, SystemClock, Timings, UpkeepDone
 from protojobs_service.domain.errors import InvalidField
 from protojobs_service.drivers.memory import MemoryDriver

@@ -7,6 +7,7 @@ from importlib.metadata import version
 
 import grpc
 from google.protobuf.descriptor import ServiceDescriptor
+from protojobs.v1.admin_service_pb2 import DESCRIPTOR as ADMIN
 from protojobs.v1.job_service_pb2 import DESCRIPTOR as JOBS
 from protojobs.v1.queue_service_pb2 import DESCRIPTOR as QUEUES
 from protojobs.v1.schedule_service_pb2 import DESCRIPTOR as SCHEDULES
@@ -17,8 +18,8 @@ from protojobs_client.authorization import Token, bearer_credentials, bearer_int
 from protojobs_client.errors import ClientForkedError
 from protojobs_client.options import Options
 
-# A repeat of these may do something twice: they carry no id that the server could know again. (BulkJobs carries a token.)
-_NOT_IDEMPOTENT = frozenset({"TriggerSchedule"})
+# A repeat of these may do something twice, or lose the only answer. (BulkJobs carries a token.)
+_NOT_IDEMPOTENT = frozenset({"CreateToken", "TriggerSchedule"})
 
 
 def open_channel(options: Options) -> grpc.aio.Channel:
@@ -76,7 +77,7 @@ def _first_process() -> int:
 @cache
 def service_config() -> str:
     """Return the service config: round robin over healthy servers, and retries of idempotent methods (gRFC A6)."""
-    services = [service for file in (JOBS, QUEUES, SCHEDULES, SERVER, WORKERS) for service in file.services_by_name.values()]
+    services = [service for file in (ADMIN, JOBS, QUEUES, SCHEDULES, SERVER, WORKERS) for service in file.services_by_name.values()]
     return json.dumps(
         {
             "loadBalancingConfig": [{"round_robin": {}}],

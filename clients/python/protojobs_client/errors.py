@@ -8,9 +8,11 @@ ProtoJobsError
 │   ├── JobNotFoundError          JOB_NOT_FOUND
 │   ├── QueueNotFoundError        QUEUE_NOT_FOUND
 │   ├── SessionNotFoundError      SESSION_NOT_FOUND
-│   └── ScheduleNotFoundError     SCHEDULE_NOT_FOUND
+│   ├── ScheduleNotFoundError     SCHEDULE_NOT_FOUND
+│   └── TokenNotFoundError        TOKEN_NOT_FOUND
 ├── AlreadyExistsError
 │   ├── JobIdReusedError          JOB_ID_REUSED
+│   ├── TokenExistsError          TOKEN_EXISTS
 │   └── DuplicateJobError         DUPLICATE_JOB: `job_id`
 ├── FailedPreconditionError
 │   ├── PayloadTooLargeError      PAYLOAD_TOO_LARGE: `limit`, `size`
@@ -146,6 +148,10 @@ class SessionNotFoundError(NotFoundError):
     """No such worker session."""
 
 
+class TokenNotFoundError(NotFoundError):
+    """No such token."""
+
+
 class ScheduleNotFoundError(NotFoundError):
     """No such schedule."""
 
@@ -156,6 +162,10 @@ class AlreadyExistsError(ProtoJobsError):
 
 class JobIdReusedError(AlreadyExistsError):
     """The id was used for another body."""
+
+
+class TokenExistsError(AlreadyExistsError):
+    """A token with this id exists."""
 
 
 class DuplicateJobError(AlreadyExistsError):
@@ -462,6 +472,8 @@ _BY_REASON: dict[str, type[ProtoJobsError]] = {
     "CONFLICT": ConflictError,
     "CURSOR_EXPIRED": CursorExpiredError,
     "SCHEDULE_NOT_FOUND": ScheduleNotFoundError,
+    "TOKEN_NOT_FOUND": TokenNotFoundError,
+    "TOKEN_EXISTS": TokenExistsError,
     "UNAUTHENTICATED": UnauthenticatedError,
     "PERMISSION_DENIED": PermissionDeniedError,
     "LEASE_EXPIRED": LeaseExpiredError,

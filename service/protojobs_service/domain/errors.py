@@ -11,8 +11,10 @@
     |  |- QueueNotFound                                                       (QUEUE_NOT_FOUND)
     |  |- SessionNotFound                                                     (SESSION_NOT_FOUND)
     |  |- ScheduleNotFound                                                    (SCHEDULE_NOT_FOUND)
+    |  |- TokenNotFound                                                       (TOKEN_NOT_FOUND)
     |- AlreadyExists
     |  |- JobIdReused          same id, another body                          (JOB_ID_REUSED)
+    |  |- TokenExists          the id of the token is taken                   (TOKEN_EXISTS)
     |  |- DuplicateJob         another job has the unique key                 (DUPLICATE_JOB)
     |- WrongState
     |  |- JobFinal             the job is final                               (JOB_FINAL)
@@ -26,6 +28,8 @@
     |  |- Conflict             based on an older state                        (CONFLICT)
     |- CursorExpired           what came behind the cursor is not kept        (CURSOR_EXPIRED)
     |- BatchAborted            another item of an atomic batch was refused    (BATCH_ABORTED)
+    |- Unauthenticated         no valid credentials                           (UNAUTHENTICATED)
+    |- PermissionDenied        the credentials do not cover this              (PERMISSION_DENIED)
     |- Unsupported             the driver or this version lacks the feature   (DRIVER_UNSUPPORTED)
     |- Overloaded              too much at once, try again later              (OVERLOADED)
     |  |- QueueFullForNow      the same, where the queue says: try again      (QUEUE_FULL)
@@ -131,8 +135,26 @@ class ScheduleNotFound(NotFound):
         super().__init__(message)
 
 
+class TokenNotFound(NotFound):
+    """No such token."""
+
+    reason = "TOKEN_NOT_FOUND"
+
+    def __init__(self, message: str = "no such token") -> None:
+        super().__init__(message)
+
+
 class AlreadyExists(JobsError):
     """Something else has the name."""
+
+
+class TokenExists(AlreadyExists):
+    """A token with this id was made before."""
+
+    reason = "TOKEN_EXISTS"
+
+    def __init__(self, message: str = "a token with this id exists") -> None:
+        super().__init__(message)
 
 
 class JobIdReused(AlreadyExists):
@@ -286,6 +308,21 @@ class QuotaExceeded(Overloaded):
     """A cap of the store is reached (queues, kinds)."""
 
     reason = "QUOTA_EXCEEDED"
+
+
+class Unauthenticated(JobsError):
+    """No valid credentials came with the call. Which part was wrong is not told: who guesses learns nothing."""
+
+    reason = "UNAUTHENTICATED"
+
+    def __init__(self, message: str = "no valid credentials") -> None:
+        super().__init__(message)
+
+
+class PermissionDenied(JobsError):
+    """The caller's grants do not cover this. The message names the scope that is missing, and the queue that was asked for."""
+
+    reason = "PERMISSION_DENIED"
 
 
 class Unavailable(JobsError):

@@ -15,11 +15,11 @@ import asyncio
 import inspect
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Protocol, Self, TypeAlias, TypeVar
+from typing import Any, NamedTuple, Protocol, Self, TypeAlias, TypeVar
 
 import grpc
 import grpc.aio
@@ -275,20 +275,20 @@ class Admission:
             self.call_bytes -= size
 
 
-def generic_handler(
+def procedures(
     service: Service,
     servicer: object,
     interceptors: Sequence[Interceptor],
     *,
     essential: frozenset[str] = frozenset(),
     cut_at_drain: bool = False,
-) -> grpc.GenericRpcHandler:
-    """Return the handler of a whole service: every RPC of its descriptor, through the interceptors, outermost first.
+) -> dict[str, "Procedure"]:
+    """Return every RPC of a service's descriptor by its name, run through the interceptors, outermost first.
 
     RPCs that `servicer` lacks are refused as Unsupported. essential: names of RPCs that admission never refuses. cut_at_drain:
     the service's streams do not know how to end by themselves.
     """
-    handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
+    made: dict[str, Procedure] = {}
     for method in service.methods:
         implementation = getattr(servicer, method.name, None) or _unsupported(method)
         waits = getattr(implementation, "__waits__", 0.0)
@@ -305,7 +305,20 @@ def generic_handler(
         run: Proceed = _bind(rpc, implementation)
         for interceptor in reversed(interceptors):
             run = _wrap(interceptor, run)
-        handlers[method.name] = _method_handler(rpc, run)
+        made[method.name] = Procedure(rpc, run)
+    return made
+
+
+class Procedure(NamedTuple):
+    """An RPC and what runs it. The request of a call is bytes, or an iterator of bytes; so is the answer, or a message."""
+
+    rpc: Rpc
+    run: Proceed
+
+
+def generic_handler(service: Service, made: Mapping[str, Procedure]) -> grpc.GenericRpcHandler:
+    """Return gRPC's handler of a service."""
+    handlers = {name: _method_handler(*procedure) for name, procedure in made.items()}
     return grpc.method_handlers_generic_handler(service.full_name, handlers)
 
 

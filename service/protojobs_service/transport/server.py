@@ -11,11 +11,19 @@ import grpc.aio
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 from grpc_reflection.v1alpha._async import ReflectionServicer
-from protojobs.v1 import job_service_pb2, queue_service_pb2, schedule_service_pb2, server_service_pb2, worker_service_pb2
+from protojobs.v1 import (
+    admin_service_pb2,
+    job_service_pb2,
+    queue_service_pb2,
+    schedule_service_pb2,
+    server_service_pb2,
+    worker_service_pb2,
+)
 
 from protojobs_service.application import Application, SystemClock
 from protojobs_service.settings import GrpcSettings, Settings, is_loopback
 from protojobs_service.telemetry import Telemetry, service_version
+from protojobs_service.transport.admin_servicer import AdminServicer
 from protojobs_service.transport.health import Health
 from protojobs_service.transport.interceptors import (
     Admission,
@@ -23,11 +31,14 @@ from protojobs_service.transport.interceptors import (
     Deadline,
     Drain,
     Errors,
+    Procedure,
     RequestId,
     Service,
     generic_handler,
+    procedures,
 )
 from protojobs_service.transport.job_servicer import JobServicer
+from protojobs_service.transport.local import LocalCalls
 from protojobs_service.transport.queue_servicer import QueueServicer
 from protojobs_service.transport.schedule_servicer import ScheduleServicer
 from protojobs_service.transport.server_servicer import ServerServicer
@@ -55,6 +66,7 @@ class GrpcServer:
             _service(schedule_service_pb2): ScheduleServicer(application, specs),
             _service(worker_service_pb2): WorkerServicer(application, specs, server_id=settings.server_id),
             _service(server_service_pb2): ServerServicer(application, version=service_version(), server_id=settings.server_id),
+            _service(admin_service_pb2): AdminServicer(),
         }
         names = [service.full_name for service in servicers]
         probes = settings.store
@@ -70,16 +82,21 @@ class GrpcServer:
             self.admission,
         )
         essential = frozenset({"GetServerInfo"})
-        self._handlers = [
-            generic_handler(each, servicer, interceptors, essential=essential) for each, servicer in servicers.items()
-        ]
+        self._handlers: list[grpc.GenericRpcHandler] = []
+        local: dict[str, Procedure] = {}
+        for each, servicer in servicers.items():
+            made = procedures(each, servicer, interceptors, essential=essential)
+            self._handlers.append(generic_handler(each, made))
+            local |= {procedure.rpc.path: procedure for procedure in made.values()}
+        self.local = LocalCalls(local)
         health = health_pb2.DESCRIPTOR.services_by_name["Health"]
         checks = frozenset({"Check", "Watch"})
-        self._handlers.append(generic_handler(health, self.health.servicer, interceptors, essential=checks, cut_at_drain=True))
+        made = procedures(health, self.health.servicer, interceptors, essential=checks, cut_at_drain=True)
+        self._handlers.append(generic_handler(health, made))
         if _reflects(settings):
             reflection = reflection_pb2.DESCRIPTOR.services_by_name["ServerReflection"]
             servicer = ReflectionServicer([*names, health.full_name, reflection.full_name])
-            self._handlers.append(generic_handler(reflection, servicer, interceptors, cut_at_drain=True))
+            self._handlers.append(generic_handler(reflection, procedures(reflection, servicer, interceptors, cut_at_drain=True)))
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[int]:

@@ -90,7 +90,7 @@ def test_a_second_run_of_the_handler_of_the_page_does_nothing(
 
 
 def test_every_metric_of_the_page_is_measured() -> None:
-    source = "".join(path.read_text() for path in (ROOT / "service" / "protojobs_service").glob("*.py"))
+    source = "".join(path.read_text() for path in (ROOT / "service" / "protojobs_service").rglob("*.py"))
     named = set(re.findall(r"`(protojobs\.[a-z_.]+)`", PRACTICES))
 
     assert len(named) >= 5

@@ -201,7 +201,10 @@ async def test_a_hot_connection_that_was_cut_is_made_again(ground: Ground, other
     handle = await ground.add_handle()
     await ground.store.dispatch(rows(new_ids(1)), 0)
     cut = _cut(ground)
-    await other.execute("select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'protojobs%'")
+    await other.execute(
+        "select pg_terminate_backend(pid) from pg_stat_activity"
+        " where datname=current_database() and application_name like 'protojobs%'"
+    )
     await cut.wait()
 
     await ground.store.dispatch(rows(new_ids(2), handles=[handle, 0]), 0)
@@ -220,7 +223,10 @@ async def test_a_flush_whose_connection_breaks_is_unavailable_and_its_repeat_is_
     flush = asyncio.ensure_future(ground.store.dispatch(rows(ids, handles=[handle]), 0))
     await _until_waiting(ground)
 
-    await other.execute("select pg_terminate_backend(pid) from pg_stat_activity where application_name='protojobs dispatch'")
+    await other.execute(
+        "select pg_terminate_backend(pid) from pg_stat_activity"
+        " where datname=current_database() and application_name='protojobs dispatch'"
+    )
     with pytest.raises(StoreUnavailable):
         await flush
     await theirs.commit()

@@ -8,7 +8,7 @@ import grpc
 import pytest
 from protojobs.v1 import job_service_pb2
 from protojobs_service.domain.errors import Draining, Overloaded
-from protojobs_service.transport.interceptors import Admission, Call, CutAtDrain, Deadline, Drain, Rpc, generic_handler
+from protojobs_service.transport.interceptors import Admission, Call, CutAtDrain, Deadline, Drain, Rpc, generic_handler, procedures
 from protojobs_service.transport.status import DeadlinePassed
 
 pytestmark = pytest.mark.asyncio
@@ -126,7 +126,7 @@ async def test_one_large_call_alone_is_taken_and_an_essential_one_always() -> No
 
 
 async def test_a_service_has_a_handler_for_every_rpc_of_its_descriptor() -> None:
-    handler = generic_handler(SERVICE, object(), ())
+    handler = generic_handler(SERVICE, procedures(SERVICE, object(), ()))
 
     for method in SERVICE.methods:
         found = handler.service(cast(grpc.HandlerCallDetails, _Details(f"/{SERVICE.full_name}/{method.name}")))

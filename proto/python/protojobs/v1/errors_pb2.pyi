@@ -89,6 +89,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION: the job's session ended the work for a late deadline on a strict queue."""
     ERROR_REASON_BATCH_ABORTED: _ErrorReason.ValueType  # 32
     """ABORTED: another item of an atomic batch was refused; nothing was stored."""
+    ERROR_REASON_TOKEN_NOT_FOUND: _ErrorReason.ValueType  # 33
+    """NOT_FOUND: no such token."""
+    ERROR_REASON_TOKEN_EXISTS: _ErrorReason.ValueType  # 34
+    """ALREADY_EXISTS: the id of the token is taken."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Stable reasons. On the wire they are the upper-case name without the prefix, for example JOB_NOT_FOUND."""
@@ -159,4 +163,8 @@ ERROR_REASON_LEASE_EXPIRED: ErrorReason.ValueType  # 31
 """FAILED_PRECONDITION: the job's session ended the work for a late deadline on a strict queue."""
 ERROR_REASON_BATCH_ABORTED: ErrorReason.ValueType  # 32
 """ABORTED: another item of an atomic batch was refused; nothing was stored."""
+ERROR_REASON_TOKEN_NOT_FOUND: ErrorReason.ValueType  # 33
+"""NOT_FOUND: no such token."""
+ERROR_REASON_TOKEN_EXISTS: ErrorReason.ValueType  # 34
+"""ALREADY_EXISTS: the id of the token is taken."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -6,11 +6,8 @@
 
 import asyncio
 import contextlib
-import logging
 import socket
-from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 
 import uvicorn
 from starlette.applications import Starlette
@@ -18,93 +15,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from protojobs_service.application import Application, QueueStats
-from protojobs_service.domain.errors import JobsError
+from protojobs_service.admin.loop_watch import LoopWatch
+from protojobs_service.admin.queue_gauges import QueueGauges
+from protojobs_service.application import Application
 from protojobs_service.telemetry import Reading, Telemetry
 
-# A user may make any number of queues; a metric has no more labels than these, and the rest as one.
-_MOST_QUEUES = 100
-_OTHER = "_OTHER"
-_STATS_LIFETIME = 1.0
-_LOOP_TICK = 0.25
 _BACKLOG = 128
-
-_log = logging.getLogger(__name__)
-
-
-class LoopWatch:
-    """Measures how late the event loop is; the worst since somebody last asked."""
-
-    def __init__(self) -> None:
-        self._worst = 0.0
-
-    async def run(self) -> None:
-        """Measure until cancelled."""
-        loop = asyncio.get_running_loop()
-        while True:
-            due = loop.time() + _LOOP_TICK
-            await asyncio.sleep(_LOOP_TICK)
-            late = loop.time() - due
-            self._worst = max(self._worst, late)
-            if late > 1.0:
-                _log.warning("event loop was blocked", extra={"seconds": round(late, 3)})
-
-    def take(self) -> float:
-        """Return the worst lag since the last call, s."""
-        worst, self._worst = self._worst, 0.0
-        return worst
-
-
-class QueueGauges:
-    """Keeps the last numbers of the queues for the gauges, read from the store at most once a second."""
-
-    def __init__(self, application: Application) -> None:
-        self._application = application
-        self._stats: Sequence[QueueStats] = ()
-        self._at: datetime | None = None
-        self._read_at = float("-inf")
-        self._lock = asyncio.Lock()
-
-    async def refresh(self) -> None:
-        """Read the numbers anew unless that was just done; forget them where the store does not answer."""
-        async with self._lock:
-            now = asyncio.get_running_loop().time()
-            if now - self._read_at < _STATS_LIFETIME:
-                return
-            self._read_at = now
-            try:
-                self._stats, self._at = await self._application.queues.stats()
-            except JobsError:
-                self._stats, self._at = (), None
-
-    def depth(self) -> Reading:
-        """Return the jobs by queue and state."""
-        jobs: Counter[tuple[str, str]] = Counter()
-        for name, stats in self._named():
-            for state, count in stats.numbers.counts.items():
-                jobs[name, state.name.lower()] += count
-        return [(count, {"queue": queue, "state": state}) for (queue, state), count in jobs.items()]
-
-    def oldest(self) -> Reading:
-        """Return the age of the oldest pending job by queue, s."""
-        ages: dict[str, float] = {}
-        for name, stats in self._named():
-            since = stats.numbers.oldest_pending_at
-            age = timedelta() if since is None or self._at is None else max(self._at - since, timedelta())
-            ages[name] = max(ages.get(name, 0.0), age.total_seconds())
-        return [(age, {"queue": queue}) for queue, age in ages.items()]
-
-    def workers(self) -> Reading:
-        """Return the connected sessions by queue."""
-        counts: Counter[str] = Counter()
-        for name, stats in self._named():
-            counts[name] += stats.numbers.workers
-        return [(count, {"queue": queue}) for queue, count in counts.items()]
-
-    def _named(self) -> Iterator[tuple[str, QueueStats]]:
-        by_size = sorted(self._stats, key=lambda stats: sum(stats.numbers.counts.values()), reverse=True)
-        for place, stats in enumerate(by_size):
-            yield (stats.numbers.queue if place < _MOST_QUEUES else _OTHER), stats
 
 
 class Admin:

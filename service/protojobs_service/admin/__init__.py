@@ -1,0 +1,1 @@
+"""The admin port: HTTP beside gRPC, on the same event loop."""

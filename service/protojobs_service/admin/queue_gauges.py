@@ -1,0 +1,67 @@
+"""The numbers of the queues, as gauges."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+
+from protojobs_service.application import Application, QueueStats
+from protojobs_service.domain.errors import JobsError
+from protojobs_service.telemetry import Reading
+
+# A user may make any number of queues; a metric has no more labels than these, and the rest as one.
+_MOST_QUEUES = 100
+_OTHER = "_OTHER"
+_STATS_LIFETIME = 1.0
+
+
+class QueueGauges:
+    """Keeps the last numbers of the queues for the gauges, read from the store at most once a second."""
+
+    def __init__(self, application: Application) -> None:
+        self._application = application
+        self._stats: Sequence[QueueStats] = ()
+        self._at: datetime | None = None
+        self._read_at = float("-inf")
+        self._lock = asyncio.Lock()
+
+    async def refresh(self) -> None:
+        """Read the numbers anew unless that was just done; forget them where the store does not answer."""
+        async with self._lock:
+            now = asyncio.get_running_loop().time()
+            if now - self._read_at < _STATS_LIFETIME:
+                return
+            self._read_at = now
+            try:
+                self._stats, self._at = await self._application.queues.stats()
+            except JobsError:
+                self._stats, self._at = (), None
+
+    def depth(self) -> Reading:
+        """Return the jobs by queue and state."""
+        jobs: Counter[tuple[str, str]] = Counter()
+        for name, stats in self._named():
+            for state, count in stats.numbers.counts.items():
+                jobs[name, state.name.lower()] += count
+        return [(count, {"queue": queue, "state": state}) for (queue, state), count in jobs.items()]
+
+    def oldest(self) -> Reading:
+        """Return the age of the oldest pending job by queue, s."""
+        ages: dict[str, float] = {}
+        for name, stats in self._named():
+            since = stats.numbers.oldest_pending_at
+            age = timedelta() if since is None or self._at is None else max(self._at - since, timedelta())
+            ages[name] = max(ages.get(name, 0.0), age.total_seconds())
+        return [(age, {"queue": queue}) for queue, age in ages.items()]
+
+    def workers(self) -> Reading:
+        """Return the connected sessions by queue."""
+        counts: Counter[str] = Counter()
+        for name, stats in self._named():
+            counts[name] += stats.numbers.workers
+        return [(count, {"queue": queue}) for queue, count in counts.items()]
+
+    def _named(self) -> Iterator[tuple[str, QueueStats]]:
+        by_size = sorted(self._stats, key=lambda stats: sum(stats.numbers.counts.values()), reverse=True)
+        for place, stats in enumerate(by_size):
+            yield (stats.numbers.queue if place < _MOST_QUEUES else _OTHER), stats
