@@ -90,7 +90,44 @@ def idle(stack: Stack, load: Load) -> Result:
         return result
 
 
-SCENARIOS: Final[dict[str, Callable[[Stack, Load], Result]]] = {"both": both, "dispatch": dispatch, "drain": drain, "idle": idle}
+def inversion(stack: Stack, load: Load) -> Result:
+    """Send 1000 urgent jobs, one each 10 ms, to workers that are busy with a backlog of unimportant ones.
+
+    Two workers of 10 slots, handlers of 5 ms, the window that a worker takes by itself. The backlog is not run to its end.
+    """
+    with Client(stack.address) as client:
+        backlog = load.jobs or 1_000_000
+        stack.launch("producer", "producer-low", batch=load.batch, outstanding=load.outstanding, jobs=backlog, priority=1)
+        _end_all(stack, "producer", within=600)
+        for number in (1, 2):
+            stack.launch("worker", f"worker-{number}", concurrency=10, busy_s=0.005)
+        until("the workers are busy", lambda: (numbers := stack.stats(client)) is not None and numbers.running >= 20, within=30)
+        stack.launch("producer", "producer-high", interval=0.01, jobs=1000, priority=9)
+        _end_all(stack, "producer", within=120)
+        numbers = stack.stats(client)
+        left = numbers.pending if numbers else 0
+        _end_all(stack, "worker", within=60)
+    urgent = _Times(read_history(stack.directory.glob("producer-high.jsonl")))
+    history = read_history(stack.directory.glob("*.jsonl"))
+    waits = [began - urgent.sent[job] for job, began in _Times(history).began.items() if job in urgent.sent]
+    begin, end = min(urgent.sent.values()), max(urgent.acked.values())
+    result = Result(report=judge(history), jobs=len(urgent.acked), seconds=end - begin)
+    result.figures = {
+        "urgent_dispatch_to_start_ms": _percentiles(waits),
+        "backlog": backlog,
+        "left_of_it": left,
+        "lost": len(urgent.acked) - len(waits),
+    }
+    return result
+
+
+SCENARIOS: Final[dict[str, Callable[[Stack, Load], Result]]] = {
+    "both": both,
+    "dispatch": dispatch,
+    "drain": drain,
+    "idle": idle,
+    "inversion": inversion,
+}
 
 
 class _Run:

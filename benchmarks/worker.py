@@ -1,5 +1,9 @@
-"""A worker with one Lease stream and a handler that does nothing: `python -m benchmarks.worker JSON`. SIGTERM ends it."""
+"""A worker with one Lease stream: `python -m benchmarks.worker JSON`. SIGTERM ends it.
 
+Its handler does nothing, or waits as long as `busy_s` says: then it is one that other handlers run beside.
+"""
+
+import asyncio
 import sys
 from pathlib import Path
 from time import monotonic
@@ -22,14 +26,22 @@ def main(config: dict[str, Any]) -> int:
         queues=[QUEUE, f"{QUEUE}-warm-up"],
         name=config["name"],
         concurrency=config["concurrency"],
-        window=config["window"],
+        window=config.get("window"),
     )
     runs: list[tuple[str, int, float]] = []
 
-    @worker.handler(KIND, inline=True)
-    def nothing(context: JobContext) -> None:  # pyright: ignore[reportUnusedFunction]
+    def nothing(context: JobContext) -> None:
         if context.queue == QUEUE:
             runs.append((context.job_id, context.attempt, monotonic()))
+
+    async def wait(context: JobContext) -> None:
+        nothing(context)
+        await asyncio.sleep(config["busy_s"])
+
+    if "busy_s" in config:
+        worker.handler(KIND)(wait)
+    else:
+        worker.handler(KIND, inline=True)(nothing)
 
     usage = Usage.now()
     reason = worker.run()

@@ -55,6 +55,7 @@ class Holding:
         self._prefetch = Prefetch(options.concurrency)
         self._adapted_at = clock()
         self._ended_before = 0
+        self._ran_dry = False
 
     @property
     def slots(self) -> int:
@@ -143,6 +144,8 @@ class Holding:
             self.updates.add(attempt)
         if count:
             self.last_busy = self._clock()
+            if not ledger.waiting and ledger.running < self._options.concurrency:
+                self._ran_dry = True
 
     def _complete(self, attempt: Attempt, outcome: Outcome) -> Outcome:
         """Drop a result that is too large; add the last checkpoint to a failure."""
@@ -200,7 +203,10 @@ class Holding:
         if self.phase is not Phase.WORKING or self._options.window is not None or seconds < 0.25:
             return False
         ended, self._ended_before = self.ended - self._ended_before, self.ended
-        self._prefetch.observe(ended=ended, running=self.ledger.running, seconds=seconds)
+        # Where the window is mostly full, more is there than we had asked for: what stood idle needed not to.
+        starved = self._ran_dry and 2 * len(self.ledger) >= self.window()
+        self._prefetch.observe(ended=ended, running=self.ledger.running, seconds=seconds, starved=starved)
+        self._ran_dry = False
         self._adapted_at = now
         if self.ledger.waiting and now > self.last_busy + _WAITED_TOO_LONG:
             # Every slot is held by a slow job: somebody else may have room for what waits here.

@@ -37,7 +37,7 @@ class WorkerOptions:
     queues: Mapping[str, int]  # name -> weight, 1 to 1000; 1 to 100 queues
     order: Literal["weighted", "strict"] = "weighted"  # strict: a queue is served only while those before have nothing
     concurrency: int = 10  # handlers at once, 1 to 100000
-    window: int | None = None  # jobs delivered and not settled; None: concurrency + what 0.25 s of work needs
+    window: int | None = None  # jobs delivered and not settled; None: concurrency + what 0.02 to 0.25 s of work need
     name: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}")
     session_ttl: float | None = None  # how long leases outlive the last heartbeat, 2 to 600; None: the server's
     grace: float = 30.0  # soft stop: running handlers may finish for so long

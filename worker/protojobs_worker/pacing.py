@@ -4,27 +4,39 @@ from collections.abc import Callable
 
 from protojobs_worker.options import MAX_WINDOW
 
-# Work that is asked for ahead: covers the way to the server, the store's commit and the answer.
-_AHEAD_SECONDS = 0.25
+# Work that is asked for ahead covers the way to the server, the store's commit and the answer: some 5 ms on a quiet machine,
+# 200 ms on one that is busy to its limit. What is ahead delays an urgent job by as much, so it is grown by need only.
+_LEAST_AHEAD_SECONDS = 0.02
+_MOST_AHEAD_SECONDS = 0.25
+_GROWTH = 2.0
+_DECAY = 0.8
+# Handlers that take longer get nothing ahead beyond what their rate needs.
+_SLOW_SECONDS = 0.25
 
 
 class Prefetch:
-    """Jobs to ask for beyond those that can run at once: what a quarter of a second of work needs.
+    """Jobs to ask for beyond those that can run at once: what 0.02 to 0.25 s of work need.
 
-    Slow handlers get none, so that no job waits here while another worker has room; fast ones get thousands.
+    As little as keeps the slots busy: what waits here cannot be overtaken by an urgent job, nor run by another worker. Slow
+    handlers get none; fast ones get thousands.
     """
 
     def __init__(self, concurrency: int) -> None:
         self._concurrency = concurrency
         self._floor = min(concurrency, 10)
+        self._ahead = _LEAST_AHEAD_SECONDS
         self.jobs = self._floor
 
-    def observe(self, *, ended: int, running: int, seconds: float) -> int:
-        """Learn from the last `seconds`: handlers ended, handlers running now. Returns `jobs`."""
+    def observe(self, *, ended: int, running: int, seconds: float, starved: bool) -> int:
+        """Learn from the last `seconds`: handlers ended, handlers running now, slots stood idle over a backlog. Returns `jobs`."""
+        if starved:
+            self._ahead = min(self._ahead * _GROWTH, _MOST_AHEAD_SECONDS)
+        else:
+            self._ahead = max(self._ahead * _DECAY, _LEAST_AHEAD_SECONDS)
         if ended:
-            ahead = int(ended / seconds * _AHEAD_SECONDS)
+            ahead = int(ended / seconds * self._ahead)
             # Little's law: running / rate is the mean time of a handler.
-            slow = running / (ended / seconds) > _AHEAD_SECONDS
+            slow = running / (ended / seconds) > _SLOW_SECONDS
             target = ahead if slow else max(ahead, self._floor)
             self.jobs = target if target > self.jobs else (target + self.jobs) // 2
         elif running >= self._concurrency:
