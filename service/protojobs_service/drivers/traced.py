@@ -18,6 +18,7 @@ from protojobs_service.domain.lifecycle import State
 from protojobs_service.domain.schedule import Change, Schedule
 from protojobs_service.port import (
     NO_FOLLOW_UPS,
+    AuditLog,
     CancelResult,
     Capability,
     Claim,
@@ -44,6 +45,7 @@ from protojobs_service.port import (
     Settled,
     Settlement,
     SettleVerdict,
+    Tokens,
 )
 
 T = TypeVar("T")
@@ -106,6 +108,16 @@ class TracedDriver:
     def events(self) -> Events:
         """Return its events as they are."""
         return self._driver.events
+
+    @property
+    def tokens(self) -> Tokens:
+        """Return its tokens as they are."""
+        return self._driver.tokens
+
+    @property
+    def audit(self) -> AuditLog:
+        """Return its audit log as it is."""
+        return self._driver.audit
 
     def capabilities(self) -> Sequence[Capability]:
         """Return its capabilities."""

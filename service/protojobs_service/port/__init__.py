@@ -4,6 +4,7 @@ Every method takes and returns whole batches, every write is conditional, and ti
 Drivers raise nothing but `domain.errors`. The interface is internal: it may change in any release.
 """
 
+from protojobs_service.port.access import AuditLog, AuditQuery, AuditRecord, NewAuditRecord, NewToken, StoredToken, Tokens
 from protojobs_service.port.driver import NO_FOLLOW_UPS, Capability, Driver, Fingerprint, FollowUps, Room, UniqueOf
 from protojobs_service.port.events import Events, Flush, LogEnd, LogPage, LogQuery, Position, Running
 from protojobs_service.port.jobs import (
@@ -40,6 +41,9 @@ from protojobs_service.port.sessions import (
 
 __all__ = [
     "NO_FOLLOW_UPS",
+    "AuditLog",
+    "AuditQuery",
+    "AuditRecord",
     "CancelRequest",
     "CancelResult",
     "Capability",
@@ -66,6 +70,8 @@ __all__ = [
     "LogPage",
     "LogQuery",
     "MakeJob",
+    "NewAuditRecord",
+    "NewToken",
     "News",
     "Opened",
     "Opening",
@@ -90,5 +96,7 @@ __all__ = [
     "SettleVerdict",
     "Settled",
     "Settlement",
+    "StoredToken",
+    "Tokens",
     "UniqueOf",
 ]

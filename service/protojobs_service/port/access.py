@@ -26,10 +26,15 @@ class StoredToken:
     used_at: datetime | None = None
     parent: TokenId | None = None
 
+    @property
+    def ends_at(self) -> datetime:
+        """Return when it ends, or has ended."""
+        return self.revoked_at or self.expires_at
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewToken:
-    """A token to store: it ends `ttl` after the store's now."""
+    """A token to store: it ends `ttl` after the store's now, and with its parent."""
 
     id: TokenId
     name: str
@@ -81,7 +86,11 @@ class Tokens(Protocol):
     """Tokens of one store."""
 
     async def add(self, token: NewToken, *, most_live: int) -> StoredToken:
-        """Store a token. Raises TokenExists for a known id, QuotaExceeded where `most_live` of its name live (sessions aside)."""
+        """Store a token.
+
+        Raises TokenExists for a known id; QuotaExceeded where `most_live` of its name live (sessions aside), of a session: of its
+        parent; TokenNotFound where its parent is unknown or has ended.
+        """
         ...
 
     async def get(self, ids: Sequence[TokenId]) -> Sequence[StoredToken | None]:

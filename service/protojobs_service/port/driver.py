@@ -8,6 +8,7 @@ from typing import Protocol
 from protojobs_service.domain.job import Handle, JobId, Lease, NewJob
 from protojobs_service.domain.queue_limits import Hold
 from protojobs_service.domain.unique import Unique
+from protojobs_service.port.access import AuditLog, Tokens
 from protojobs_service.port.events import Events
 from protojobs_service.port.jobs import Jobs
 from protojobs_service.port.queues import Queues
@@ -126,6 +127,12 @@ class Driver(Protocol):
 
     @property
     def events(self) -> Events: ...
+
+    @property
+    def tokens(self) -> Tokens: ...
+
+    @property
+    def audit(self) -> AuditLog: ...
 
     def capabilities(self) -> Sequence[Capability]:
         """Return every capability of the contract, available or with the reason why not."""

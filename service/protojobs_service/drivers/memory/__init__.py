@@ -1,8 +1,8 @@
 """The reference driver: everything in the dictionaries and heaps of one process. Nothing survives the process.
 
-Read it as the specification of every driver: `store` first, then `jobs`, `sessions`, `queues`, `schedules`, `events`. No method
-awaits anything, so each is one transaction; conditional writes of other drivers are plain ifs here. It never claims at insert,
-it only tells Room.arrived.
+Read it as the specification of every driver: `store` first, then `jobs`, `sessions`, `queues`, `schedules`, `events`, `access`.
+No method awaits anything, so each is one transaction; conditional writes of other drivers are plain ifs here. It never claims at
+insert, it only tells Room.arrived.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,12 +10,14 @@ from datetime import datetime
 from random import Random
 
 from protojobs_service.domain.bounds import ID_WINDOW, MAX_LANES, MAX_QUEUES
+from protojobs_service.drivers.memory.access import MemoryAuditLog, MemoryTokens
 from protojobs_service.drivers.memory.events import MemoryEvents
 from protojobs_service.drivers.memory.jobs import MemoryJobs
 from protojobs_service.drivers.memory.queues import MemoryQueues
 from protojobs_service.drivers.memory.schedules import MemorySchedules
 from protojobs_service.drivers.memory.sessions import MemorySessions
 from protojobs_service.drivers.memory.store import Store
+from protojobs_service.port.access import AuditLog, Tokens
 from protojobs_service.port.driver import NO_FOLLOW_UPS, Capability, Fingerprint, FollowUps, Room
 from protojobs_service.port.events import Events
 from protojobs_service.port.jobs import Jobs
@@ -43,6 +45,7 @@ class MemoryDriver:
         self._sessions = MemorySessions(self._store, self._jobs)
         self._events = MemoryEvents(self._store, self._jobs)
         self._schedules = MemorySchedules(self._store, self._jobs)
+        self._tokens, self._audit = MemoryTokens(clock), MemoryAuditLog(clock)
 
     @property
     def name(self) -> str:
@@ -68,6 +71,14 @@ class MemoryDriver:
     @property
     def events(self) -> Events:
         return self._events
+
+    @property
+    def tokens(self) -> Tokens:
+        return self._tokens
+
+    @property
+    def audit(self) -> AuditLog:
+        return self._audit
 
     def capabilities(self) -> Sequence[Capability]:
         why = "jobs live in the memory of one process"

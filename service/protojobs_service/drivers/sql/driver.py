@@ -11,6 +11,7 @@ from protojobs_service.domain.bounds import ID_WINDOW, MAX_LANES, MAX_QUEUES
 from protojobs_service.domain.errors import JobsError
 from protojobs_service.domain.job import Lease
 from protojobs_service.drivers.sql import claiming, dispatching, migrate, settling
+from protojobs_service.drivers.sql.access import SqlAuditLog, SqlTokens
 from protojobs_service.drivers.sql.claiming import ClaimCall, Claiming
 from protojobs_service.drivers.sql.cold.base import Cold, Replica, moment, span
 from protojobs_service.drivers.sql.cold.due import forget_cancels
@@ -30,6 +31,7 @@ from protojobs_service.drivers.sql.schedules import SqlSchedules
 from protojobs_service.drivers.sql.sessions import SqlSessions
 from protojobs_service.drivers.sql.settling import SettleCall, Settling
 from protojobs_service.drivers.sql.store import Store
+from protojobs_service.port.access import AuditLog, Tokens
 from protojobs_service.port.driver import (
     NO_FOLLOW_UPS,
     Capability,
@@ -107,6 +109,7 @@ class SqlDriver(Driver):
         self._queues = SqlQueues(store, for_rest, self._lanes, marks)
         self._schedules = SqlSchedules(store, for_rest, self._lanes, self._ready)
         self._events = SqlEvents(store, for_rest)
+        self._tokens, self._audit = SqlTokens(store, for_rest), SqlAuditLog(store, for_rest)
         self._watchers: list[asyncio.Task[None]] = []
 
     @property
@@ -132,6 +135,14 @@ class SqlDriver(Driver):
     @property
     def events(self) -> Events:
         return self._events
+
+    @property
+    def tokens(self) -> Tokens:
+        return self._tokens
+
+    @property
+    def audit(self) -> AuditLog:
+        return self._audit
 
     def capabilities(self) -> Sequence[Capability]:
         one = self._store.name == "sqlite"

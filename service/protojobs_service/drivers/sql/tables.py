@@ -59,6 +59,8 @@ LABEL_KEY = Text().with_variant(String(64), "mysql")
 LABEL_VALUE = Text().with_variant(mysql.VARCHAR(256, collation="utf8mb4_nopad_bin"), "mysql")
 """utf8mb4_bin would take `x` and `x ` for the same value."""
 JOB_KEY = Text().with_variant(mysql.VARCHAR(128, collation="utf8mb4_nopad_bin"), "mysql")
+TOKEN_ID = Text().with_variant(String(16), "mysql")
+PRINCIPAL = Text().with_variant(mysql.VARCHAR(512, collation="utf8mb4_nopad_bin"), "mysql")
 
 
 def digest(size: int) -> Any:
@@ -140,6 +142,8 @@ class Tables:
     result_limit: Table
     event_slot: Table
     done_flush: Table
+    token: Table
+    audit: Table
 
 
 def _hot_columns() -> list[Column[Any]]:
@@ -442,6 +446,39 @@ def build(*, schema: str | None = None, prefix: str = "", clustered: bool = Fals
         Column("changes", BYTES),  # 3 bytes each: code, state before and after; null: plain completions
         PrimaryKeyConstraint("slot", "seq"),
     )
+    token = table(
+        "token",
+        Column("id", TOKEN_ID, primary_key=True),
+        Column("name", NAME, nullable=False),
+        Column("secret_hash", digest(32), nullable=False),
+        Column("grants", TEXT, nullable=False),  # JSON: [[scope, queues], ...]
+        Column("created_at", BigInteger, nullable=False),
+        Column("created_by", PRINCIPAL, nullable=False),
+        Column("expires_at", BigInteger, nullable=False),
+        Column("revoked_at", BigInteger),
+        Column("ends_at", BigInteger, nullable=False),  # the earlier one of both
+        Column("used_at", BigInteger),  # to the minute or so
+        Column("parent", TOKEN_ID),  # of a console session: the token that it was opened with
+    )
+    index("token_name", token.c.name)
+    index("token_parent", token.c.parent)
+    index("token_end", token.c.ends_at)
+    audit = table(
+        "audit",
+        Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+        Column("at", BigInteger, nullable=False),
+        Column("principal", PRINCIPAL, nullable=False),
+        Column("via", NAME, nullable=False),
+        Column("rpc", NAME, nullable=False),
+        Column("target", TEXT, nullable=False),
+        Column("outcome", NAME, nullable=False),
+        Column("peer", TEXT, nullable=False),
+        Column("details", TEXT),  # JSON object of texts; null: none
+        sqlite_autoincrement=True,  # or the ids of dropped records would come again
+    )
+    index("audit_age", audit.c.at)
+    index("audit_principal", audit.c.principal, audit.c.id)
+    index("audit_rpc", audit.c.rpc, audit.c.id)
     return Tables(
         metadata=m,
         job=job,
@@ -473,4 +510,6 @@ def build(*, schema: str | None = None, prefix: str = "", clustered: bool = Fals
         result_limit=result_limit,
         event_slot=event_slot,
         done_flush=done_flush,
+        token=token,
+        audit=audit,
     )
