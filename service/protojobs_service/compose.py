@@ -11,6 +11,7 @@ from random import Random
 
 from protojobs_service.admin.server import Admin
 from protojobs_service.application import Application, Outbox, Relay, SystemClock, Timings, UpkeepDone
+from protojobs_service.application.audit import say_nothing
 from protojobs_service.domain.errors import InvalidField
 from protojobs_service.drivers.memory import MemoryDriver
 from protojobs_service.drivers.sql import foreign_rows, migrate
@@ -22,7 +23,7 @@ from protojobs_service.drivers.sql.store import Options, Store
 from protojobs_service.drivers.traced import TracedDriver
 from protojobs_service.port import Driver
 from protojobs_service.settings import DriverName, InvalidSettings, Settings
-from protojobs_service.telemetry import Telemetry, service_version
+from protojobs_service.telemetry import Telemetry, say_audit, service_version
 from protojobs_service.transport.outbox import OutboxDispatch
 from protojobs_service.transport.schedule_convert import Templates
 from protojobs_service.transport.server import GrpcServer
@@ -96,7 +97,11 @@ async def upkeep_once(settings: Settings, most: int) -> UpkeepDone:
         raise InvalidSettings("driver: memory is one server's own; nobody else can look after it")
     templates = Templates(settings.bounds)
     application = Application.over(
-        make_driver(settings), limits=settings.bounds, draft=templates.draft, read_follow_ups=templates.follow_ups
+        make_driver(settings),
+        limits=settings.bounds,
+        draft=templates.draft,
+        read_follow_ups=templates.follow_ups,
+        audit_kept=timedelta(days=settings.audit.retention_days),
     )
     return await application.upkeep_once(most)
 
@@ -107,23 +112,29 @@ async def start_server(
     *,
     driver: Driver | None = None,
     timings: Timings | None = None,
+    says_audit: bool = False,
 ) -> AsyncGenerator[RunningServer]:
     """Serve as long as the context lasts; then NOT_SERVING, Drain on every stream, the grace, and the store closed last.
 
-    driver: instead of the one that the settings choose. Raises InvalidSettings, StoreUnavailable, OSError.
+    driver: instead of the one that the settings choose. says_audit: what `auto` means for audit.stdout.
+    Raises InvalidSettings, StoreUnavailable, OSError.
     """
     if not settings.is_loopback and not settings.insecure:
         raise InvalidSettings("host: listening beyond loopback without TLS needs --insecure")
     chosen = driver or make_driver(settings)
     telemetry = Telemetry(driver=chosen.name)
     templates = Templates(settings.bounds)
+    says = {"on": True, "off": False, "auto": says_audit}
     application = Application.over(
         TracedDriver(chosen, telemetry.meter),
         limits=settings.bounds,
         timings=timings or _timings(settings),
         draft=templates.draft,
         read_follow_ups=templates.follow_ups,
+        audit_kept=timedelta(days=settings.audit.retention_days),
+        say_audit=say_audit if says[settings.audit.stdout] else say_nothing,
     )
+    telemetry.count("protojobs.audit.lost", "Audit records that are in no store.", lambda: application.audit.lost)
     try:
         with _sole_error():
             async with application.running(), _relaying(settings, application):

@@ -155,6 +155,15 @@ class LogSettings(_Section):
     format: Literal["auto", "json", "console"] = Field(default="auto", description="auto: console on a terminal, else JSON.")
 
 
+class AuditSettings(_Section):
+    """The audit log: what operators and administrators do, and what is refused."""
+
+    retention_days: int = Field(default=400, ge=1, le=36_500, description="Days for which records stay in the store.")
+    stdout: Literal["auto", "on", "off"] = Field(
+        default="auto", description="Records on standard output too, as JSON lines; auto: where `serve` runs, not `dev`."
+    )
+
+
 class ShutdownSettings(_Section):
     """What SIGTERM and SIGINT begin; a second one ends the process at once."""
 
@@ -196,6 +205,7 @@ class Settings(BaseSettings):
     session: SessionSettings = SessionSettings()
     grpc: GrpcSettings = GrpcSettings()
     log: LogSettings = LogSettings()
+    audit: AuditSettings = AuditSettings()
     shutdown: ShutdownSettings = ShutdownSettings()
 
     @property

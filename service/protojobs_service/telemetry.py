@@ -1,7 +1,8 @@
 """Logs and metrics: the only file that configures them.
 
 Logs are JSON lines on standard error (or a console's lines), one event each, with fields: job_id, queue, kind, attempt, request_id,
-trace_id. Never payloads, headers, tokens or DSNs: what is logged is written by name, nothing is dumped.
+trace_id. Never payloads, headers, tokens or DSNs: what is logged is written by name, nothing is dumped. The records of the audit
+log are JSON lines on standard output.
 """
 
 import contextlib
@@ -10,6 +11,7 @@ import secrets
 import sys
 from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
 
@@ -22,6 +24,8 @@ from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, V
 from opentelemetry.sdk.resources import Resource
 from prometheus_client import CollectorRegistry, generate_latest
 from structlog.typing import EventDict, Processor
+
+from protojobs_service.port import NewAuditRecord
 
 # https://opentelemetry.io/docs/specs/semconv/rpc/rpc-metrics/ (1.44); the status attribute is renamed after it.
 RPC_DURATION = "rpc.server.call.duration"
@@ -84,6 +88,25 @@ def configure_logs(level: str, form: Format) -> None:
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
 
 
+def say_audit(record: NewAuditRecord) -> None:
+    """Write a record of the audit log to standard output, as one line of JSON. time: this machine's, as the store may be silent."""
+    line = {
+        "event": "audit",
+        "time": datetime.now(UTC),
+        "principal": record.principal,
+        "via": record.via,
+        "rpc": record.rpc,
+        "target": record.target,
+        "outcome": record.outcome,
+        "peer": record.peer,
+        "details": dict(record.details),
+    }
+    # Who reads it may have gone, which must not hurt who acts.
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.write(orjson.dumps(line).decode() + "\n")
+        sys.stdout.flush()
+
+
 def new_request_id() -> str:
     """Return an id for a call that brought none."""
     return secrets.token_hex(8)
@@ -130,6 +153,10 @@ class Telemetry:
             return [Observation(value, attributes) for value, attributes in read()]
 
         self.meter.create_observable_gauge(name, [callback], unit=unit, description=description)
+
+    def count(self, name: str, description: str, read: Callable[[], int]) -> None:
+        """Add a counter that is kept elsewhere, and read when somebody looks."""
+        self.meter.create_observable_counter(name, [lambda _: [Observation(read())]], description=description)
 
     def render(self) -> bytes:
         """Return all metrics in the text format of Prometheus."""

@@ -1,5 +1,6 @@
 """Use cases: one verb, one file; no wire, no storage. Transport imports this package, and the port's values through it."""
 
+from protojobs_service.application.audit import Audit
 from protojobs_service.application.bulk import Action, Bulk, BulkJobs, Done
 from protojobs_service.application.cancel import Cancel
 from protojobs_service.application.clock import Clock, SystemClock
@@ -26,6 +27,7 @@ from protojobs_service.application.service import Application
 from protojobs_service.application.settle import Settle
 from protojobs_service.application.store_time import StoreTime
 from protojobs_service.application.timings import Timings
+from protojobs_service.application.tokens import TOKEN_PREFIX, MadeToken, Tokens
 from protojobs_service.application.update import Changes, Update
 from protojobs_service.application.upkeep_once import UpkeepDone
 from protojobs_service.application.wait import Wait
@@ -33,12 +35,15 @@ from protojobs_service.application.watch import News as WatchNews
 from protojobs_service.application.watch import Watch, Watcher
 from protojobs_service.application.workers import Workers
 from protojobs_service.port import (
+    AuditQuery,
+    AuditRecord,
     Capability,
     Cleared,
     ClearQuery,
     Dispatched,
     DispatchVerdict,
     ListQuery,
+    NewAuditRecord,
     News,
     Outbox,
     OutboxRow,
@@ -50,13 +55,18 @@ from protojobs_service.port import (
     Settled,
     Settlement,
     SettleVerdict,
+    StoredToken,
 )
 
 __all__ = [
+    "TOKEN_PREFIX",
     "Acquired",
     "Action",
     "Answer",
     "Application",
+    "Audit",
+    "AuditQuery",
+    "AuditRecord",
     "Bulk",
     "BulkJobs",
     "Caller",
@@ -82,7 +92,9 @@ __all__ = [
     "LeaseSink",
     "Leasing",
     "ListQuery",
+    "MadeToken",
     "MakeDraft",
+    "NewAuditRecord",
     "News",
     "Outbox",
     "OutboxRow",
@@ -105,8 +117,10 @@ __all__ = [
     "Stop",
     "StopCause",
     "StoreTime",
+    "StoredToken",
     "SystemClock",
     "Timings",
+    "Tokens",
     "Update",
     "UpkeepDone",
     "Wait",

@@ -5,9 +5,11 @@ import logging
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from random import Random
 from typing import Self
 
+from protojobs_service.application.audit import Audit, Say, say_nothing
 from protojobs_service.application.bulk import BulkJobs
 from protojobs_service.application.cancel import Cancel
 from protojobs_service.application.clock import Clock, SystemClock
@@ -27,13 +29,14 @@ from protojobs_service.application.schedules import MakeDraft, Schedules, no_tem
 from protojobs_service.application.settle import Settle
 from protojobs_service.application.store_time import StoreTime
 from protojobs_service.application.timings import Timings
+from protojobs_service.application.tokens import Tokens
 from protojobs_service.application.update import Update
 from protojobs_service.application.upkeep import Upkeep
 from protojobs_service.application.upkeep_once import UpkeepDone, upkeep_once
 from protojobs_service.application.wait import Wait
 from protojobs_service.application.watch import Watch
 from protojobs_service.application.workers import Workers
-from protojobs_service.domain.bounds import Limits
+from protojobs_service.domain.bounds import AUDIT_KEPT, Limits
 from protojobs_service.domain.errors import StoreUnavailable
 from protojobs_service.domain.features import BUILT
 from protojobs_service.port import Capability, Driver
@@ -70,6 +73,8 @@ class Application:
     timings: Timings
     clock: Clock
     driver: Driver
+    tokens: Tokens
+    audit: Audit
     upkeep: Upkeep
 
     @classmethod
@@ -83,10 +88,13 @@ class Application:
         rng: Random | None = None,
         draft: MakeDraft = no_templates,
         read_follow_ups: ReadFollowUps = no_follow_ups,
+        audit_kept: timedelta = AUDIT_KEPT,
+        say_audit: Say = say_nothing,
     ) -> Self:
         """Return the use cases over `driver`, which is opened by `running`.
 
-        draft, read_follow_ups: how templates are read, and how they are found in envelopes.
+        draft, read_follow_ups: how templates are read, and how they are found in envelopes. audit_kept, say_audit: how long the
+        audit log is kept, and where else each record goes.
         """
         limits, timings = limits or Limits(), timings or Timings()
         clock, rng = clock or SystemClock(), rng or Random()
@@ -102,6 +110,7 @@ class Application:
         settle = Settle(driver, known, store_time, leasing, wait)
         dispatch = Dispatch(driver, known, store_time, errands)
         schedules = Schedules(driver, known, store_time, dispatch, draft)
+        tokens, audit = Tokens(driver, store_time, clock), Audit(driver, clock, kept=audit_kept, say=say_audit)
         return cls(
             dispatch=dispatch,
             schedules=schedules,
@@ -126,7 +135,9 @@ class Application:
             timings=timings,
             clock=clock,
             driver=driver,
-            upkeep=Upkeep(driver, known, wait, claims, watch, events, store_time, schedules, clock, timings),
+            tokens=tokens,
+            audit=audit,
+            upkeep=Upkeep(driver, known, wait, claims, watch, events, store_time, schedules, tokens, audit, clock, timings),
             lease_calls=LeaseCalls(driver, leasing, room, settle, clock),
             lease_watch=watch,
         )
@@ -147,7 +158,7 @@ class Application:
         try:
             await self.store_time.refresh()
             await self.known_queues.refresh()
-            return await upkeep_once(self.driver, self.schedules, self.watch, most)
+            return await upkeep_once(self.driver, self.schedules, self.watch, self.tokens, self.audit, most)
         finally:
             await self.driver.close()
 
@@ -171,6 +182,8 @@ class Application:
                 raise failure
             await self._let_go()
         finally:
+            await self.tokens.known.finish()
+            await self.audit.finish()
             await self.driver.close()
 
     async def _let_go(self) -> None:

@@ -15,6 +15,7 @@ class Timings:
     timeout_grace: added to a run timeout before the server ends the attempt itself.
     throttle: how soon a worker is told again that the same limit leaves it idle.
     watch_heartbeat: how long a stream of events stays silent.
+    tokens: how soon a revoked token is refused; token_uses: how soon its use is seen.
     stream_age, spread by `stream_age_spread`: when a stream is told to move on. drain: how long it then has.
     """
 
@@ -44,3 +45,5 @@ class Timings:
     maintain: float = 3600.0
     pause_acknowledgement: float = 1.0
     watch_heartbeat: float = 10.0
+    tokens: float = 1.0
+    token_uses: float = 10.0

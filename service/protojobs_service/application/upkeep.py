@@ -5,6 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from protojobs_service.application.audit import Audit
 from protojobs_service.application.clock import Clock
 from protojobs_service.application.known_queues import KnownQueues
 from protojobs_service.application.lease_claims import LeaseClaims
@@ -12,6 +13,7 @@ from protojobs_service.application.lease_watch import LeaseWatch
 from protojobs_service.application.schedules import Schedules
 from protojobs_service.application.store_time import StoreTime
 from protojobs_service.application.timings import Timings
+from protojobs_service.application.tokens import Tokens
 from protojobs_service.application.wait import Wait
 from protojobs_service.application.watch import Watch
 from protojobs_service.domain.errors import Overloaded, StoreUnavailable
@@ -45,6 +47,8 @@ class Upkeep:
         events: Watch,
         store_time: StoreTime,
         schedules: Schedules,
+        tokens: Tokens,
+        audit: Audit,
         clock: Clock,
         timings: Timings,
     ) -> None:
@@ -56,6 +60,8 @@ class Upkeep:
         self._events = events
         self._store_time = store_time
         self._schedules = schedules
+        self._tokens = tokens
+        self._audit = audit
         self._clock = clock
         self._timings = timings
 
@@ -94,6 +100,10 @@ class Upkeep:
             Timer("forget ticks", every(timings.prune), self._bounded(self._schedules.forget_ticks, timings.prune)),
             Timer("expire", every(timings.expire), self._bounded(self._driver.jobs.expire, timings.expire)),
             Timer("prune", every(timings.prune), self._bounded(self._driver.jobs.prune, timings.prune)),
+            Timer("tokens", every(timings.tokens), _silent(self._tokens.known.refresh)),
+            Timer("token uses", every(timings.token_uses), _silent(self._tokens.note_uses)),
+            Timer("forget tokens", every(timings.prune), self._bounded(self._tokens.forget, timings.prune)),
+            Timer("forget audit", every(timings.prune), self._bounded(self._audit.forget, timings.prune)),
             Timer("rescue", every(timings.rescue), self._rescue),
             Timer("reconcile", every(timings.reconcile), self._reconcile),
             Timer("maintain", every(timings.maintain), _silent(self._driver.maintain)),

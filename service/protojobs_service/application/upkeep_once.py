@@ -7,7 +7,9 @@ server was there, leases do not expire: the first run after that only says that 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from protojobs_service.application.audit import Audit
 from protojobs_service.application.schedules import Schedules
+from protojobs_service.application.tokens import Tokens
 from protojobs_service.application.watch import Watch
 from protojobs_service.port import Driver
 
@@ -16,7 +18,10 @@ _AT_A_TIME = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpkeepDone:
-    """What was done, in jobs, but for ticks, events and counters. unfinished: the steps that were ended by the bound."""
+    """What was done, in jobs, but for ticks, events, counters, tokens and audit records.
+
+    unfinished: the steps that were ended by the bound.
+    """
 
     promoted: int
     ticks: int
@@ -26,11 +31,13 @@ class UpkeepDone:
     pruned: int
     ticks_forgotten: int
     events_forgotten: int
+    tokens_forgotten: int
+    audit_forgotten: int
     counters_mended: int
     unfinished: tuple[str, ...]
 
 
-async def upkeep_once(driver: Driver, schedules: Schedules, events: Watch, most: int) -> UpkeepDone:
+async def upkeep_once(driver: Driver, schedules: Schedules, events: Watch, tokens: Tokens, audit: Audit, most: int) -> UpkeepDone:
     """Do each step until nothing is left of it, or `most` were done. Raises StoreUnavailable; what was done before stays done."""
     unfinished: list[str] = []
 
@@ -67,6 +74,8 @@ async def upkeep_once(driver: Driver, schedules: Schedules, events: Watch, most:
     pruned = await all_of("pruned", driver.jobs.prune)
     forgotten = await all_of("ticks_forgotten", schedules.forget_ticks)
     events_forgotten = await all_of("events_forgotten", events.forget)
+    tokens_forgotten = await all_of("tokens_forgotten", tokens.forget)
+    audit_forgotten = await all_of("audit_forgotten", audit.forget)
     mended = await driver.queues.reconcile()
     await driver.maintain()
     return UpkeepDone(
@@ -78,6 +87,8 @@ async def upkeep_once(driver: Driver, schedules: Schedules, events: Watch, most:
         pruned=pruned,
         ticks_forgotten=forgotten,
         events_forgotten=events_forgotten,
+        tokens_forgotten=tokens_forgotten,
+        audit_forgotten=audit_forgotten,
         counters_mended=mended,
         unfinished=tuple(unfinished),
     )

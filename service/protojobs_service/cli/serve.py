@@ -105,7 +105,7 @@ async def _serve(chosen: "Settings", *, migrate: bool, greet: bool) -> None:
         await compose.upgrade_schema(chosen)
     stop = asyncio.Event()
     _stop_on_signals(stop)
-    async with compose.start_server(chosen) as running:
+    async with compose.start_server(chosen, says_audit=not greet) as running:
         _spare_collector()
         if greet:
             _greet(chosen, running)

@@ -74,6 +74,19 @@ MAX_CATCHUP, DEFAULT_CATCHUP = 1000, 100
 MIN_CATCHUP_WINDOW, MAX_CATCHUP_WINDOW = timedelta(seconds=1), timedelta(days=30)
 MAX_PREVIEW, DEFAULT_PREVIEW = 100, 5
 
+TOKEN_ID = re.compile(r"[0-9a-f]{16}\Z")
+GRANT_QUEUES = re.compile(r"[A-Za-z0-9._*?-]{1,128}\Z")
+MAX_GRANTS = 32
+MIN_TOKEN_TTL, MAX_TOKEN_TTL = timedelta(minutes=1), timedelta(days=366)
+MAX_LIVE_TOKENS = 2
+"""Of one name: the one in use, and the one that replaces it."""
+TOKENS_KEPT = timedelta(days=30)
+"""How long an ended token is still listed."""
+SESSION_TTL, SESSION_IDLE = timedelta(hours=8), timedelta(minutes=30)
+"""Of a console session: how long it lives, and how long without use. https://cheatsheetseries.owasp.org, Session Management."""
+MAX_TOKEN_SESSIONS = 100
+MIN_AUDIT_KEPT, AUDIT_KEPT = timedelta(days=1), timedelta(days=400)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:

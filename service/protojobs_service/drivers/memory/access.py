@@ -34,7 +34,7 @@ class MemoryTokens:
         alike = [each for each in self._tokens.values() if each.parent == token.parent and each.ends_at > now]
         live = [each for each in alike if token.parent is not None or each.name == token.name]
         if len(live) >= most_live:
-            raise QuotaExceeded("too many live tokens of this name")
+            raise QuotaExceeded(f"too many live {'tokens of this name' if token.parent is None else 'sessions of this token'}")
         stored = StoredToken(
             id=token.id,
             name=token.name,

@@ -35,7 +35,7 @@ def add_token(c: Connection, cold: Cold, token: NewToken, most_live: int) -> Sto
         alike &= table.c.parent.is_(None)
     live = c.execute(select(func.count()).select_from(table).where(alike, table.c.ends_at > now)).scalar_one()
     if live >= most_live:
-        raise QuotaExceeded("too many live tokens of this name")
+        raise QuotaExceeded(f"too many live {'tokens of this name' if token.parent is None else 'sessions of this token'}")
     row_of = {
         "id": token.id,
         "name": token.name,
