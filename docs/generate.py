@@ -43,7 +43,7 @@ def limits() -> str:
     rows = "\n".join(
         f"| `{name}` | {value} |"
         for name, value in vars(bounds).items()
-        if name.isupper() and name not in {"NAME", "LABEL_KEY"} and not name.startswith("_")
+        if name.isupper() and name not in {"NAME", "LABEL_KEY", "TOKEN_ID", "GRANT_QUEUES"} and not name.startswith("_")
     )
     return f"""# Bounds
 
@@ -57,6 +57,7 @@ What the server enforces; each refusal names the field. Sizes in bytes. An opera
 {rows}
 
 Names (queue, kind): `{shown(bounds.NAME)}`. Label keys: `{shown(bounds.LABEL_KEY)}`.
+Ids of tokens: `{shown(bounds.TOKEN_ID)}`; queues of a grant: `{shown(bounds.GRANT_QUEUES)}`.
 
 ## Slow on purpose
 

@@ -14,6 +14,7 @@ from google.protobuf.message import Message
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 from protojobs.v1 import (
+    admin_service_pb2_grpc,
     job_pb2,
     job_service_pb2,
     job_service_pb2_grpc,
@@ -72,6 +73,11 @@ class Peer:
     def workers(self) -> Any:
         """Return the stub of WorkerService."""
         return worker_service_pb2_grpc.WorkerServiceStub(self.channel)
+
+    @property
+    def admin(self) -> Any:
+        """Return the stub of AdminService."""
+        return admin_service_pb2_grpc.AdminServiceStub(self.channel)
 
     @property
     def info(self) -> Any:

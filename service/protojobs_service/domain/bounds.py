@@ -85,7 +85,7 @@ TOKENS_KEPT = timedelta(days=30)
 SESSION_TTL, SESSION_IDLE = timedelta(hours=8), timedelta(minutes=30)
 """Of a console session: how long it lives, and how long without use. https://cheatsheetseries.owasp.org, Session Management."""
 MAX_TOKEN_SESSIONS = 100
-MIN_AUDIT_KEPT, AUDIT_KEPT = timedelta(days=1), timedelta(days=400)
+AUDIT_KEPT = timedelta(days=400)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

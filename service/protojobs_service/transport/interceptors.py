@@ -28,6 +28,7 @@ from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
 from protojobs_service import telemetry
+from protojobs_service.domain.access import Principal
 from protojobs_service.domain.errors import Draining, Overloaded
 from protojobs_service.transport.status import (
     DETAILS_KEY,
@@ -89,12 +90,13 @@ class Rpc:
 
 @dataclass(slots=True)
 class Call:
-    """One RPC on its way through the interceptors. code: set when it has ended other than OK."""
+    """One RPC on its way through the interceptors. code: set when it has ended other than OK; principal: once it is proven."""
 
     rpc: Rpc
     request: Any
     context: Context
     request_id: str = ""
+    principal: Principal | None = None
     code: grpc.StatusCode = grpc.StatusCode.OK
 
 

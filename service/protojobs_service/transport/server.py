@@ -24,6 +24,7 @@ from protojobs_service.application import Application, SystemClock
 from protojobs_service.settings import GrpcSettings, Settings, is_loopback
 from protojobs_service.telemetry import Telemetry, service_version
 from protojobs_service.transport.admin_servicer import AdminServicer
+from protojobs_service.transport.audit import AuditTrail
 from protojobs_service.transport.health import Health
 from protojobs_service.transport.interceptors import (
     Admission,
@@ -66,7 +67,7 @@ class GrpcServer:
             _service(schedule_service_pb2): ScheduleServicer(application, specs),
             _service(worker_service_pb2): WorkerServicer(application, specs, server_id=settings.server_id),
             _service(server_service_pb2): ServerServicer(application, version=service_version(), server_id=settings.server_id),
-            _service(admin_service_pb2): AdminServicer(),
+            _service(admin_service_pb2): AdminServicer(application),
         }
         names = [service.full_name for service in servicers]
         probes = settings.store
@@ -77,6 +78,7 @@ class GrpcServer:
         interceptors = (
             RequestId(version, telemetry.calls),
             Errors(version),
+            AuditTrail(application.audit, application.known_queues),
             Deadline(timedelta(seconds=limits.call_timeout)),
             CutAtDrain(self.drain_signal),
             self.admission,

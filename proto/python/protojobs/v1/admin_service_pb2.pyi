@@ -405,7 +405,7 @@ class AuditEvent(_message.Message):
     event_id: _builtins.str
     """Rises with time."""
     principal: _builtins.str
-    """Who: the id of a principal."""
+    """Who: the id of a principal; empty where no credentials proved anybody."""
     via: _builtins.str
     """By what: grpc, http, console, cli."""
     rpc: _builtins.str
