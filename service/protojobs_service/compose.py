@@ -119,8 +119,7 @@ async def start_server(
     driver: instead of the one that the settings choose. says_audit: what `auto` means for audit.stdout.
     Raises InvalidSettings, StoreUnavailable, OSError.
     """
-    if not settings.is_loopback and not settings.insecure:
-        raise InvalidSettings("host: listening beyond loopback without TLS needs --insecure")
+    _refuse_plaintext(settings)
     chosen = driver or make_driver(settings)
     telemetry = Telemetry(driver=chosen.name)
     templates = Templates(settings.bounds)
@@ -140,11 +139,11 @@ async def start_server(
             async with application.running(), _relaying(settings, application):
                 server = GrpcServer(application, settings, telemetry)
                 admin = Admin(application, telemetry, why_not_ready=lambda: server.health.why_not, load=lambda: _load(server))
-                admin_host = settings.admin_host or settings.host
-                async with admin.serving(admin_host, settings.admin_port) as admin_port, server.running() as port:
+                admin_place = settings.listener("admin")
+                async with admin.serving(admin_place) as admin_port, server.running() as port:
                     running = RunningServer(
                         address=f"{_dialable(settings.host)}:{port}",
-                        admin_address=f"{_dialable(admin_host)}:{admin_port}",
+                        admin_address=f"{_dialable(admin_place.host)}:{admin_port}",
                         version=service_version(),
                         application=application,
                         grpc=server,
@@ -187,6 +186,15 @@ async def _relaying(settings: Settings, application: Application) -> AsyncGenera
     finally:
         for outbox in outboxes:
             await outbox.close()
+
+
+def _refuse_plaintext(settings: Settings) -> None:
+    """Refuse listeners that others can reach and read, or warn of them where the settings say that this is meant."""
+    for exposed in (each for each in settings.listeners if each.is_exposed):
+        if not settings.insecure:
+            setting, remedy = exposed.host_setting, f"{exposed.tls_setting}.cert or --insecure"
+            raise InvalidSettings(f"{setting}: listening beyond loopback needs {remedy}")
+        _log.warning("listening beyond loopback without encryption", extra={"listener": exposed.name})
 
 
 @contextmanager

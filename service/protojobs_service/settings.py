@@ -11,9 +11,18 @@ from collections.abc import Iterator
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, cast
+from typing import Annotated, Any, Literal, NamedTuple, Self, cast
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -98,6 +107,35 @@ class StoreSettings(_Section):
         default=1.0, ge=0.1, le=60, description="Seconds between two questions whether the store answers."
     )
     probe_failures: int = Field(default=3, ge=1, le=100, description="Failed probes in a row until health says NOT_SERVING.")
+
+
+class TlsSettings(_Section):
+    """The encryption of one listener: on as soon as there is a certificate. TLS 1.2 and 1.3; changed files are read again."""
+
+    cert: Path | None = Field(
+        default=None, description="PEM file of the certificate chain, with key; admin_tls without it: as tls."
+    )
+    key: Path | None = Field(default=None, description="PEM file of its private key, not encrypted; with cert.")
+    client_ca: Path | None = Field(default=None, description="PEM file of the roots of client certificates; with client_auth.")
+    # gRPC's reloadable credentials cannot ask for a certificate and go on without one.
+    client_auth: Literal["none", "required"] = Field(
+        default="none", description="required: a connection must show a certificate that client_ca has signed."
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if (self.cert is None) != (self.key is None):
+            raise ValueError("cert and key belong together")
+        if (self.client_ca is None) != (self.client_auth == "none"):
+            raise ValueError("client_ca and client_auth=required belong together")
+        if self.client_ca is not None and self.cert is None:
+            raise ValueError("client_ca needs cert and key")
+        return self
+
+    @property
+    def enabled(self) -> bool:
+        """Tell whether the listener is encrypted."""
+        return self.cert is not None
 
 
 class LimitSettings(_Section):
@@ -193,6 +231,8 @@ class Settings(BaseSettings):
         description="Name of this server, for logs.",
     )
     insecure: bool = Field(default=False, description="Listen beyond loopback although nothing is encrypted or authenticated.")
+    tls: TlsSettings = Field(default=TlsSettings(), description="Encryption of the gRPC listener.")
+    admin_tls: TlsSettings = Field(default=TlsSettings(), description="Encryption of probes and metrics; unset: that of tls.")
     outbox_dsn: Dsns = Field(
         default=(),
         description="Databases whose protojobs_outbox this server empties, apart by spaces: postgresql://, mysql://, sqlite:///FILE.",
@@ -220,9 +260,18 @@ class Settings(BaseSettings):
         )
 
     @property
-    def is_loopback(self) -> bool:
-        """Tell whether only this machine can reach the server."""
-        return all(is_loopback(host) for host in (self.host, self.admin_host or self.host))
+    def listeners(self) -> "tuple[Listener, ...]":
+        """Return where the server listens; no rule about listeners knows how many there are."""
+        admin_tls, admin_tls_name = (self.admin_tls, "admin_tls") if self.admin_tls.enabled else (self.tls, "tls")
+        admin_host, admin_host_name = (self.admin_host, "admin_host") if self.admin_host else (self.host, "host")
+        return (
+            Listener("api", self.host, self.port, self.tls, "host", "tls"),
+            Listener("admin", admin_host, self.admin_port, admin_tls, admin_host_name, admin_tls_name),
+        )
+
+    def listener(self, name: str) -> "Listener":
+        """Return the listener of that name."""
+        return next(each for each in self.listeners if each.name == name)
 
     @classmethod
     def settings_customise_sources(
@@ -235,6 +284,22 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Order the sources: arguments, environment, file."""
         return init_settings, env_settings, YamlConfigSettingsSource(settings_cls)
+
+
+class Listener(NamedTuple):
+    """One address to listen on. host_setting and tls_setting name the settings that decided, for errors."""
+
+    name: str
+    host: str
+    port: int
+    tls: TlsSettings
+    host_setting: str
+    tls_setting: str
+
+    @property
+    def is_exposed(self) -> bool:
+        """Tell whether others than this machine can read what passes."""
+        return not self.tls.enabled and not is_loopback(self.host)
 
 
 class Setting(NamedTuple):

@@ -379,7 +379,7 @@ def translate(error: grpc.RpcError) -> ProtoJobsError:
         if key == _DETAILS and isinstance(value, bytes):
             with suppress(DecodeError):
                 return from_status(Status.FromString(value))
-    code, details = call.code(), call.details() or ""
+    code, details = call.code(), _explained(call.details() or "")
     if _is_lost_connection(code, details):
         return UnavailableError(details or "the connection was lost", code=code)
     return _by_code(code)(details or code.name, code=code)
@@ -424,6 +424,28 @@ def _is_lost_connection(code: grpc.StatusCode, details: str) -> bool:
         case _:
             return False
 
+
+def _explained(details: str) -> str:
+    """Put what it means before what gRPC says of a handshake; its own words stand for several causes, or for none."""
+    for words, meaning in _HANDSHAKES:
+        if all(word in details for word in words):
+            return f"{meaning}: {details}"
+    return details
+
+
+_HANDSHAKES = (
+    (("Failed to create security handshaker",), "the TLS handshake failed: certificate, key or CA cannot be used"),
+    (("Hostname Verification Check failed",), "the TLS handshake failed: the server's certificate is for another name"),
+    (("certificate has expired",), "the TLS handshake failed: a certificate of the server has expired"),
+    (("CERTIFICATE_VERIFY_FAILED",), "the TLS handshake failed: the server's certificate is not to be trusted"),
+    (("WRONG_VERSION_NUMBER",), "the TLS handshake failed: the server does not speak TLS"),
+    (("handshake failed",), "the TLS handshake failed"),
+    # With TLS 1.3 a client has finished its handshake when the server turns its certificate down.
+    (
+        ("last error", ": Socket closed"),
+        "the handshake failed, or the server has ended: it may want TLS, or a client certificate that it trusts",
+    ),
+)
 
 _CODES: dict[int, grpc.StatusCode] = {Code.Value(code.name): code for code in grpc.StatusCode}
 

@@ -17,7 +17,10 @@ from starlette.routing import Route
 
 from protojobs_service.admin.loop_watch import LoopWatch
 from protojobs_service.admin.queue_gauges import QueueGauges
+from protojobs_service.admin.tls import live_context
 from protojobs_service.application import Application
+from protojobs_service.certificates import Certificates
+from protojobs_service.settings import Listener
 from protojobs_service.telemetry import Reading, Telemetry
 
 _BACKLOG = 128
@@ -49,10 +52,13 @@ class Admin:
         self._app = Starlette(routes=routes)
 
     @contextlib.asynccontextmanager
-    async def serving(self, host: str, port: int) -> AsyncGenerator[int]:
-        """Listen as long as the context lasts; gives the port. Raises OSError where the address is taken."""
-        listener = await asyncio.to_thread(_listen, host, port)
+    async def serving(self, place: Listener) -> AsyncGenerator[int]:
+        """Listen as long as the context lasts; gives the port. Raises OSError, InvalidSettings."""
         config = uvicorn.Config(self._app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1)
+        config.load()
+        if place.tls.enabled:
+            config.ssl = live_context(Certificates(place))
+        listener = await asyncio.to_thread(_listen, place.host, place.port)
         server = _Server(config)
         async with asyncio.TaskGroup() as tasks:
             serving = tasks.create_task(server.serve(sockets=[listener]), name="admin")

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import os
+import resource
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -33,7 +34,7 @@ def serve(
     address: ListenOption = None,
     admin_address: AdminOption = None,
     insecure: Annotated[
-        bool | None, typer.Option("--insecure", help="Listen beyond loopback although nothing is encrypted.", show_default=False)
+        bool | None, typer.Option("--insecure", help="Listen beyond loopback without TLS, too.", show_default=False)
     ] = None,
     config: ConfigOption = None,
 ) -> None:
@@ -88,6 +89,8 @@ def _run(chosen: "Settings", *, migrate: bool, greet: bool = False) -> None:
 
     # A greeting says what a starting server logs.
     configure_logs("warning" if greet and chosen.log.level == "info" else chosen.log.level, chosen.log.format)
+    # A core dump would hold keys, tokens and payloads.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
         asyncio.run(_serve(chosen, migrate=migrate, greet=greet))
     except InvalidSettings as error:

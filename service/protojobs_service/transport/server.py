@@ -39,6 +39,7 @@ from protojobs_service.transport.interceptors import (
     procedures,
 )
 from protojobs_service.transport.job_servicer import JobServicer
+from protojobs_service.transport.listener import bind
 from protojobs_service.transport.local import LocalCalls
 from protojobs_service.transport.queue_servicer import QueueServicer
 from protojobs_service.transport.schedule_servicer import ScheduleServicer
@@ -102,16 +103,11 @@ class GrpcServer:
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[int]:
-        """Listen as long as the context lasts, and give the port; then drain, and stop. Raises OSError for a taken address."""
+        """Listen as long as the context lasts, and give the port; then drain, and stop. Raises OSError, InvalidSettings."""
         await self.health.start()
         server = grpc.aio.server(options=channel_arguments(self._settings))
         server.add_generic_rpc_handlers(self._handlers)
-        host, port = self._settings.host.strip("[]"), self._settings.port
-        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        try:
-            port = server.add_insecure_port(address)
-        except RuntimeError as error:
-            raise OSError(f"cannot listen on {address}") from error
+        port = bind(server, self._settings.listener("api"))
         await server.start()
         try:
             async with asyncio.TaskGroup() as tasks:

@@ -1,6 +1,7 @@
 """Commands that need no server: settings, schema, and what `serve` refuses."""
 
 import json
+import resource
 from pathlib import Path
 
 import pytest
@@ -112,6 +113,15 @@ def test_what_cannot_be_served_is_refused(
 
     assert result.exit_code == code
     assert said in result.stderr
+
+
+def test_a_server_leaves_no_core_dump(monkeypatch: pytest.MonkeyPatch) -> None:
+    limits: list[tuple[int, tuple[int, int]]] = []
+    monkeypatch.setattr(resource, "setrlimit", lambda kind, limit: limits.append((kind, limit)))
+
+    run("serve", "--driver", "memory", "--address", "0.0.0.0:0")
+
+    assert limits == [(resource.RLIMIT_CORE, (0, 0))]
 
 
 def test_a_dsn_that_is_none_is_named_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
