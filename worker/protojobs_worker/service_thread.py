@@ -14,6 +14,7 @@ import grpc
 from protojobs.v1 import queue_service_pb2, queue_service_pb2_grpc, worker_service_pb2_grpc
 from protojobs_client.channel import open_channel
 from protojobs_client.options import Options
+from protojobs_client.redial import on_change
 
 from protojobs_worker.executor import Executor
 from protojobs_worker.health import Health, HealthFile, HealthServer
@@ -104,6 +105,7 @@ class ServiceThread:
             file = None if self._options.health_file is None else HealthFile(self._options.health_file)
             if file is not None:
                 stack.callback(file.remove)
+            on_change(channel, self._session.move)
             stub = worker_service_pb2_grpc.WorkerServiceStub(channel)
             async with asyncio.TaskGroup() as group:
                 timers = [

@@ -193,6 +193,12 @@ class Session:
             case None:
                 pass
 
+    def move(self) -> None:
+        """Go on by another stream, with all leases, as if the server had asked for it. On the session's own loop."""
+        if self._stream is not None and self._stream.leave_at is None:
+            self._stream.leave_at = self._clock()
+            self._wake.set()
+
     # ---- upkeep ----------------------------------------------------------------------------------------
 
     def upkeep(self) -> None:

@@ -26,16 +26,24 @@ class Token:
         return self._value is not None or self._file is not None
 
     def header(self) -> tuple[str, str]:
-        """Return the metadata of a call. Raises UnauthenticatedError if the file cannot be read."""
+        """Return the metadata of a call. Raises UnauthenticatedError where the file has never held a token.
+
+        While a file is being replaced it may be empty or gone: the last token stays.
+        """
         if self._file is not None:
             try:
-                changed_at = self._file.stat().st_mtime_ns
-                if changed_at != self._changed_at:
-                    self._value = self._file.read_text().strip()
-                    self._changed_at = changed_at
+                self._read(self._file)
             except OSError as error:
-                raise UnauthenticatedError(f"the token file cannot be read: {error}") from error
+                if self._value is None:
+                    raise UnauthenticatedError(f"the token file cannot be read: {error}") from error
+            if self._value is None:
+                raise UnauthenticatedError(f"the token file is empty: {self._file}")
         return ("authorization", f"Bearer {self._value}")
+
+    def _read(self, file: Path) -> None:
+        changed_at = file.stat().st_mtime_ns
+        if changed_at != self._changed_at and (value := file.read_text().strip()):
+            self._value, self._changed_at = value, changed_at
 
 
 def bearer_credentials(token: Token) -> grpc.CallCredentials:

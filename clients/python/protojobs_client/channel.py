@@ -17,6 +17,7 @@ from protojobs.v1.worker_service_pb2 import DESCRIPTOR as WORKERS
 from protojobs_client.authorization import Token, bearer_credentials, bearer_interceptors
 from protojobs_client.errors import ClientForkedError
 from protojobs_client.options import Options
+from protojobs_client.redial import RedialledChannel
 
 # A repeat of these may do something twice, or lose the only answer. (BulkJobs carries a token.)
 _NOT_IDEMPOTENT = frozenset({"CreateToken", "TriggerSchedule"})
@@ -24,6 +25,7 @@ _NOT_IDEMPOTENT = frozenset({"CreateToken", "TriggerSchedule"})
 
 def open_channel(options: Options) -> grpc.aio.Channel:
     """Open a channel on the running event loop. It connects when it is first used; close it with `close()`.
+    Files of certificates and of the token may change: see `protojobs_client.redial`.
 
     Raises OSError if a certificate or key file cannot be read, and ClientForkedError in the child of a process
     that had opened one.
@@ -31,6 +33,13 @@ def open_channel(options: Options) -> grpc.aio.Channel:
     if _first_process() != os.getpid():
         raise ClientForkedError("gRPC was in use before the fork: use clients in the children only, or spawn them")
     token = Token(options.token, options.token_file)
+    files = [file for file in (options.ca, options.cert, options.key) if file is not None and options.uses_tls]
+    if files or options.token_file is not None:
+        return RedialledChannel(lambda: _dial(options, token), files=files, token_file=options.token_file)
+    return _dial(options, token)
+
+
+def _dial(options: Options, token: Token) -> grpc.aio.Channel:
     arguments = channel_arguments(options)
     if options.uses_tls:
         credentials = grpc.ssl_channel_credentials(

@@ -21,6 +21,7 @@ from protojobs_client.models import Seconds
 from protojobs_client.outcome import Dispatched, DispatchResult, Refused
 from protojobs_client.parse import dispatch_result, dispatched
 from protojobs_client.pipe import DispatchPipe
+from protojobs_client.redial import on_change
 from protojobs_client.request import DispatchOptions, JobRequest, span
 from protojobs_client.trace import trace_fields, with_trace
 
@@ -151,13 +152,15 @@ class DispatchCalls(Calls):
     @cached_property
     def _pipe(self) -> DispatchPipe:
         options = self._connection.options
-        return DispatchPipe(
+        pipe = DispatchPipe(
             self._connection.jobs.DispatchStream,
             self._send,
             streaming=options.streaming,
             max_message_bytes=options.max_message_bytes,
             ack_timeout=options.dispatch_deadline,
         )
+        on_change(self._connection.channel, pipe.move)
+        return pipe
 
     def _item(self, request: JobRequest, trace: Mapping[str, str] | None = None) -> Sized:
         """Build the spec with an id and the trace context. Raises PayloadTooLargeError if no message can hold it."""

@@ -97,6 +97,7 @@ class DispatchPipe:
         self._task: asyncio.Task[None] | None = None
         self._last_error: ProtoJobsError | None = None
         self._closing = False
+        self._moving = False
 
     async def submit(self, sized: Sized, *, patience: timedelta) -> DispatchResult:
         """Dispatch one spec and return what became of it.
@@ -126,6 +127,11 @@ class DispatchPipe:
             await asyncio.wait([self._task], timeout=grace.total_seconds())
             self._task.cancel()
             await asyncio.wait([self._task])
+
+    def move(self) -> None:
+        """End the stream that there is, once everything on it is acknowledged; what follows goes by another one."""
+        self._moving = True
+        self._news.set()
 
     async def _serve(self) -> None:
         """Run until nothing waits."""
@@ -160,6 +166,7 @@ class DispatchPipe:
     async def _run_stream(self) -> None:
         self._window = FIRST_WINDOW
         self._last_seq = 0
+        self._moving = False
         stream = self._open_stream()
         error: ProtoJobsError | None = None
         progress = False
@@ -196,7 +203,7 @@ class DispatchPipe:
             return _late(), progress
         finally:
             self._patience = None
-        if self._frames or (self._queue and not progress):
+        if self._frames or (self._queue and not progress and not self._moving):
             return UnavailableError("the server ended the stream"), progress
         return None, progress
 
@@ -216,8 +223,8 @@ class DispatchPipe:
             pass  # the stream is over: the reader learns why
 
     async def _next_items(self) -> list[_Item]:
-        """Wait for what may be sent; nothing means that the stream has been idle long enough."""
-        while not (items := self._take()):
+        """Wait for what may be sent; nothing means that the stream has been idle long enough, or is to be left."""
+        while not (items := self._take()) and not self._moving:
             idle = not self._frames
             if idle and self._closing:
                 break
@@ -231,7 +238,7 @@ class DispatchPipe:
 
     def _take(self) -> list[_Item]:
         """Take what the server's window and the size of a message allow."""
-        if len(self._frames) >= MAX_FRAMES:
+        if len(self._frames) >= MAX_FRAMES or self._moving:
             return []
         # With nothing in flight no acknowledgement would ever open a window of 0.
         allowed = max(self._window - self._in_flight, 0 if self._frames else 1)

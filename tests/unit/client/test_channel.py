@@ -1,5 +1,6 @@
 """The channel: its settings, TLS and tokens."""
 
+import asyncio
 import json
 import shutil
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 import grpc
 import pytest
 import pytest_asyncio
-from protojobs_client import AsyncClient, Options, ProtoJobsError
+from protojobs_client import AsyncClient, Options, ProtoJobsError, redial
 from protojobs_client.channel import channel_arguments, service_config
 from protojobs_client.errors import UnauthenticatedError
 
@@ -88,6 +89,41 @@ async def test_a_token_file_is_read_again_when_it_changes(server: FakeServer, tm
         await client.dispatch("kind")
 
     assert [metadata["authorization"] for metadata in server.jobs.metadata] == ["Bearer first", "Bearer second"]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("gone", [True, False])
+async def test_a_token_file_that_is_being_replaced_leaves_the_last_token(server: FakeServer, tmp_path: Path, gone: bool) -> None:
+    file = tmp_path / "token"
+    file.write_text("first\n")
+
+    async with AsyncClient(options=Options(address=server.address, token_file=file, streaming=False)) as client:
+        await client.dispatch("kind")
+        if gone:
+            file.unlink()
+        else:
+            file.write_text("")
+        await client.dispatch("kind")
+
+    assert [metadata["authorization"] for metadata in server.jobs.metadata] == ["Bearer first", "Bearer first"]
+
+
+@pytest.mark.asyncio
+async def test_a_stream_is_opened_anew_when_the_token_file_changes(
+    server: FakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redial, "LOOK_SECONDS", 0.01)
+    file = tmp_path / "token"
+    file.write_text("first\n")
+
+    async with AsyncClient(options=Options(address=server.address, token_file=file)) as client, asyncio.timeout(20):
+        await client.dispatch("kind")
+        file.write_text("second\n")
+        while server.jobs.streams < 2:
+            await client.dispatch("kind")
+
+    assert [metadata["authorization"] for metadata in server.jobs.metadata] == ["Bearer first", "Bearer second"]
+    assert server.jobs.stored.keys() == {job_id for frame in server.jobs.frames for job_id in frame}
 
 
 @pytest.mark.asyncio

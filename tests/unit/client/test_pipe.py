@@ -73,6 +73,23 @@ async def test_a_restarted_server_gives_no_error(server: FakeServer, client: Asy
     assert server.jobs.frames[0] == server.jobs.frames[1]
 
 
+async def test_a_pipe_that_moves_waits_for_its_acknowledgements_and_sends_nothing_twice(
+    server: FakeServer, client: AsyncClient
+) -> None:
+    server.jobs.open.clear()
+    async with asyncio.TaskGroup() as group:
+        before = group.create_task(client.dispatch("kind"))
+        await server.jobs.frame_came.wait()
+
+        client._pipe.move()
+        after = group.create_task(client.dispatch("kind"))
+        await asyncio.sleep(0)  # it has been submitted
+        server.jobs.open.set()
+
+    assert server.jobs.streams == 2
+    assert server.jobs.frames == [[before.result().job_id], [after.result().job_id]]
+
+
 async def test_a_job_that_was_stored_before_is_existing(server: FakeServer, client: AsyncClient) -> None:
     first = await client.dispatch("kind")
 

@@ -3,11 +3,13 @@
 import asyncio
 import threading
 import time
+from pathlib import Path
 
 import grpc
 import pytest
 from protojobs.v1 import job_pb2
 from protojobs.v1 import worker_service_pb2 as wire
+from protojobs_client import Options, redial
 from protojobs_worker import ExitReason, JobContext, JobFailed, Worker
 from protojobs_worker.stream import Stream, StreamEnded
 
@@ -191,6 +193,33 @@ async def test_after_drain_the_next_stream_opens_and_unconfirmed_outcomes_go_the
         name, _ = await second.outcome(1)
 
     assert [line.job_id for line in second.hello.held] == [job_id(1)]
+    assert name == "complete"
+
+
+async def test_a_session_that_moves_names_what_it_holds_on_its_next_stream(
+    server: FakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redial, "LOOK_SECONDS", 0.01)
+    token = tmp_path / "token"
+    token.write_text("first")
+    worker = Worker(Options(address=server.address, token_file=token))
+    release = asyncio.Event()
+
+    @worker.handler("wait")
+    async def wait() -> None:
+        await release.wait()
+
+    async with serving(worker):
+        first = (await server.stream()).welcome()
+        first.deliver(leased(1, "wait"))
+        await first.expect("ping")
+
+        token.write_text("second")
+        second = (await server.stream()).welcome(kept=[(1, 1)])
+        release.set()
+        name, _ = await second.outcome(1)
+
+    assert [(line.job_id, line.attempt, line.started) for line in second.hello.held] == [(job_id(1), 1, True)]
     assert name == "complete"
 
 
