@@ -71,7 +71,7 @@ async def drip(client: AsyncClient, request: JobRequest, config: dict[str, Any])
 async def main(config: dict[str, Any]) -> None:
     """Dispatch, then write history and usage."""
     request = JobRequest(KIND).with_options(
-        queue=QUEUE, payload=PAYLOAD, content_type="application/octet-stream", priority=config.get("priority")
+        queue=QUEUE, payload=PAYLOAD, content_type="application/octet-stream", priority=config.get("priority", 5)
     )
     load = drip if "interval" in config else flood
     async with AsyncClient(options=Options(address=config["address"], streaming=False)) as client:

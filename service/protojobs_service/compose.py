@@ -22,7 +22,7 @@ from protojobs_service.drivers.sql.sqlite import SqliteStore
 from protojobs_service.drivers.sql.store import Options, Store
 from protojobs_service.drivers.traced import TracedDriver
 from protojobs_service.port import Driver
-from protojobs_service.settings import DriverName, InvalidSettings, Settings
+from protojobs_service.settings import DriverName, InvalidSettings, OtelSettings, Settings
 from protojobs_service.telemetry import Telemetry, say_audit, service_version
 from protojobs_service.transport.outbox import OutboxDispatch
 from protojobs_service.transport.schedule_convert import Templates
@@ -113,15 +113,16 @@ async def start_server(
     driver: Driver | None = None,
     timings: Timings | None = None,
     says_audit: bool = False,
+    otel: OtelSettings | None = None,
 ) -> AsyncGenerator[RunningServer]:
     """Serve as long as the context lasts; then NOT_SERVING, Drain on every stream, the grace, and the store closed last.
 
-    driver: instead of the one that the settings choose. says_audit: what `auto` means for audit.stdout.
+    driver: instead of the one that the settings choose. says_audit: what `auto` means for audit.stdout. otel: where spans and metrics are pushed to, besides the admin port.
     Raises InvalidSettings, StoreUnavailable, OSError.
     """
     _refuse_plaintext(settings)
     chosen = driver or make_driver(settings)
-    telemetry = Telemetry(driver=chosen.name)
+    telemetry = Telemetry(driver=chosen.name, otel=otel)
     templates = Templates(settings.bounds)
     says = {"on": True, "off": False, "auto": says_audit}
     application = Application.over(
@@ -154,7 +155,7 @@ async def start_server(
                     _log.info("server stopping")
         _log.info("server stopped")
     finally:
-        telemetry.close()
+        await asyncio.to_thread(telemetry.close)
 
 
 def find_outbox(dsn: str) -> Outbox:

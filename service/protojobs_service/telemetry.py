@@ -1,15 +1,18 @@
-"""Logs and metrics: the only file that configures them.
+"""Logs, metrics and spans: the only file that configures them; `exporters` says where spans and metrics are pushed to.
 
 Logs are JSON lines on standard error (or a console's lines), one event each, with fields: job_id, queue, kind, attempt, request_id,
 trace_id. Never payloads, headers, tokens or DSNs: what is logged is written by name, nothing is dumped. The records of the audit
 log are JSON lines on standard output.
 """
 
+import asyncio
 import contextlib
 import logging
 import secrets
 import sys
-from collections.abc import Callable, Generator, Iterable, Mapping
+import threading
+import time
+from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -17,22 +20,23 @@ from typing import Any, Literal
 
 import orjson
 import structlog
+from opentelemetry import trace
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, View
 from opentelemetry.sdk.resources import Resource
+from opentelemetry.trace import Tracer, format_span_id, format_trace_id
 from prometheus_client import CollectorRegistry, generate_latest
-from structlog.typing import EventDict, Processor
+from structlog.typing import EventDict, Processor, WrappedLogger
 
+from protojobs_service.conventions import DURATION_BUCKETS, RPC_METHOD, RPC_SERVER_DURATION, RPC_STATUS, SCHEMA_URL
+from protojobs_service.exporters import FLUSH_SECONDS, OncePerMinute, metric_readers, tracer_provider, within
 from protojobs_service.port import NewAuditRecord
+from protojobs_service.settings import OtelSettings
 
-# https://opentelemetry.io/docs/specs/semconv/rpc/rpc-metrics/ (1.44); the status attribute is renamed after it.
-RPC_DURATION = "rpc.server.call.duration"
-RPC_METHOD = "rpc.method"
-RPC_STATUS = "rpc.response.status_code"
-# Advisory buckets of the semantic conventions, s.
-DURATION_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
+# How long a look at all gauges serves one push, and how long the event loop may take for it, s.
+_LOOK_SECONDS = 2.0
 
 Format = Literal["auto", "json", "console"]
 Reading = Iterable[tuple[float, Mapping[str, str]]]
@@ -55,6 +59,7 @@ def configure_logs(level: str, form: Format) -> None:
     tracebacks = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
+        _add_span,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
         structlog.stdlib.ExtraAdder(),
@@ -80,6 +85,7 @@ def configure_logs(level: str, form: Format) -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
     )
+    handler.addFilter(OncePerMinute())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
@@ -132,25 +138,39 @@ def service_version() -> str:
 
 
 class Telemetry:
-    """The metrics of one server: a meter for those who count, and the text that Prometheus reads."""
+    """The metrics and spans of one server: a meter for those who count, the text that Prometheus reads, and what is pushed.
 
-    def __init__(self, *, driver: str) -> None:
+    otel: which exporters; none without it. tracer: None where nobody wants spans, and then none are made.
+    """
+
+    def __init__(self, *, driver: str, otel: OtelSettings | None = None) -> None:
+        """Raises InvalidSettings for exporters that are not there."""
         self._registry = CollectorRegistry()
-        reader = PrometheusMetricReader(registry=self._registry, scope_info_enabled=False)
-        buckets = ExplicitBucketHistogramAggregation(boundaries=DURATION_BUCKETS)
-        resource = Resource.create({"service.name": "protojobs", "service.version": service_version()})
-        views = [View(instrument_name="*.duration", aggregation=buckets)]
-        self._provider = MeterProvider([reader], resource=resource, views=views, shutdown_on_exit=False)
-        self.meter: Meter = self._provider.get_meter("protojobs", service_version())
+        self._reads: dict[str, Callable[[], Reading]] = {}
+        self._seen: dict[str, list[Observation]] = {}
+        self._seen_at = float("-inf")
+        self._loop_thread: int | None = None
+        self._looking: Callable[[], None] | None = None
+        resource = Resource.create(_resource())
+        self._spans = None if otel is None else tracer_provider(otel, resource)
+        readers = [PrometheusMetricReader(registry=self._registry, scope_info_enabled=False)]
+        pushing = [] if otel is None else metric_readers(otel)
+        self._provider = MeterProvider([*readers, *pushing], resource=resource, views=_views(), shutdown_on_exit=False)
+        self.meter: Meter = self._provider.get_meter("protojobs", service_version(), SCHEMA_URL)
+        self.tracer: Tracer | None = _tracer(self._spans)
         self.calls = CallMeter(self.meter)
         build = {"version": service_version(), "driver": driver}
         self.observe("protojobs.build_info", "Which build this is.", lambda: [(1, build)])
 
     def observe(self, name: str, description: str, read: Callable[[], Reading], unit: str = "") -> None:
-        """Add a gauge that is read when somebody looks."""
+        """Add a gauge that is read when somebody looks, on the event loop while one is `watched`."""
+        self._reads[name] = read
 
         def callback(_: CallbackOptions) -> Iterable[Observation]:
-            return [Observation(value, attributes) for value, attributes in read()]
+            if self._loop_thread in (None, threading.get_ident()):
+                return _observations(read)
+            self._look()
+            return self._seen.get(name, ())
 
         self.meter.create_observable_gauge(name, [callback], unit=unit, description=description)
 
@@ -158,13 +178,42 @@ class Telemetry:
         """Add a counter that is kept elsewhere, and read when somebody looks."""
         self.meter.create_observable_counter(name, [lambda _: [Observation(read())]], description=description)
 
+    @contextlib.contextmanager
+    def watched(self, refresh: Callable[[], Awaitable[None]]) -> Generator[None]:
+        """Read gauges on this event loop as long as the context lasts, after `refresh`, also for exporters on threads of theirs."""
+        loop = asyncio.get_running_loop()
+
+        async def look() -> None:
+            await refresh()
+            self._seen = {name: _observations(read) for name, read in self._reads.items()}
+
+        def looking() -> None:
+            looked = asyncio.run_coroutine_threadsafe(look(), loop)
+            with contextlib.suppress(TimeoutError, RuntimeError):
+                looked.result(_LOOK_SECONDS)
+            looked.cancel()
+
+        self._looking, self._loop_thread = looking, threading.get_ident()
+        try:
+            yield
+        finally:
+            self._looking = None
+
     def render(self) -> bytes:
         """Return all metrics in the text format of Prometheus."""
         return generate_latest(self._registry)
 
     def close(self) -> None:
-        """End the meters."""
-        self._provider.shutdown()
+        """Push what there is, for at most 5 s, and end. Blocks: call it on a thread while an event loop is `watched`."""
+        spans = self._spans
+        within(FLUSH_SECONDS, self._provider.shutdown, *([] if spans is None else [spans.shutdown]))
+
+    def _look(self) -> None:
+        """Read all gauges at once, on the loop: an exporter asks for one after the other."""
+        now = time.monotonic()
+        if self._looking is not None and now - self._seen_at > _LOOK_SECONDS:
+            self._seen_at = now
+            self._looking()
 
 
 @dataclass(slots=True)
@@ -178,7 +227,7 @@ class CallMeter:
 
     def __post_init__(self) -> None:
         self._ended = self.meter.create_counter("protojobs.rpc.streams", description="Streams that have ended.")
-        self._duration = self.meter.create_histogram(RPC_DURATION, unit="s", description="Time of unary RPCs.")
+        self._duration = self.meter.create_histogram(RPC_SERVER_DURATION, unit="s", description="Time of unary RPCs.")
 
     def ended(self, path: str, code: str, seconds: float | None) -> None:
         """Count a call; `seconds` of unary ones only."""
@@ -190,6 +239,40 @@ class CallMeter:
             self._ended.add(1, attributes)
         else:
             self._duration.record(seconds, attributes)
+
+
+def _views() -> list[View]:
+    buckets = ExplicitBucketHistogramAggregation(boundaries=DURATION_BUCKETS)
+    return [View(instrument_name="*.duration", aggregation=buckets)]
+
+
+def _resource() -> dict[str, str]:
+    # What is given here would win over the environment.
+    detected = Resource.create().attributes
+    named = str(detected.get("service.name", "unknown_service")).startswith("unknown_service")
+    return {"service.version": service_version(), **({"service.name": "protojobs"} if named else {})}
+
+
+def _tracer(own: trace.TracerProvider | None) -> Tracer | None:
+    """Return our tracer, or that of a provider which somebody else, such as `opentelemetry-instrument`, has set."""
+    provider = trace.get_tracer_provider()
+    if isinstance(provider, trace.ProxyTracerProvider | trace.NoOpTracerProvider):
+        if own is None:
+            return None
+        provider = own
+    return provider.get_tracer("protojobs", service_version(), schema_url=SCHEMA_URL)
+
+
+def _observations(read: Callable[[], Reading]) -> list[Observation]:
+    return [Observation(value, attributes) for value, attributes in read()]
+
+
+def _add_span(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Say within which span it happened."""
+    span = trace.get_current_span().get_span_context()
+    if span.is_valid:
+        event["trace_id"], event["span_id"] = format_trace_id(span.trace_id), format_span_id(span.span_id)
+    return event
 
 
 def _dumps(event: EventDict, **_: Any) -> str:

@@ -64,7 +64,8 @@ class Admin:
             serving = tasks.create_task(server.serve(sockets=[listener]), name="admin")
             watching = tasks.create_task(self._loop.run(), name="loop watch")
             try:
-                yield listener.getsockname()[1]
+                with self._telemetry.watched(self._queues.refresh):
+                    yield listener.getsockname()[1]
             finally:
                 watching.cancel()
                 server.should_exit = True

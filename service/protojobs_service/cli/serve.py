@@ -103,12 +103,13 @@ def _run(chosen: "Settings", *, migrate: bool, greet: bool = False) -> None:
 
 async def _serve(chosen: "Settings", *, migrate: bool, greet: bool) -> None:
     from protojobs_service import compose
+    from protojobs_service.settings import OtelSettings
 
     if migrate and chosen.driver != "memory":
         await compose.upgrade_schema(chosen)
     stop = asyncio.Event()
     _stop_on_signals(stop)
-    async with compose.start_server(chosen, says_audit=not greet) as running:
+    async with compose.start_server(chosen, says_audit=not greet, otel=OtelSettings()) as running:
         _spare_collector()
         if greet:
             _greet(chosen, running)
