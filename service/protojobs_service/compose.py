@@ -117,19 +117,21 @@ async def start_server(
 ) -> AsyncGenerator[RunningServer]:
     """Serve as long as the context lasts; then NOT_SERVING, Drain on every stream, the grace, and the store closed last.
 
-    driver: instead of the one that the settings choose. says_audit: what `auto` means for audit.stdout. otel: where spans and metrics are pushed to, besides the admin port.
+    driver: instead of the one that the settings choose. says_audit: what `auto` means for audit.stdout. otel: where spans and
+    metrics are pushed to, besides the admin port.
     Raises InvalidSettings, StoreUnavailable, OSError.
     """
     _refuse_plaintext(settings)
     chosen = driver or make_driver(settings)
     telemetry = Telemetry(driver=chosen.name, otel=otel)
-    templates = Templates(settings.bounds)
     says = {"on": True, "off": False, "auto": says_audit}
+    templates = Templates(settings.bounds, telemetry.tracer)
     application = Application.over(
-        TracedDriver(chosen, telemetry.meter),
+        TracedDriver(chosen, telemetry.meter, telemetry.tracer),
         limits=settings.bounds,
         timings=timings or _timings(settings),
         draft=templates.draft,
+        draft_scheduled=templates.draft_scheduled,
         read_follow_ups=templates.follow_ups,
         audit_kept=timedelta(days=settings.audit.retention_days),
         say_audit=say_audit if says[settings.audit.stdout] else say_nothing,

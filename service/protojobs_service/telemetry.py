@@ -30,7 +30,7 @@ from opentelemetry.trace import Tracer, format_span_id, format_trace_id
 from prometheus_client import CollectorRegistry, generate_latest
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from protojobs_service.conventions import DURATION_BUCKETS, RPC_METHOD, RPC_SERVER_DURATION, RPC_STATUS, SCHEMA_URL
+from protojobs_service.conventions import DURATION_BUCKETS, RPC_METHOD, RPC_SERVER_DURATION, RPC_STATUS, RPC_SYSTEM, SCHEMA_URL
 from protojobs_service.exporters import FLUSH_SECONDS, OncePerMinute, metric_readers, tracer_provider, within
 from protojobs_service.port import NewAuditRecord
 from protojobs_service.settings import OtelSettings
@@ -234,7 +234,7 @@ class CallMeter:
         # Both are names of the contract, so there are few pairs.
         attributes = self._attributes.get((path, code))
         if attributes is None:
-            attributes = self._attributes[path, code] = {RPC_METHOD: path[1:], RPC_STATUS: code}
+            attributes = self._attributes[path, code] = {RPC_SYSTEM: "grpc", RPC_METHOD: path[1:], RPC_STATUS: code}
         if seconds is None:
             self._ended.add(1, attributes)
         else:

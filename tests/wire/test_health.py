@@ -116,7 +116,7 @@ async def test_probes_and_metrics_answer_over_http(peer: Peer) -> None:
         'protojobs_jobs_dispatched_total{outcome="created"} 2.0',
         "protojobs_store_up 1.0",
         'protojobs_build_info{driver="',
-        'rpc_method="protojobs.v1.JobService/Dispatch",rpc_response_status_code="OK"} 2.0',
+        'rpc_method="protojobs.v1.JobService/Dispatch",rpc_response_status_code="OK",rpc_system_name="grpc"} 2.0',
         "protojobs_process_eventloop_lag_seconds",
         'protojobs_rpc_active{what="streams"} 0.0',
     ):

@@ -87,14 +87,15 @@ class Application:
         clock: Clock | None = None,
         rng: Random | None = None,
         draft: MakeDraft = no_templates,
+        draft_scheduled: MakeDraft | None = None,
         read_follow_ups: ReadFollowUps = no_follow_ups,
         audit_kept: timedelta = AUDIT_KEPT,
         say_audit: Say = say_nothing,
     ) -> Self:
         """Return the use cases over `driver`, which is opened by `running`.
 
-        draft, read_follow_ups: how templates are read, and how they are found in envelopes. audit_kept, say_audit: how long the
-        audit log is kept, and where else each record goes.
+        draft, read_follow_ups: how templates are read, and how they are found in envelopes. draft_scheduled: for the templates of
+        schedules, if another way. audit_kept, say_audit: how long the audit log is kept, and where else each record goes.
         """
         limits, timings = limits or Limits(), timings or Timings()
         clock, rng = clock or SystemClock(), rng or Random()
@@ -109,8 +110,8 @@ class Application:
         events = Watch(driver, known, clock, timings)
         settle = Settle(driver, known, store_time, leasing, wait)
         dispatch = Dispatch(driver, known, store_time, errands)
-        schedules = Schedules(driver, known, store_time, dispatch, draft)
         tokens, audit = Tokens(driver, store_time, clock), Audit(driver, clock, kept=audit_kept, say=say_audit)
+        schedules = Schedules(driver, known, store_time, dispatch, draft_scheduled or draft)
         return cls(
             dispatch=dispatch,
             schedules=schedules,

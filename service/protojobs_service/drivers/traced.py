@@ -1,6 +1,7 @@
-"""A driver as the metrics see it: the same store, every call of the jobs port counted and timed, once for all drivers.
+"""A driver as metrics and traces see it: the same store, every call of the jobs port counted and timed, once for all drivers.
 
-What is counted is counted per call, which is a whole batch, and never per job on the way in.
+What is counted is counted per call, which is a whole batch, and never per job on the way in. A call is a span where it happens
+within one that is recorded; what streams and timers do is none.
 """
 
 import time
@@ -8,10 +9,13 @@ from collections import Counter
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
+from opentelemetry import trace
 from opentelemetry.metrics import Meter
+from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer
 
+from protojobs_service import conventions
 from protojobs_service.domain.errors import JobsError
 from protojobs_service.domain.job import AttemptRecord, JobId, JobRecord, Lease, NewJob
 from protojobs_service.domain.lifecycle import State
@@ -72,11 +76,11 @@ def _runs(answers: Sequence[T]) -> Iterable[tuple[T, int]]:
 
 
 class TracedDriver:
-    """Passes every call on to a driver."""
+    """Passes every call on to a driver. tracer: None makes no spans."""
 
-    def __init__(self, driver: Driver, meter: Meter) -> None:
+    def __init__(self, driver: Driver, meter: Meter, tracer: Tracer | None = None) -> None:
         self._driver = driver
-        self._jobs = TracedJobs(driver.jobs, meter)
+        self._jobs = TracedJobs(driver.jobs, meter, StoreSpans(tracer, driver.name))
         self._schedules = TracedSchedules(driver.schedules, meter)
 
     @property
@@ -179,11 +183,38 @@ class TracedSchedules:
         return await self._inner.forget_ticks(older_than, limit)
 
 
+class StoreSpans:
+    """Makes the CLIENT span of an operation on a store: what it is and of how many jobs, never its statements."""
+
+    # https://opentelemetry.io/docs/specs/semconv/registry/attributes/db/#db-system-name
+    _SYSTEMS: ClassVar = {"postgres": "postgresql"}
+
+    def __init__(self, tracer: Tracer | None, driver: str) -> None:
+        self._tracer = tracer
+        self._system = self._SYSTEMS.get(driver, driver)
+
+    def start(self, operation: str, count: int) -> Span | None:
+        """Return the span, None outside of one that is recorded."""
+        if self._tracer is None or not trace.get_current_span().is_recording():
+            return None
+        attributes: dict[str, str | int] = {conventions.DB_SYSTEM: self._system, conventions.DB_OPERATION: operation}
+        # The conventions have it: one is no batch.
+        if count > 1:
+            attributes[conventions.DB_BATCH_SIZE] = count
+        return self._tracer.start_span(f"{operation} jobs", kind=SpanKind.CLIENT, attributes=attributes)
+
+    def fail(self, span: Span, error: JobsError) -> None:
+        """Say why it failed."""
+        span.set_attribute(conventions.ERROR_TYPE, error.reason)
+        span.set_status(StatusCode.ERROR)
+
+
 class TracedJobs:
     """Counts dispatched, leased and settled jobs by outcome, and times every operation."""
 
-    def __init__(self, jobs: Jobs, meter: Meter) -> None:
+    def __init__(self, jobs: Jobs, meter: Meter, spans: StoreSpans) -> None:
         self._inner = jobs
+        self._spans = spans
         self._dispatched = meter.create_counter("protojobs.jobs.dispatched", description="Jobs to store, by outcome.")
         self._leased = meter.create_counter("protojobs.jobs.leased", description="Jobs leased to workers.")
         self._settled = meter.create_counter("protojobs.jobs.settled", description="Outcomes of attempts, by what became of them.")
@@ -194,7 +225,7 @@ class TracedJobs:
 
     async def dispatch(self, jobs: Sequence[NewJob], *, atomic: bool = False) -> Sequence[Dispatched]:
         """Store jobs."""
-        with self._timed("dispatch"):
+        with self._timed("dispatch", len(jobs)):
             answers = await self._inner.dispatch(jobs, atomic=atomic)
         leased = 0
         for (verdict, state, _), count in _runs(answers):
@@ -207,7 +238,7 @@ class TracedJobs:
 
     async def claim(self, claims: Sequence[Claim]) -> Sequence[Lease]:
         """Lease jobs."""
-        with self._timed("claim"):
+        with self._timed("claim", len(claims)):
             leases = await self._inner.claim(claims)
         if leases:
             self._leased.add(len(leases))
@@ -215,7 +246,7 @@ class TracedJobs:
 
     async def settle(self, items: Sequence[Settlement]) -> Sequence[Settled]:
         """End attempts."""
-        with self._timed("settle"):
+        with self._timed("settle", len(items)):
             answers = await self._inner.settle(items)
         for (verdict, state, _), count in _runs(answers):
             ended = verdict is SettleVerdict.OK and state is not None
@@ -224,32 +255,32 @@ class TracedJobs:
 
     async def update(self, items: Sequence[News]) -> Sequence[bool]:
         """Store news."""
-        with self._timed("update"):
+        with self._timed("update", len(items)):
             return await self._inner.update(items)
 
     async def cancel(self, ids: Sequence[JobId], deadline: timedelta) -> Sequence[CancelResult]:
         """Cancel jobs."""
-        with self._timed("cancel"):
+        with self._timed("cancel", len(ids)):
             return await self._inner.cancel(ids, deadline)
 
     async def retake(self, items: Sequence[Retake]) -> Sequence[RetakeResult]:
         """Retry jobs."""
-        with self._timed("retake"):
+        with self._timed("retake", len(items)):
             return await self._inner.retake(items)
 
     async def edit(self, items: Sequence[Edit]) -> Sequence[EditResult]:
         """Change jobs that wait."""
-        with self._timed("edit"):
+        with self._timed("edit", len(items)):
             return await self._inner.edit(items)
 
     async def delete(self, ids: Sequence[JobId]) -> Sequence[CancelResult]:
         """Delete jobs."""
-        with self._timed("delete"):
+        with self._timed("delete", len(ids)):
             return await self._inner.delete(ids)
 
     async def get(self, ids: Sequence[JobId]) -> Sequence[JobRecord | None]:
         """Read jobs."""
-        with self._timed("get"):
+        with self._timed("get", len(ids)):
             return await self._inner.get(ids)
 
     async def list(self, query: ListQuery) -> Sequence[JobRecord]:
@@ -264,7 +295,7 @@ class TracedJobs:
 
     async def outline(self, ids: Sequence[JobId]) -> Sequence[Outline | None]:
         """Read outlines."""
-        with self._timed("outline"):
+        with self._timed("outline", len(ids)):
             return await self._inner.outline(ids)
 
     async def attempts(self, job_id: JobId) -> Sequence[AttemptRecord] | None:
@@ -293,13 +324,18 @@ class TracedJobs:
             return await self._inner.prune(limit)
 
     @contextmanager
-    def _timed(self, operation: str) -> Generator[None]:
+    def _timed(self, operation: str, count: int = 1) -> Generator[None]:
         attributes = {"operation": operation}
+        span = self._spans.start(operation, count)
         started = time.perf_counter()
         try:
             yield
-        except JobsError:
+        except JobsError as error:
             self._failures.add(1, attributes)
+            if span is not None:
+                self._spans.fail(span, error)
             raise
         finally:
             self._duration.record(time.perf_counter() - started, attributes)
+            if span is not None:
+                span.end()

@@ -1,4 +1,4 @@
-"""What every RPC goes through: bytes in, request id and log, errors, deadline, admission, parsing, bytes out.
+"""What every RPC goes through: bytes in, request id and log, span, errors, deadline, admission, parsing, bytes out.
 
 Handlers are registered from the service descriptors and get bytes, so that bytes which are no message meet our
 own errors and an RPC that nobody has written is refused by name. A servicer is any object with one method per RPC:
@@ -87,6 +87,11 @@ class Rpc:
         """Tell whether either side streams."""
         return self.streams_in or self.streams_out
 
+    @property
+    def is_ours(self) -> bool:
+        """Tell whether it is of our contract: health and reflection, asked all the time, are neither timed nor traced."""
+        return not self.path.startswith("/grpc.")
+
 
 @dataclass(slots=True)
 class Call:
@@ -137,7 +142,8 @@ class RequestId:
                 raise
             finally:
                 seconds = time.monotonic() - started
-                self.calls.ended(call.rpc.path, call.code.name, None if call.rpc.is_stream else seconds)
+                if call.rpc.is_ours:
+                    self.calls.ended(call.rpc.path, call.code.name, None if call.rpc.is_stream else seconds)
                 if _log.isEnabledFor(logging.DEBUG):
                     _log.debug("call ended", extra={"rpc": call.rpc.path, "code": call.code.name, "seconds": round(seconds, 6)})
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime, time, timedelta
 from typing import Literal
 
+from opentelemetry.trace import Tracer
 from protojobs.v1 import job_pb2, schedule_service_pb2
 
 from protojobs_service.domain import bounds
@@ -29,6 +30,7 @@ from protojobs_service.transport.convert import EPOCH, to_duration, to_timestamp
 from protojobs_service.transport.ids import format_id
 from protojobs_service.transport.specs import Specs
 from protojobs_service.transport.status import under
+from protojobs_service.transport.tracing import creating
 
 _TIME = re.compile(r"([0-9]{2}):([0-9]{2})(?::([0-9]{2}))?\Z")
 
@@ -36,12 +38,25 @@ _TIME = re.compile(r"([0-9]{2}):([0-9]{2})(?::([0-9]{2}))?\Z")
 class Templates:
     """Makes jobs of templates: those of schedules, and those of follow-ups, which it finds in an envelope."""
 
-    def __init__(self, limits: bounds.Limits) -> None:
+    def __init__(self, limits: bounds.Limits, tracer: Tracer | None = None) -> None:
         self._specs = Specs(limits)
+        self._tracer = tracer
 
     def draft(self, template: bytes, job_id: JobId) -> Draft:
         """Return the job of a template under an id. Raises JobsError where it no longer is within the bounds."""
         return self._specs.draft(template + job_pb2.JobSpec(id=format_id(job_id)).SerializeToString())
+
+    def draft_scheduled(self, template: bytes, job_id: JobId) -> Draft:
+        """Return the job of a schedule, as `draft` does, with the span that creates it in its headers."""
+        if self._tracer is None:
+            return self.draft(template, job_id)
+        with creating(self._tracer, convert.parse_spec(template), format_id(job_id)) as headers:
+            traced = template + job_pb2.JobSpec(headers=headers).SerializeToString()
+            try:
+                return self.draft(traced, job_id)
+            except JobsError:
+                # Whatever is wrong with it, it shall not be what tracing has added.
+                return self.draft(template, job_id)
 
     def follow_ups(self, envelope: bytes, completed: bool) -> list[bytes]:
         """Return the templates of the jobs that follow the completion (else: the failure) of an envelope's job."""

@@ -32,6 +32,7 @@ from protojobs_service.transport.interceptors import (
     Deadline,
     Drain,
     Errors,
+    Interceptor,
     Procedure,
     RequestId,
     Service,
@@ -45,6 +46,7 @@ from protojobs_service.transport.queue_servicer import QueueServicer
 from protojobs_service.transport.schedule_servicer import ScheduleServicer
 from protojobs_service.transport.server_servicer import ServerServicer
 from protojobs_service.transport.specs import Specs
+from protojobs_service.transport.tracing import rpc_spans
 from protojobs_service.transport.worker_servicer import WorkerServicer
 
 _METADATA_SOFT, _METADATA_HARD = 8 * 1024, 16 * 1024
@@ -76,8 +78,9 @@ class GrpcServer:
             application.store_time, SystemClock(), names, interval=probes.probe_interval, failures=probes.probe_failures
         )
         version = service_version()
-        interceptors = (
+        interceptors: tuple[Interceptor, ...] = (
             RequestId(version, telemetry.calls),
+            *rpc_spans(telemetry.tracer),
             Errors(version),
             AuditTrail(application.audit, application.known_queues),
             Deadline(timedelta(seconds=limits.call_timeout)),

@@ -83,9 +83,15 @@ def test_calls_are_counted_by_method_and_status() -> None:
     text = telemetry.render().decode()
     telemetry.close()
 
-    assert 'rpc_server_call_duration_seconds_count{rpc_method="p.S/Unary",rpc_response_status_code="OK"} 1.0' in text
-    assert 'rpc_server_call_duration_seconds_count{rpc_method="p.S/Unary",rpc_response_status_code="NOT_FOUND"} 1.0' in text
-    assert 'protojobs_rpc_streams_total{rpc_method="p.S/Stream",rpc_response_status_code="OK"} 1.0' in text
+    assert (
+        'rpc_server_call_duration_seconds_count{rpc_method="p.S/Unary",rpc_response_status_code="OK",rpc_system_name="grpc"} 1.0'
+        in text
+    )
+    assert (
+        'rpc_server_call_duration_seconds_count{rpc_method="p.S/Unary",rpc_response_status_code="NOT_FOUND",rpc_system_name="grpc"} 1.0'
+        in text
+    )
+    assert 'protojobs_rpc_streams_total{rpc_method="p.S/Stream",rpc_response_status_code="OK",rpc_system_name="grpc"} 1.0' in text
     assert 'le="0.025"' in text
 
 
