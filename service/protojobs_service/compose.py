@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 
 from protojobs_service.admin.server import Admin
+from protojobs_service.admin.web import web_routes
 from protojobs_service.application import Application, Outbox, Relay, SystemClock, Timings, UpkeepDone
 from protojobs_service.application.audit import say_nothing
 from protojobs_service.domain.errors import InvalidField
@@ -141,7 +142,13 @@ async def start_server(
         with _sole_error():
             async with application.running(), _relaying(settings, application):
                 server = GrpcServer(application, settings, telemetry)
-                admin = Admin(application, telemetry, why_not_ready=lambda: server.health.why_not, load=lambda: _load(server))
+                admin = Admin(
+                    application,
+                    telemetry,
+                    why_not_ready=lambda: server.health.why_not,
+                    load=lambda: _load(server),
+                    routes=web_routes(server.local, None, settings),
+                )
                 admin_place = settings.listener("admin")
                 async with admin.serving(admin_place) as admin_port, server.running() as port:
                     running = RunningServer(

@@ -6,6 +6,7 @@ Values come, first wins, from: the command line, `PROTOJOBS_*` variables (nested
 
 import ipaddress
 import os
+import re
 import socket
 from collections.abc import Iterator
 from datetime import timedelta
@@ -67,6 +68,19 @@ Identifier = Annotated[str, Field(max_length=32), AfterValidator(_check_identifi
 def _split(value: Any) -> Any:
     return value.split() if isinstance(value, str) else value
 
+
+def _check_base_path(value: str) -> str:
+    path = value.rstrip("/") or "/"
+    if not re.fullmatch(r"/|(/[A-Za-z0-9_-][A-Za-z0-9._-]*)+", path):
+        raise ValueError("must be / or segments of letters, digits, - _ and . such as /jobs")
+    return path
+
+
+BasePath = Annotated[str, Field(max_length=128), AfterValidator(_check_base_path)]
+"""Without a slash at its end, unless it is the root."""
+
+Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+"""Several in one variable stand apart by white space."""
 
 Dsns = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split)]
 """Several in one variable stand apart by white space."""
@@ -186,6 +200,17 @@ class GrpcSettings(_Section):
     reflection: Literal["auto", "on", "off"] = Field(default="auto", description="Server reflection; auto: on for a loopback host.")
 
 
+class ConsoleSettings(_Section):
+    """The console: web pages on the admin port."""
+
+    enabled: bool = Field(default=True, description="Serve the console's pages on the admin port.")
+    base_path: BasePath = Field(default="/", description="Path under which the pages are, such as /jobs behind a proxy.")
+    allowed_hosts: Words = Field(
+        default=(),
+        description="Names by which browsers reach the admin port, beside localhost and addresses; apart by spaces, without ports.",
+    )
+
+
 class LogSettings(_Section):
     """Logs, on standard error."""
 
@@ -244,6 +269,7 @@ class Settings(BaseSettings):
     limits: LimitSettings = LimitSettings()
     session: SessionSettings = SessionSettings()
     grpc: GrpcSettings = GrpcSettings()
+    console: ConsoleSettings = ConsoleSettings()
     log: LogSettings = LogSettings()
     audit: AuditSettings = AuditSettings()
     shutdown: ShutdownSettings = ShutdownSettings()

@@ -1,4 +1,4 @@
-"""The admin port: probes and metrics over HTTP, on the event loop that serves gRPC.
+"""The admin port: probes, metrics, calls as JSON and the console over HTTP, on the event loop that serves gRPC.
 
 /livez answers while the loop turns and never touches the store: a blocked loop answers nobody, and that is the watchdog.
 /readyz says whether to send calls here. /metrics is what Prometheus reads.
@@ -7,13 +7,13 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 
 from protojobs_service.admin.loop_watch import LoopWatch
 from protojobs_service.admin.queue_gauges import QueueGauges
@@ -27,7 +27,7 @@ _BACKLOG = 128
 
 
 class Admin:
-    """Serves the admin port. why_not_ready: empty while calls should come here."""
+    """Serves the admin port. why_not_ready: empty while calls should come here. routes: what there is beside probes and metrics."""
 
     def __init__(
         self,
@@ -36,6 +36,7 @@ class Admin:
         *,
         why_not_ready: Callable[[], str],
         load: Callable[[], Mapping[str, float]],
+        routes: Sequence[BaseRoute] = (),
     ) -> None:
         self._telemetry = telemetry
         self._why_not_ready = why_not_ready
@@ -48,13 +49,22 @@ class Admin:
         observe("protojobs.process.eventloop.lag", "Worst lag of the event loop since the last look.", self._lag, "s")
         observe("protojobs.store.up", "The store answered the last probe.", lambda: [(int(application.store_time.ok), {})])
         observe("protojobs.rpc.active", "Calls and streams at this moment.", lambda: [(n, {"what": k}) for k, n in load().items()])
-        routes = [Route("/livez", self._livez), Route("/readyz", self._readyz), Route("/metrics", self._metrics)]
-        self._app = Starlette(routes=routes)
+        own = [Route("/livez", self._livez), Route("/readyz", self._readyz), Route("/metrics", self._metrics)]
+        self._app = Starlette(routes=[*own, *routes])
 
     @contextlib.asynccontextmanager
     async def serving(self, place: Listener) -> AsyncGenerator[int]:
         """Listen as long as the context lasts; gives the port. Raises OSError, InvalidSettings."""
-        config = uvicorn.Config(self._app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1)
+        config = uvicorn.Config(
+            self._app,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            timeout_graceful_shutdown=1,
+            # Whoever is not our proxy could say in them who else he is.
+            proxy_headers=False,
+            server_header=False,
+        )
         config.load()
         if place.tls.enabled:
             config.ssl = live_context(Certificates(place))

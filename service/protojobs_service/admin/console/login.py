@@ -1,0 +1,68 @@
+"""Logging in with a token, and out."""
+
+import contextlib
+
+import grpc
+from protojobs.v1 import admin_service_pb2 as pb
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from protojobs_service.admin.attempts import Attempts
+from protojobs_service.admin.console.desk import Console
+from protojobs_service.admin.sessions import Sessions
+from protojobs_service.domain.errors import JobsError, NotFound, Unauthenticated
+from protojobs_service.transport.local import Refused
+
+_CALLER = "protojobs.v1.AdminService/GetCaller"
+_REFUSED = "this token is unknown, or has ended"
+_NO_SESSION = "no session can be opened with this token"
+
+
+def login_routes(console: Console, attempts: Attempts) -> list[BaseRoute]:
+    """Return the routes of the login; where nobody is asked to log in, they lead to the first page."""
+
+    async def login(request: Request) -> Response:
+        if console.sessions is None or (request.method != "POST" and console.visitor(request).credential):
+            return console.go("/")
+        if request.method != "POST":
+            return console.page(request, "login.html", problem="")
+        attempts.take(request.client.host if request.client else "")
+        return await _open(console, console.sessions, request)
+
+    async def logout(request: Request) -> Response:
+        response = console.go("/login")
+        if console.sessions is not None:
+            await _close(console.sessions, console.visitor(request).credential)
+            console.session_cookie.set(request, response, "")
+        return response
+
+    return [Route("/login", login, methods=["GET", "POST"]), Route("/logout", logout, methods=["POST"])]
+
+
+async def _open(console: Console, sessions: Sessions, request: Request) -> Response:
+    """Open a session with the token of the form; the one that the visitor had ends."""
+    token = console.form(request).get("token", "").strip()
+    try:
+        # As a call first: what is refused is then audited like any other.
+        await console.ask_with(token, request, _CALLER, pb.GetCallerRequest(), pb.GetCallerResponse)
+        opened = await sessions.open_session(await sessions.verify(token))
+    except (Refused, Unauthenticated) as error:
+        if isinstance(error, Refused) and error.code is not grpc.StatusCode.UNAUTHENTICATED:
+            raise
+        return console.page(request, "login.html", 401, problem=_REFUSED)
+    except JobsError as error:
+        return console.page(request, "login.html", 403, problem=f"{_NO_SESSION}: {error.message}")
+    await _close(sessions, console.visitor(request).credential)
+    response = console.go("/")
+    console.session_cookie.set(request, response, opened.text)
+    return response
+
+
+async def _close(sessions: Sessions, credential: str) -> None:
+    if not credential:
+        return
+    with contextlib.suppress(Unauthenticated, NotFound):
+        principal = await sessions.verify(credential)
+        if principal.token_id is not None:
+            await sessions.revoke(principal.token_id)
