@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from protojobs_service.admin.connection import Connection
 from protojobs_service.admin.loop_watch import LoopWatch
 from protojobs_service.admin.queue_gauges import QueueGauges
 from protojobs_service.admin.tls import live_context
@@ -57,6 +58,8 @@ class Admin:
         """Listen as long as the context lasts; gives the port. Raises OSError, InvalidSettings."""
         config = uvicorn.Config(
             self._app,
+            http=Connection,
+            ws="none",
             log_config=None,
             access_log=False,
             lifespan="off",

@@ -2,8 +2,10 @@
 
 from starlette.routing import BaseRoute
 
+from protojobs_service.admin.body import Intake
 from protojobs_service.admin.console.desk import Console
 from protojobs_service.admin.hosts import Hosts
+from protojobs_service.admin.json_api import JsonApi
 from protojobs_service.admin.sessions import Sessions
 from protojobs_service.admin.site import console_site
 from protojobs_service.settings import Settings
@@ -11,9 +13,14 @@ from protojobs_service.transport.local import LocalCalls
 
 
 def web_routes(local: LocalCalls, sessions: Sessions | None, settings: Settings) -> list[BaseRoute]:
-    """Return the routes of the console, where it is enabled. sessions: None where the server asks nobody for credentials."""
-    routes: list[BaseRoute] = []
+    """Return the routes of calls as JSON, and of the console where it is enabled.
+
+    sessions: None where the server asks nobody for credentials.
+    """
     hosts = Hosts(settings.console.allowed_hosts)
+    limits = settings.limits
+    intake = Intake(limits.max_receive_bytes, most_at_once=limits.max_call_bytes)
+    routes: list[BaseRoute] = [JsonApi(local, intake, hosts if sessions is None else None).mount()]
     if settings.console.enabled:
         console = Console(local, sessions, settings.console)
         routes.append(console_site(console, hosts, most_bytes=settings.limits.max_receive_bytes))

@@ -35,7 +35,6 @@ class Console:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self.templates.globals["url"] = self.url
 
     async def ask(self, request: Request, path: str, message: Message, answer: type[M]) -> M:
         """Return the answer of a unary RPC, `protojobs.v1.JobService/GetJob`, called as the visitor. Raises Refused."""
@@ -77,7 +76,7 @@ class Console:
         def may(scope: str, queue: str | None = None) -> bool:
             return visitor.may(Scope(scope), queue)
 
-        known = {"visitor": visitor, "csrf": visitor.csrf, "may": may, "request_id": self.request_id(request)}
+        known = {"url": self.url, "visitor": visitor, "csrf": visitor.csrf, "may": may, "request_id": self.request_id(request)}
         return HTMLResponse(self.templates.get_template(template).render(known | context), status_code)
 
     def go(self, path: str) -> Response:
