@@ -1,13 +1,12 @@
 """The console as the admin port serves it: its pages behind their guard."""
 
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from starlette.exceptions import HTTPException
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Mount, Router
+from starlette.routing import BaseRoute, Mount, Router
 from starlette.staticfiles import StaticFiles
 
 from protojobs_service.admin.attempts import Attempts
@@ -23,16 +22,20 @@ _STRANGERS_BYTES = 8 * 1024
 _AT_ONCE = 16
 
 
-def console_site(console: Console, hosts: Hosts, *, most_bytes: int, clock: Callable[[], float] = time.monotonic) -> Mount:
-    """Return the mount of the console. most_bytes: of a form of somebody who is logged in. clock: seconds that only rise."""
+def site_routes(console: Console, clock: Callable[[], float]) -> list[BaseRoute]:
+    """Return every route of the console, below its base path. clock: seconds that only rise."""
+    static = Mount("/static", StaticFiles(packages=[("protojobs_service.admin.console", "static")]))
+    return [static, *login_routes(console, Attempts(clock)), *page_routes(console)]
+
+
+def console_site(console: Console, hosts: Hosts, routes: Sequence[BaseRoute], *, most_bytes: int) -> Mount:
+    """Return the console at its base path, behind its guard. most_bytes: of a form of somebody who is logged in."""
 
     async def tell(request: Request, error: Exception) -> Response:
         return failure(console, request, error)
 
-    static = Mount("/static", StaticFiles(packages=[("protojobs_service.admin.console", "static")]))
-    pages = Router([static, *login_routes(console, Attempts(clock)), *page_routes(console)])
     # Exception stands here, inside the guard: Starlette's own place for it is outside of all middleware.
-    told = ExceptionMiddleware(pages, handlers={HTTPException: tell, Exception: tell})
+    told = ExceptionMiddleware(Router(routes), handlers={HTTPException: tell, Exception: tell})
     guard = Guard(
         told,
         console,

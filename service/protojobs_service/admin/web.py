@@ -1,5 +1,7 @@
 """What the admin port offers beside probes and metrics."""
 
+import time
+
 from starlette.routing import BaseRoute
 
 from protojobs_service.admin.body import Intake
@@ -7,7 +9,7 @@ from protojobs_service.admin.console.desk import Console
 from protojobs_service.admin.hosts import Hosts
 from protojobs_service.admin.json_api import JsonApi
 from protojobs_service.admin.sessions import Sessions
-from protojobs_service.admin.site import console_site
+from protojobs_service.admin.site import console_site, site_routes
 from protojobs_service.settings import Settings
 from protojobs_service.transport.local import LocalCalls
 
@@ -23,5 +25,6 @@ def web_routes(local: LocalCalls, sessions: Sessions | None, settings: Settings)
     routes: list[BaseRoute] = [JsonApi(local, intake, hosts if sessions is None else None).mount()]
     if settings.console.enabled:
         console = Console(local, sessions, settings.console)
-        routes.append(console_site(console, hosts, most_bytes=settings.limits.max_receive_bytes))
+        pages = site_routes(console, time.monotonic)
+        routes.append(console_site(console, hosts, pages, most_bytes=limits.max_receive_bytes))
     return routes
