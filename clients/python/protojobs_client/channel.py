@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Sequence
 from functools import cache
 from importlib.metadata import version
 
@@ -23,7 +24,7 @@ from protojobs_client.redial import RedialledChannel
 _NOT_IDEMPOTENT = frozenset({"CreateToken", "TriggerSchedule"})
 
 
-def open_channel(options: Options) -> grpc.aio.Channel:
+def open_channel(options: Options, interceptors: Sequence[grpc.aio.ClientInterceptor] = ()) -> grpc.aio.Channel:
     """Open a channel on the running event loop. It connects when it is first used; close it with `close()`.
     Files of certificates and of the token may change: see `protojobs_client.redial`.
 
@@ -35,11 +36,11 @@ def open_channel(options: Options) -> grpc.aio.Channel:
     token = Token(options.token, options.token_file)
     files = [file for file in (options.ca, options.cert, options.key) if file is not None and options.uses_tls]
     if files or options.token_file is not None:
-        return RedialledChannel(lambda: _dial(options, token), files=files, token_file=options.token_file)
-    return _dial(options, token)
+        return RedialledChannel(lambda: _dial(options, token, interceptors), files=files, token_file=options.token_file)
+    return _dial(options, token, interceptors)
 
 
-def _dial(options: Options, token: Token) -> grpc.aio.Channel:
+def _dial(options: Options, token: Token, interceptors: Sequence[grpc.aio.ClientInterceptor]) -> grpc.aio.Channel:
     arguments = channel_arguments(options)
     if options.uses_tls:
         credentials = grpc.ssl_channel_credentials(
@@ -49,9 +50,9 @@ def _dial(options: Options, token: Token) -> grpc.aio.Channel:
         )
         if token:
             credentials = grpc.composite_channel_credentials(credentials, bearer_credentials(token))
-        return grpc.aio.secure_channel(options.target, credentials, options=arguments)
-    interceptors = bearer_interceptors(token) if token else None
-    return grpc.aio.insecure_channel(options.target, options=arguments, interceptors=interceptors)
+        return grpc.aio.secure_channel(options.target, credentials, options=arguments, interceptors=interceptors)
+    bearer = bearer_interceptors(token) if token else []
+    return grpc.aio.insecure_channel(options.target, options=arguments, interceptors=[*interceptors, *bearer])
 
 
 def channel_arguments(options: Options) -> list[tuple[str, int | str]]:

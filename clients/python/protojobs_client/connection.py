@@ -16,6 +16,7 @@ from protojobs_client.channel import open_channel
 from protojobs_client.errors import ClientClosedError, DeadlineExceededError, ProtoJobsError, translate
 from protojobs_client.options import Options
 from protojobs_client.retrying import retrying
+from protojobs_client.rpc_telemetry import rpc_interceptors
 
 if TYPE_CHECKING:  # these exist in the stub files only
     from protojobs.v1.job_service_pb2_grpc import JobServiceAsyncStub
@@ -41,7 +42,7 @@ class Connection:
     def channel(self) -> grpc.aio.Channel:
         """The channel. Raises ClientClosedError after `close`."""
         self.check_open()
-        return open_channel(self.options)
+        return open_channel(self.options, rpc_interceptors(self.options))
 
     @cached_property
     def jobs(self) -> "JobServiceAsyncStub":

@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from functools import cached_property
-from typing import Any, Unpack
+from functools import cached_property, partial
+from typing import Any, NamedTuple, Unpack
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -23,10 +23,18 @@ from protojobs_client.parse import dispatch_result, dispatched
 from protojobs_client.pipe import DispatchPipe
 from protojobs_client.redial import on_change
 from protojobs_client.request import DispatchOptions, JobRequest, span
+from protojobs_client.telemetry import Sending
 from protojobs_client.trace import trace_fields, with_trace
 
 _BATCHES_AT_ONCE = 4
 _CLOSE_GRACE = timedelta(seconds=5)
+
+
+class _Made(NamedTuple):
+    """A job to send, and what its headers say of its trace."""
+
+    item: Sized
+    trace: Mapping[str, str]
 
 
 class DispatchCalls(Calls):
@@ -186,8 +194,15 @@ class DispatchCalls(Calls):
         return True
 
     async def _submit(self, request: JobRequest) -> DispatchResult:
-        patience = self._connection.options.call_timeout
         self._connection.check_open()
+        with self._telemetry.sending("dispatch", request) as sending:
+            result = await self._submit_learning(request)
+            if sending is not None:
+                sending.ended([result])
+            return result
+
+    async def _submit_learning(self, request: JobRequest) -> DispatchResult:
+        patience = self._connection.options.call_timeout
         result = await self._pipe.submit(self._item(request), patience=patience)
         if isinstance(result, Refused) and self._learned(request, result.error):
             result = await self._pipe.submit(self._item(request), patience=patience)
@@ -197,11 +212,18 @@ class DispatchCalls(Calls):
         if request.options.delay is not None or request.options.run_at is not None:
             raise ValueError("a scheduled job takes no delay or run_at")
         if not self._hooks:
-            return await self._schedule_learning(request, when)
+            return await self._schedule_told(request, when)
         request = self._hooks.before(request)
-        job_id = await self._schedule_learning(request, when)
+        job_id = await self._schedule_told(request, when)
         self._hooks.after([request], [Dispatched(job_id)])
         return job_id
+
+    async def _schedule_told(self, request: JobRequest, when: schedule_service_pb2.ScheduleSpec) -> JobId:
+        with self._telemetry.sending("schedule", request) as sending:
+            job_id = await self._schedule_learning(request, when)
+            if sending is not None:
+                sending.ended([Dispatched(job_id)])
+            return job_id
 
     async def _schedule_learning(self, request: JobRequest, when: schedule_service_pb2.ScheduleSpec) -> JobId:
         try:
@@ -221,15 +243,33 @@ class DispatchCalls(Calls):
         return JobId(answer.job_id)
 
     async def _send_many(self, requests: Sequence[JobRequest], *, atomic: bool) -> list[DispatchResult]:
-        trace = trace_fields(self._connection.options.baggage)
-        items: list[Sized] = []
+        with self._telemetry.sending_many(requests) as sending:
+            made = await self._make_many(requests, sending)
+            results = await (self._send_atomic(requests, made) if atomic else self._send_learning(requests, made))
+            if sending is not None:
+                sending.ended(results)
+            return results
+
+    async def _make_many(self, requests: Sequence[JobRequest], sending: Sending | None) -> list[_Made]:
+        """Build every job; where it gets a span, that one is in its headers, else the current one."""
+        baggage = self._connection.options.baggage
+        shared = trace_fields(baggage)
+        made: list[_Made] = []
         for request in requests:
-            if len(items) % MAX_ITEMS == 0:
+            if len(made) % MAX_ITEMS == 0:
                 await asyncio.sleep(0)  # the loop has other work
-            items.append(self._item(request, trace))
-        if atomic:
-            return await self._send_atomic(requests, items)
-        results = await self._send_batches(items)
+            if sending is None or not sending.creates:
+                made.append(_Made(self._item(request, shared), shared))
+            else:
+                made.append(sending.create(request, baggage, partial(self._make, request)))
+        return made
+
+    def _make(self, request: JobRequest, trace: Mapping[str, str]) -> tuple[str, _Made]:
+        item = self._item(request, trace)
+        return item.spec.id, _Made(item, trace)
+
+    async def _send_learning(self, requests: Sequence[JobRequest], made: list[_Made]) -> list[DispatchResult]:
+        results = await self._send_batches([item for item, _ in made])
         again = [
             index
             for index, result in enumerate(results)
@@ -237,22 +277,23 @@ class DispatchCalls(Calls):
         ]
         if not again:
             return results
-        repeated = await self._send_batches([self._item(requests[index], trace) for index in again])
+        repeated = await self._send_batches([self._item(requests[index], made[index].trace) for index in again])
         for index, result in zip(again, repeated, strict=True):
             results[index] = result
         return results
 
-    async def _send_atomic(self, requests: Sequence[JobRequest], items: list[Sized]) -> list[DispatchResult]:
-        if not items:
+    async def _send_atomic(self, requests: Sequence[JobRequest], made: list[_Made]) -> list[DispatchResult]:
+        if not made:
             return []
-        if len(items) > MAX_ITEMS or sum(item.size for item in items) > room(self._connection.options.max_message_bytes):
+        if len(made) > MAX_ITEMS or sum(item.size for item, _ in made) > room(self._connection.options.max_message_bytes):
             raise ValueError(f"an atomic batch must fit into one message of at most {MAX_ITEMS} jobs")
         try:
-            return await self._send_batch([item.spec for item in items], atomic=True)
+            return await self._send_batch([item.spec for item, _ in made], atomic=True)
         except JobIdTimeError as error:
             if not any(self._learned(request, error) for request in requests):
                 raise
-            return await self._send_batch([self._item(request).spec for request in requests], atomic=True)
+            again = [self._item(request, trace) for request, (_, trace) in zip(requests, made, strict=True)]
+            return await self._send_batch([item.spec for item in again], atomic=True)
 
     async def _send_batches(self, items: list[Sized]) -> list[DispatchResult]:
         """Send specs in batches, a few at once. The error of a whole batch becomes that of each of its items."""

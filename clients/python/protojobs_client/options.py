@@ -37,6 +37,7 @@ class Options:
     max_receive_bytes: int = 16 * 1024 * 1024  # largest message to take
     streaming: bool = True  # single dispatches share one DispatchStream
     baggage: tuple[str, ...] = ()  # OpenTelemetry baggage keys that may travel with jobs
+    create_spans: bool = True  # where a batch is traced, each of its jobs gets a span; else they share that of the batch
 
     def __post_init__(self) -> None:
         if not self.address.strip():
@@ -96,6 +97,16 @@ class Options:
         if self.address.startswith(("unix:", "unix-abstract:")):
             return True
         return all(_is_loopback(_host(part)) for part in _parts(self.address))
+
+    @property
+    def endpoint(self) -> tuple[str, int | None]:
+        """Host and port of the server; empty and None where the address names several, or none that is a host."""
+        parts = _parts(self.address)
+        if len(parts) != 1 or self.address.startswith(("unix:", "unix-abstract:", "vsock:", "xds:")):
+            return "", None
+        host = _host(parts[0])
+        port = parts[0].removeprefix(f"[{host}]").removeprefix(host).removeprefix(":")
+        return host, int(port) if port.isdecimal() else None
 
     @property
     def target(self) -> str:

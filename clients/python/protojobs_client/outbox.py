@@ -18,7 +18,8 @@ from protojobs_client.ids import JobId, JobIds
 from protojobs_client.job import Job
 from protojobs_client.payload import Codec, PlainCodec
 from protojobs_client.request import DispatchOptions, JobRequest
-from protojobs_client.trace import trace_fields, with_trace
+from protojobs_client.telemetry import created
+from protojobs_client.trace import with_trace
 
 TABLE: Final = "protojobs_outbox"
 COLUMNS: Final = ("id", "queue", "kind", "spec")
@@ -99,7 +100,7 @@ def row(
     """Return the row of a job, as `Client.dispatch` takes it, in the trace of the caller. Raises what `dispatch` raises of data."""
     request = to_request(job, data, options)
     job_id = JobId(request.options.job_id) if request.options.job_id else JobIds().new()
-    headers = with_trace(request.options.headers, trace_fields())
+    headers = with_trace(request.options.headers, created(request, job_id))
     spec = to_spec(request, job_id=job_id, headers=headers, codec=codec or PlainCodec())
     return OutboxRow(job_id, request.options.queue or "default", request.kind, spec.SerializeToString())
 

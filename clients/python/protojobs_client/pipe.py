@@ -7,11 +7,13 @@ A server without the method gets Dispatch and DispatchBatch instead.
 """
 
 import asyncio
+import contextvars
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 
 import grpc
 from protojobs.v1 import job_pb2, job_service_pb2
@@ -45,6 +47,7 @@ class _Item:
     spec: job_pb2.JobSpec
     size: int
     answer: "asyncio.Future[DispatchResult]"
+    context: contextvars.Context | None
 
     def resolve(self, result: DispatchResult) -> None:
         if not self.answer.done():
@@ -72,7 +75,7 @@ class DispatchPipe:
     def __init__(
         self,
         open_stream: Callable[[], Stream],
-        send: Callable[[list[job_pb2.JobSpec]], Awaitable[list[DispatchResult]]],
+        send: Callable[[list[job_pb2.JobSpec]], Coroutine[Any, Any, list[DispatchResult]]],
         *,
         streaming: bool,
         max_message_bytes: int,
@@ -107,12 +110,13 @@ class DispatchPipe:
         if self._closing:
             raise ClientClosedError("the client is closed")
         loop = asyncio.get_running_loop()
-        item = _Item(*sized, loop.create_future())
+        item = _Item(*sized, loop.create_future(), None if self._streaming else contextvars.copy_context())
         self._queue.append(item)
         self._news.set()
         if self._task is None or self._task.done():
             # Owned by this object, which ends it in `close`: a group would need a scope that callers do not have.
-            self._task = loop.create_task(self._serve(), name="protojobs-dispatch")
+            # In no caller's context: it works for all of them.
+            self._task = loop.create_task(self._serve(), name="protojobs-dispatch", context=contextvars.Context())
         try:
             async with asyncio.timeout(patience.total_seconds()):
                 return await item.answer
@@ -287,7 +291,7 @@ class DispatchPipe:
         while items := self._take_from(queue, max_items):
             self._frames[0] = _Frame(items)  # so that an end in the middle finds them
             try:
-                results = await self._send([item.spec for item in items])
+                results = await self._send_in_context(items)
             except ProtoJobsError as error:
                 for item in items:
                     item.refuse(error)
@@ -295,6 +299,14 @@ class DispatchPipe:
                 for item, result in zip(items, results, strict=True):
                     item.resolve(result)
             self._frames.clear()
+
+    async def _send_in_context(self, items: list[_Item]) -> list[DispatchResult]:
+        """Send what belongs to one caller in its context, so that its trace has the call."""
+        sending, context = self._send([item.spec for item in items]), items[0].context
+        if len(items) > 1 or context is None:
+            return await sending
+        # Not in a group, which would wrap its error; cancelled with whoever awaits it.
+        return await asyncio.get_running_loop().create_task(sending, context=context)
 
 
 def _drop_answered(queue: deque[_Item]) -> bool:

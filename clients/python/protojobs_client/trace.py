@@ -3,17 +3,18 @@
 from collections.abc import Mapping
 
 from opentelemetry import propagate
+from opentelemetry.context import Context
 
 _BAGGAGE = "baggage"
 
 
-def trace_fields(baggage: tuple[str, ...] = ()) -> dict[str, str]:
-    """Return what the global propagator says of the current context.
+def trace_fields(baggage: tuple[str, ...] = (), context: Context | None = None) -> dict[str, str]:
+    """Return what the global propagator says of a context, by default the current one.
 
     Baggage travels only with the keys named: it may hold what no store should.
     """
     carrier: dict[str, str] = {}
-    propagate.inject(carrier)
+    propagate.inject(carrier, context)
     if _BAGGAGE in carrier:
         entries = [entry for entry in carrier.pop(_BAGGAGE).split(",") if entry.partition("=")[0].strip() in baggage]
         if entries:
