@@ -45,6 +45,10 @@ def main(
     grace: Annotated[float | None, typer.Option(min=0, help="Seconds in which running jobs may finish.")] = None,
     health_file: Annotated[Path | None, typer.Option(help="Touched while the worker is healthy.")] = None,
     health_port: Annotated[int | None, typer.Option(min=0, help="Serve GET /healthz here.")] = None,
+    trace_parent: Annotated[
+        str | None,
+        typer.Option(help="link or continue: handlers begin traces that link to the dispatch, or go on with its trace."),
+    ] = None,
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
 ) -> None:
     """Run the handlers of a worker until it is told to stop."""
@@ -66,6 +70,7 @@ def main(
         "grace": grace,
         "health_file": health_file,
         "health_port": health_port,
+        "trace_parent": trace_parent,
     }
     try:
         worker.options = _over(worker.options, given)

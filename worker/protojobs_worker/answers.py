@@ -45,6 +45,8 @@ class Answers:
         """Note what became of outcomes and updates."""
         for group in settled.groups:
             if group.code == wire.SETTLE_CODE_OK and group.next_state == job_pb2.JOB_STATE_COMPLETED:
+                if self._holding.exchange is not None:
+                    self._holding.exchange.answered(self._ledger.get(job_id, group.attempt) for job_id in group.job_ids)
                 self._ledger.settled(group.job_ids, group.attempt)
                 continue
             for job_id in group.job_ids:
@@ -70,11 +72,17 @@ class Answers:
                 if not self._ledger.refuse(lease, item.message):
                     logger.error("outcome given up", extra={"job_id": item.job_id})
             case wire.SETTLE_CODE_OK | wire.SETTLE_CODE_ALREADY:
+                self._answered(lease)
                 self._ledger.settled((item.job_id,), item.attempt)
                 self._stored(lease, item)
             case _:
+                self._answered(lease, error="LEASE_SUPERSEDED")
                 self._ledger.settled((item.job_id,), item.attempt)
                 logger.info("outcome superseded", extra={"job_id": item.job_id, "attempt": item.attempt})
+
+    def _answered(self, lease: WireLease, error: str | None = None) -> None:
+        if self._holding.exchange is not None:
+            self._holding.exchange.answered([lease], error)
 
     def _stored(self, lease: WireLease, item: wire.SettledItem) -> None:
         attempt: Attempt | None = lease.run

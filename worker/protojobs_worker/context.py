@@ -8,6 +8,7 @@ from enum import Enum
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
+from opentelemetry.trace import format_span_id, format_trace_id
 from protojobs_client.dispatching import to_request
 from protojobs_client.job import Job
 from protojobs_client.payload import JSON, Payload, Use
@@ -265,11 +266,12 @@ class JobContext:
 
     @property
     def log(self) -> logging.LoggerAdapter[logging.Logger]:
-        """Return a logger that names the job in every record."""
-        return logging.LoggerAdapter(
-            logger,
-            {"job_id": self.job_id, "kind": self.kind, "queue": self.queue, "attempt": self.attempt},
-        )
+        """Return a logger that names the job, and the span where there is one, in every record."""
+        named = {"job_id": self.job_id, "kind": self.kind, "queue": self.queue, "attempt": self.attempt}
+        if self._attempt.span is not None:
+            span = self._attempt.span.get_span_context()
+            named |= {"trace_id": format_trace_id(span.trace_id), "span_id": format_span_id(span.span_id)}
+        return logging.LoggerAdapter(logger, named)
 
     def raise_if_cancelled(self) -> None:
         """Raise JobTimeout or JobCancelled once the handler should stop."""

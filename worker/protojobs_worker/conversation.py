@@ -105,6 +105,8 @@ class Conversation:
             yield frames.update(batch)
         while leases := holding.ledger.take_unsent(frames.MAX_SETTLES, holding.limits.max_frame_bytes):
             silent = False
+            if holding.exchange is not None:
+                holding.exchange.sent(leases)
             yield frames.settle(leases)
         if holding.phase is Phase.LEAVING:
             if not stream.goodbye_sent:

@@ -12,6 +12,7 @@ from typing import Final
 from protojobs.v1 import worker_service_pb2 as wire
 
 from protojobs_worker.context import Attempt, StopReason
+from protojobs_worker.exchange import Exchange
 from protojobs_worker.executor import Executor
 from protojobs_worker.frames import WireLease
 from protojobs_worker.ledger import Ledger
@@ -37,8 +38,15 @@ class Phase(Enum):
 class Holding:
     """Every job from its delivery to its outcome, and the room that is left."""
 
-    def __init__(self, options: WorkerOptions, executor: Executor, wake: Callable[[], None], clock: Callable[[], float]) -> None:
-        """`wake` asks for a turn: there is something to begin or to say."""
+    def __init__(
+        self,
+        options: WorkerOptions,
+        executor: Executor,
+        wake: Callable[[], None],
+        clock: Callable[[], float],
+        exchange: Exchange | None = None,
+    ) -> None:
+        """`wake` asks for a turn: there is something to begin or to say. `exchange`: who is told of frames."""
         self.ledger: Ledger[wire.LeasedJob] = Ledger()
         self.updates = Updates()
         self.limits = Limits()
@@ -46,6 +54,7 @@ class Holding:
         self.ended = 0
         self.stuck = 0
         self.last_busy = clock()
+        self.exchange = exchange
         self._options = options
         self._executor = executor
         self._wake = wake
@@ -88,6 +97,8 @@ class Holding:
     def deliver(self, deliver: wire.Deliver) -> None:
         """Take delivered jobs."""
         self.last_busy = self._clock()
+        if self.exchange is not None:
+            self.exchange.delivered(deliver.items)
         superseded = self.ledger.deliver((item.job_id, item.attempt, item) for item in deliver.items)
         self.stop(superseded, StopReason.LEASE_LOST)
         if self.phase is Phase.LEAVING:

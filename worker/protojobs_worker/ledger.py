@@ -45,6 +45,8 @@ class Lease(Generic[Job]):
     outcome: Outcome | None = None
     began_at: float | None = None
     run: Any = None  # whatever runs the handler; the ledger never looks at it
+    sent_at: float | None = None  # when its outcome first left, and the span of that; for `exchange`
+    settling: Any = None
     tries: int = 0
     invalid: int = 0
 

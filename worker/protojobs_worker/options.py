@@ -11,6 +11,8 @@ from typing import Literal
 
 MAX_WINDOW = 100_000
 
+TraceParent = Literal["link", "continue"]
+
 
 class ExitReason(Enum):
     """Why a worker ended, and the exit code of its process."""
@@ -51,6 +53,7 @@ class WorkerOptions:
     max_lifetime: float | None = None  # leave after so long
     health_file: Path | None = None  # exists, and is touched, while the worker is healthy
     health_port: int | None = None  # serves GET /healthz on all interfaces: 200 or 503; 0: a free one of loopback
+    trace_parent: TraceParent = "link"  # a handler's span begins a trace and links to the dispatch, or continues its trace
     unhealthy_after: float = 120.0  # without a stream, or with a blocked event loop
 
     def __post_init__(self) -> None:
@@ -66,6 +69,8 @@ class WorkerOptions:
             raise ValueError("session_ttl is 2 to 600 s")
         if self.order not in {"weighted", "strict"}:
             raise ValueError("order is weighted or strict")
+        if self.trace_parent not in {"link", "continue"}:
+            raise ValueError("trace_parent is link or continue")
         if self.processes is not None and self.processes < 1:
             raise ValueError("processes is at least 1")
 

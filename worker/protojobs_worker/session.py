@@ -25,6 +25,7 @@ from protojobs_worker import frames
 from protojobs_worker.answers import Answers
 from protojobs_worker.context import StopReason
 from protojobs_worker.conversation import Conversation
+from protojobs_worker.exchange import Exchange
 from protojobs_worker.executor import Executor
 from protojobs_worker.holding import Holding, Phase
 from protojobs_worker.leaving import Leaving
@@ -48,9 +49,10 @@ class Session:
         version: str,
         uniform: Callable[[float, float], float],
         clock: Callable[[], float] = monotonic,
+        exchange: Exchange | None = None,
     ) -> None:
         self._wake = asyncio.Event()
-        self.holding = Holding(options, executor, self._wake.set, clock)
+        self.holding = Holding(options, executor, self._wake.set, clock, exchange)
         self.leaving = Leaving(options, self.holding, self._wake.set, clock)
         self.connected = False
         self.down_since = clock()

@@ -19,9 +19,10 @@ from protojobs_client.options import Options
 from protojobs_client.payload import Codec
 
 from protojobs_worker.context import JobContext
+from protojobs_worker.exchange import Exchange
 from protojobs_worker.executor import Executor
 from protojobs_worker.middleware import EventName, Hook, Hooks, Middleware, Surroundings, WorkerStarting, WorkerStopped
-from protojobs_worker.options import ExitReason, WorkerOptions, queue_weights
+from protojobs_worker.options import ExitReason, TraceParent, WorkerOptions, queue_weights
 from protojobs_worker.outcomes import as_timedelta
 from protojobs_worker.registry import Handler, HandlerOptions, Pool, Registry
 from protojobs_worker.service_thread import ServiceThread
@@ -56,6 +57,7 @@ class WorkerSettings(TypedDict, total=False):
     health_file: Any
     health_port: int | None
     unhealthy_after: float
+    trace_parent: TraceParent
 
 
 class Worker:
@@ -208,6 +210,7 @@ class Worker:
             executor,
             version=version("proto-jobs-worker"),
             uniform=random.uniform,
+            exchange=Exchange.if_configured(self.options.name, self.connection),
         )
         self._session, self.exit = session, None
         self._thread = ServiceThread(
@@ -279,7 +282,8 @@ class Worker:
         return 0 if self._thread is None else self._thread.health_port
 
     def _executor(self) -> Executor:
-        around = Surroundings.of(self._middleware, self._hooks, Tracing.if_configured())
+        tracing = Tracing.if_configured(trace_parent=self.options.trace_parent, worker=self.options.name)
+        around = Surroundings.of(self._middleware, self._hooks, tracing)
         return Executor(
             self.registry,
             self._hooks,

@@ -1,14 +1,15 @@
-"""A span per attempt, linked to the dispatch; nothing at all without a tracer provider."""
+"""A span per attempt, linked to the dispatch or in its trace; nothing at all without a tracer provider."""
 
 import contextvars
 
 import pytest
-from opentelemetry import trace
+from opentelemetry import baggage, trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import SpanKind, StatusCode
-from protojobs_worker.context import Attempt
+from protojobs_worker.context import Attempt, JobContext
 from protojobs_worker.execution import run
 from protojobs_worker.ledger import Lease
 from protojobs_worker.middleware import Hooks, Surroundings
@@ -24,7 +25,7 @@ TRACEPARENT = f"00-{TRACE_ID}-b7ad6b7169203331-01"
 def test_an_application_without_a_provider_gets_no_tracing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trace, "get_tracer_provider", trace.ProxyTracerProvider)
 
-    assert Tracing.if_configured() is None
+    assert Tracing.if_configured(trace_parent="link", worker="w") is None
     assert Surroundings.of((), Hooks(), None) is None
 
 
@@ -53,3 +54,43 @@ def test_a_consumer_span_is_current_in_the_handler_and_linked_to_the_dispatch() 
     assert span.attributes is not None
     assert span.attributes["messaging.message.id"] == job_id(1)
     assert not trace.get_current_span().get_span_context().is_valid
+
+
+def test_a_worker_that_continues_traces_makes_the_dispatch_the_parent_and_tells_loggers_of_the_span() -> None:
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    said: list[object] = []
+
+    def handler(context: JobContext) -> None:
+        said.append(context.log.extra)
+
+    job = leased(1)
+    job.spec.headers["traceparent"] = TRACEPARENT
+    attempt = Attempt(Lease(job_id(1), 1, job, 1), Handler("kind", handler, HandlerOptions()))
+    tracing = Tracing(provider.get_tracer("test"), trace_parent="continue")
+    contextvars.copy_context().run(run, attempt, Surroundings.of((), Hooks(), tracing))
+
+    (span,) = exporter.get_finished_spans()
+    assert span.parent is not None
+    assert (f"{span.parent.trace_id:032x}", list(span.links)) == (TRACE_ID, [])
+    assert span.context is not None
+    [extra] = said
+    assert isinstance(extra, dict)
+    assert (extra["trace_id"], extra["span_id"]) == (TRACE_ID, f"{span.context.span_id:016x}")
+
+
+def test_baggage_of_the_producer_reaches_a_handler_whose_span_is_not_sampled() -> None:
+    seen: list[object] = []
+
+    def handler() -> None:
+        seen.extend([baggage.get_baggage("tenant"), trace.get_current_span().is_recording()])
+
+    job = leased(1)
+    job.spec.headers["traceparent"] = TRACEPARENT
+    job.spec.headers["baggage"] = "tenant=7"
+    attempt = Attempt(Lease(job_id(1), 1, job, 1), Handler("kind", handler, HandlerOptions()))
+    tracing = Tracing(TracerProvider(sampler=ALWAYS_OFF).get_tracer("test"))
+    contextvars.copy_context().run(run, attempt, Surroundings.of((), Hooks(), tracing))
+
+    assert seen == ["7", False]
