@@ -22,13 +22,14 @@ _ADD: tuple[Any, ...] = (
 
 
 class Receiver(trace_service_pb2_grpc.TraceServiceServicer, metrics_service_pb2_grpc.MetricsServiceServicer):
-    """Keeps spans and metrics. answers: cleared, an export waits until it is set."""
+    """Keeps spans and metrics. services: who sent each span. answers: cleared, an export waits until it is set."""
 
     def __init__(self) -> None:
         self.endpoint = ""
         self.spans: list[Span] = []
         self.metrics: list[Metric] = []
         self.resources: list[Resource] = []
+        self.services: dict[bytes, str] = {}
         self.called = threading.Event()
         self.answers = threading.Event()
         self.answers.set()
@@ -41,7 +42,9 @@ class Receiver(trace_service_pb2_grpc.TraceServiceServicer, metrics_service_pb2_
         if isinstance(request, trace_service_pb2.ExportTraceServiceRequest):
             for sent in request.resource_spans:
                 self.resources.append(sent.resource)
-                self.spans += [span for scope in sent.scope_spans for span in scope.spans]
+                spans = [span for scope in sent.scope_spans for span in scope.spans]
+                self.spans += spans
+                self.services |= {span.span_id: attributes(sent.resource)["service.name"] for span in spans}
             return trace_service_pb2.ExportTraceServiceResponse()
         for sent in request.resource_metrics:
             self.resources.append(sent.resource)

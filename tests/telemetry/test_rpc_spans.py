@@ -12,14 +12,13 @@ from grpc_health.v1 import health_pb2
 from grpc_health.v1.health_pb2_grpc import HealthStub
 from opentelemetry.instrumentation.grpc import GrpcAioInstrumentorServer
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
-from protojobs.v1 import admin_service_pb2, job_pb2, job_service_pb2, schedule_service_pb2
-from protojobs.v1.admin_service_pb2_grpc import AdminServiceStub
-from protojobs_service.compose import start_server, upgrade_schema
-from protojobs_service.settings import OtelSettings
+from protojobs.v1 import job_pb2, job_service_pb2, schedule_service_pb2
+from protojobs_service.transport.job_servicer import JobServicer
 from uuid_utils import uuid7
 
 from tests.telemetry.receiver import Receiver, attributes
-from tests.wire.peer import Peer, connected, settings_for
+from tests.telemetry.stand import traced_server
+from tests.wire.peer import Peer, connected
 
 _INSTRUMENTOR: Any = GrpcAioInstrumentorServer  # written without types
 
@@ -29,11 +28,9 @@ TRACEPARENT = f"00-{TRACE}-{PARENT}-01"
 
 
 @asynccontextmanager
-async def traced_server(directory: Path) -> AsyncIterator[Peer]:
-    """Run a server over SQLite that exports as the environment says. What it has exported is complete when the context ends."""
-    settings = settings_for(driver="sqlite", sqlite={"path": directory / "jobs.db"})
-    await upgrade_schema(settings)
-    async with start_server(settings, otel=OtelSettings()) as running, connected(running) as peer:
+async def traced_peer(directory: Path) -> AsyncIterator[Peer]:
+    """Speak to a traced server. What it has exported is complete when the context ends."""
+    async with traced_server(directory) as running, connected(running) as peer:
         yield peer
 
 
@@ -49,7 +46,7 @@ def _named(receiver: Receiver, name: str) -> list[Span]:
 async def test_a_unary_call_is_a_span_in_the_trace_of_its_metadata_and_its_store_operation_one_within(
     receiver: Receiver, tmp_path: Path
 ) -> None:
-    async with traced_server(tmp_path) as peer:
+    async with traced_peer(tmp_path) as peer:
         request = job_service_pb2.DispatchBatchRequest(specs=[_spec(), _spec()])
         await peer.jobs.DispatchBatch(request, metadata=(("traceparent", TRACEPARENT),))
 
@@ -68,7 +65,7 @@ async def test_a_unary_call_is_a_span_in_the_trace_of_its_metadata_and_its_store
 
 @pytest.mark.asyncio
 async def test_a_refused_call_tells_its_status_and_is_no_error_of_the_server(receiver: Receiver, tmp_path: Path) -> None:
-    async with traced_server(tmp_path) as peer:
+    async with traced_peer(tmp_path) as peer:
         with pytest.raises(grpc.aio.AioRpcError):
             await peer.jobs.GetJob(job_service_pb2.GetJobRequest(job_id=str(uuid7())))
 
@@ -78,26 +75,34 @@ async def test_a_refused_call_tells_its_status_and_is_no_error_of_the_server(rec
     assert call.parent_span_id == b""
 
 
-@pytest.mark.asyncio
-async def test_a_call_that_nobody_has_written_is_an_error_of_the_server(receiver: Receiver, tmp_path: Path) -> None:
-    async with traced_server(tmp_path) as peer:
-        with pytest.raises(grpc.aio.AioRpcError) as refused:
-            await AdminServiceStub(peer.channel).ListAuditEvents(admin_service_pb2.ListAuditEventsRequest())
+async def _fail(self: JobServicer, request: Any, context: Any) -> None:
+    raise ZeroDivisionError
 
-    [span] = _named(receiver, "protojobs.v1.AdminService/ListAuditEvents")
-    assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED
-    assert attributes(span)["error.type"] == "UNIMPLEMENTED"
+
+@pytest.mark.asyncio
+async def test_a_call_that_fails_within_is_an_error_of_the_server(
+    receiver: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(JobServicer, "GetJob", _fail)
+    async with traced_peer(tmp_path) as peer:
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await peer.jobs.GetJob(job_service_pb2.GetJobRequest(job_id=str(uuid7())))
+
+    [span] = _named(receiver, "protojobs.v1.JobService/GetJob")
+    assert refused.value.code() is grpc.StatusCode.INTERNAL
+    assert attributes(span)["error.type"] == "INTERNAL"
     assert span.status.code == Status.STATUS_CODE_ERROR
 
 
 @pytest.mark.asyncio
 async def test_streams_health_and_their_store_operations_are_no_spans(receiver: Receiver, tmp_path: Path) -> None:
-    async with traced_server(tmp_path) as peer:
+    async with traced_peer(tmp_path) as peer:
         stream = peer.jobs.DispatchStream(metadata=(("traceparent", TRACEPARENT),))
         await stream.write(job_service_pb2.DispatchStreamRequest(seq=1, specs=[_spec(headers={"traceparent": TRACEPARENT})]))
         await stream.done_writing()
         acknowledged = [answer.up_to_seq async for answer in stream]
-        await HealthStub(peer.channel).Check(health_pb2.HealthCheckRequest())
+        health: Any = HealthStub(peer.channel)
+        await health.Check(health_pb2.HealthCheckRequest())
 
     assert acknowledged[-1] == 1
     assert receiver.spans == []
@@ -106,7 +111,7 @@ async def test_streams_health_and_their_store_operations_are_no_spans(receiver: 
 
 @pytest.mark.asyncio
 async def test_a_call_that_is_not_sampled_leaves_nothing(receiver: Receiver, tmp_path: Path) -> None:
-    async with traced_server(tmp_path) as peer:
+    async with traced_peer(tmp_path) as peer:
         await peer.jobs.Dispatch(
             job_service_pb2.DispatchRequest(spec=_spec()), metadata=(("traceparent", TRACEPARENT[:-2] + "00"),)
         )
@@ -119,7 +124,7 @@ async def test_ours_makes_way_for_the_instrumentation_of_opentelemetry(receiver:
     instrumentor: Any = _INSTRUMENTOR()
     instrumentor.instrument()
     try:
-        async with traced_server(tmp_path) as peer:
+        async with traced_peer(tmp_path) as peer:
             await peer.jobs.Dispatch(job_service_pb2.DispatchRequest(spec=_spec()))
     finally:
         instrumentor.uninstrument()
@@ -137,7 +142,7 @@ def _schedule(**headers: str) -> schedule_service_pb2.ScheduleRequest:
 async def test_a_job_of_a_schedule_carries_the_span_that_creates_it_which_links_to_what_the_template_names(
     receiver: Receiver, tmp_path: Path
 ) -> None:
-    async with traced_server(tmp_path) as peer:
+    async with traced_peer(tmp_path) as peer:
         await peer.schedules.Schedule(_schedule(traceparent=TRACEPARENT, mine="1"))
         triggered = await peer.schedules.TriggerSchedule(schedule_service_pb2.TriggerScheduleRequest(name="nightly"))
         job = await peer.jobs.GetJob(job_service_pb2.GetJobRequest(job_id=triggered.job_id, view=job_pb2.JOB_VIEW_FULL))
@@ -156,7 +161,7 @@ async def test_an_unsampled_tick_leaves_the_context_that_the_template_has(
     receiver: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OTEL_TRACES_SAMPLER", "always_off")
-    async with traced_server(tmp_path) as peer:
+    async with traced_peer(tmp_path) as peer:
         await peer.schedules.Schedule(_schedule(traceparent=TRACEPARENT))
         triggered = await peer.schedules.TriggerSchedule(schedule_service_pb2.TriggerScheduleRequest(name="nightly"))
         job = await peer.jobs.GetJob(job_service_pb2.GetJobRequest(job_id=triggered.job_id, view=job_pb2.JOB_VIEW_FULL))

@@ -83,15 +83,12 @@ def test_calls_are_counted_by_method_and_status() -> None:
     text = telemetry.render().decode()
     telemetry.close()
 
-    assert (
-        'rpc_server_call_duration_seconds_count{rpc_method="p.S/Unary",rpc_response_status_code="OK",rpc_system_name="grpc"} 1.0'
-        in text
-    )
-    assert (
-        'rpc_server_call_duration_seconds_count{rpc_method="p.S/Unary",rpc_response_status_code="NOT_FOUND",rpc_system_name="grpc"} 1.0'
-        in text
-    )
-    assert 'protojobs_rpc_streams_total{rpc_method="p.S/Stream",rpc_response_status_code="OK",rpc_system_name="grpc"} 1.0' in text
+    for name, method, status in (
+        ("rpc_server_call_duration_seconds_count", "p.S/Unary", "OK"),
+        ("rpc_server_call_duration_seconds_count", "p.S/Unary", "NOT_FOUND"),
+        ("protojobs_rpc_streams_total", "p.S/Stream", "OK"),
+    ):
+        assert f'{name}{{rpc_method="{method}",rpc_response_status_code="{status}",rpc_system_name="grpc"}} 1.0' in text
     assert 'le="0.025"' in text
 
 
