@@ -27,8 +27,6 @@ DB_OPERATION: Final = "db.operation.name"
 DB_BATCH_SIZE: Final = "db.operation.batch.size"
 
 KIND: Final = "protojobs.kind"
-PRIORITY: Final = "protojobs.priority"
-SCHEDULE: Final = "protojobs.schedule"
 
 # Advisory buckets of both conventions, s.
 DURATION_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)

@@ -185,7 +185,7 @@ class Telemetry:
 
         async def look() -> None:
             await refresh()
-            self._seen = {name: _observations(read) for name, read in self._reads.items()}
+            self._see()
 
         def looking() -> None:
             looked = asyncio.run_coroutine_threadsafe(look(), loop)
@@ -198,6 +198,7 @@ class Telemetry:
             yield
         finally:
             self._looking = None
+            self._see()  # for the push at the end
 
     def render(self) -> bytes:
         """Return all metrics in the text format of Prometheus."""
@@ -207,6 +208,9 @@ class Telemetry:
         """Push what there is, for at most 5 s, and end. Blocks: call it on a thread while an event loop is `watched`."""
         spans = self._spans
         within(FLUSH_SECONDS, self._provider.shutdown, *([] if spans is None else [spans.shutdown]))
+
+    def _see(self) -> None:
+        self._seen = {name: _observations(read) for name, read in self._reads.items()}
 
     def _look(self) -> None:
         """Read all gauges at once, on the loop: an exporter asks for one after the other."""

@@ -112,6 +112,17 @@ async def test_gauges_are_refreshed_and_read_on_the_event_loop_before_they_are_p
     assert loops == {asyncio.get_running_loop()}
 
 
+@pytest.mark.asyncio
+async def test_the_push_at_the_end_has_the_gauges_as_they_were_last(receiver: Receiver) -> None:
+    telemetry = Telemetry(driver="memory", otel=OtelSettings())
+    with telemetry.watched(lambda: _refresh_into([])):
+        pass
+
+    await asyncio.to_thread(telemetry.close)
+
+    assert "protojobs.build_info" in {metric.name for metric in receiver.metrics}
+
+
 def _warning(name: str, created: float, level: int = logging.WARNING) -> logging.LogRecord:
     record = logging.LogRecord(name, level, __file__, 1, "not exported", None, None)
     record.created = created
