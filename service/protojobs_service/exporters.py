@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from importlib.metadata import entry_points
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
@@ -25,28 +25,38 @@ FLUSH_SECONDS: Final = 5.0
 _QUIET_SECONDS: Final = 60.0
 
 
-def tracer_provider(otel: OtelSettings, resource: Resource) -> TracerProvider | None:
+class Exporter(Protocol):
+    """What pushes spans or metrics."""
+
+    def shutdown(self) -> None:
+        """End at once, also a push that is under way."""
+        ...
+
+
+def tracer_provider(otel: OtelSettings, resource: Resource, opened: list[Exporter]) -> TracerProvider | None:
     """Return what makes and exports spans, None where nobody asked. Raises InvalidSettings for an exporter that is not there.
 
-    Sampling, limits and queues are as `OTEL_TRACES_SAMPLER`, `OTEL_SPAN_*` and `OTEL_BSP_*` say.
+    opened: gets the exporters. Sampling, limits and queues are as `OTEL_TRACES_SAMPLER`, `OTEL_SPAN_*` and `OTEL_BSP_*` say.
     """
-    exporters = [_load("opentelemetry_traces_exporter", name) for name in otel.span_exporters]
+    exporters = [_load("opentelemetry_traces_exporter", name)() for name in otel.span_exporters]
     if not exporters:
         return None
+    opened += exporters
     provider = TracerProvider(resource=resource, shutdown_on_exit=False)
     for exporter in exporters:
-        provider.add_span_processor(BatchSpanProcessor(exporter()))
+        provider.add_span_processor(BatchSpanProcessor(exporter))
     return provider
 
 
-def metric_readers(otel: OtelSettings) -> list[MetricReader]:
-    """Return what pushes metrics every `OTEL_METRIC_EXPORT_INTERVAL`. Raises InvalidSettings."""
-    exporters = [_load("opentelemetry_metrics_exporter", name) for name in otel.metric_exporters]
-    return [PeriodicExportingMetricReader(exporter()) for exporter in exporters]
+def metric_readers(otel: OtelSettings, opened: list[Exporter]) -> list[MetricReader]:
+    """Return what pushes metrics every `OTEL_METRIC_EXPORT_INTERVAL`. opened: gets the exporters. Raises InvalidSettings."""
+    exporters = [_load("opentelemetry_metrics_exporter", name)() for name in otel.metric_exporters]
+    opened += exporters
+    return [PeriodicExportingMetricReader(exporter) for exporter in exporters]
 
 
 def within(seconds: float, *steps: Callable[[], object]) -> bool:
-    """Run the steps side by side for at most so long; tell whether all have ended. What has not is left to die with the process."""
+    """Run the steps side by side for at most so long; tell whether all have ended. What has not goes on."""
     threads = [threading.Thread(target=step, name="telemetry flush", daemon=True) for step in steps]
     for thread in threads:
         thread.start()

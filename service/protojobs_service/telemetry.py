@@ -31,7 +31,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from protojobs_service.conventions import DURATION_BUCKETS, RPC_METHOD, RPC_SERVER_DURATION, RPC_STATUS, RPC_SYSTEM, SCHEMA_URL
-from protojobs_service.exporters import FLUSH_SECONDS, OncePerMinute, metric_readers, tracer_provider, within
+from protojobs_service.exporters import FLUSH_SECONDS, Exporter, OncePerMinute, metric_readers, tracer_provider, within
 from protojobs_service.port import NewAuditRecord
 from protojobs_service.settings import OtelSettings
 
@@ -152,9 +152,10 @@ class Telemetry:
         self._loop_thread: int | None = None
         self._looking: Callable[[], None] | None = None
         resource = Resource.create(_resource())
-        self._spans = None if otel is None else tracer_provider(otel, resource)
+        self._exporters: list[Exporter] = []
+        self._spans = None if otel is None else tracer_provider(otel, resource, self._exporters)
         readers = [PrometheusMetricReader(registry=self._registry, scope_info_enabled=False)]
-        pushing = [] if otel is None else metric_readers(otel)
+        pushing = [] if otel is None else metric_readers(otel, self._exporters)
         self._provider = MeterProvider([*readers, *pushing], resource=resource, views=_views(), shutdown_on_exit=False)
         self.meter: Meter = self._provider.get_meter("protojobs", service_version(), SCHEMA_URL)
         self.tracer: Tracer | None = _tracer(self._spans)
@@ -207,7 +208,9 @@ class Telemetry:
     def close(self) -> None:
         """Push what there is, for at most 5 s, and end. Blocks: call it on a thread while an event loop is `watched`."""
         spans = self._spans
-        within(FLUSH_SECONDS, self._provider.shutdown, *([] if spans is None else [spans.shutdown]))
+        if not within(FLUSH_SECONDS, self._provider.shutdown, *([] if spans is None else [spans.shutdown])):
+            for exporter in self._exporters:
+                exporter.shutdown()
 
     def _see(self) -> None:
         self._seen = {name: _observations(read) for name, read in self._reads.items()}

@@ -1,7 +1,9 @@
 """A collector that is away or hangs: jobs go on, what waits for it is bounded, and the end of the process is too."""
 
+import asyncio
 import logging
 import socket
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from protojobs_client import AsyncClient, JobRequest, Options
 from protojobs_service import telemetry
-from protojobs_service.exporters import tracer_provider, within
+from protojobs_service.exporters import Exporter, tracer_provider, within
 from protojobs_service.settings import OtelSettings
 from protojobs_service.telemetry import Telemetry, configure_logs
 from protojobs_worker import JobContext, Worker
@@ -40,8 +42,8 @@ async def _jobs_go_on(directory: Path, monkeypatch: pytest.MonkeyPatch) -> int:
     """Dispatch and run jobs, more than the queue has places for; returns how many spans of the server then wait."""
     made: list[TracerProvider] = []
 
-    def remember(otel: OtelSettings, resource: Resource) -> TracerProvider | None:
-        provider = tracer_provider(otel, resource)
+    def remember(otel: OtelSettings, resource: Resource, opened: list[Exporter]) -> TracerProvider | None:
+        provider = tracer_provider(otel, resource, opened)
         made.extend([provider] if provider else [])
         return provider
 
@@ -61,7 +63,16 @@ async def _jobs_go_on(directory: Path, monkeypatch: pytest.MonkeyPatch) -> int:
         await worker.serve()
         assert len(set(done)) == CALLS
         [provider] = made
-        return _waiting(provider)
+        waiting = _waiting(provider)
+    # What could not be pushed has been given up, and nothing goes on behind the server's back.
+    assert await asyncio.to_thread(within, 30, _all_ended)
+    return waiting
+
+
+def _all_ended() -> None:
+    for thread in threading.enumerate():
+        if thread.name.startswith(("OtelBatch", "OtelPeriodic")):
+            thread.join()
 
 
 @pytest.mark.asyncio
