@@ -17,6 +17,7 @@ from protojobs_service.domain.errors import InvalidField
 from protojobs_service.drivers.memory import MemoryDriver
 from protojobs_service.drivers.sql import foreign_rows, migrate
 from protojobs_service.drivers.sql.driver import SqlDriver
+from protojobs_service.drivers.sql.dsn import check
 from protojobs_service.drivers.sql.foreign_rows import ForeignTable
 from protojobs_service.drivers.sql.outbox import open_outbox
 from protojobs_service.drivers.sql.sqlite import SqliteStore
@@ -87,9 +88,9 @@ async def check_schema(settings: Settings) -> str:
     return (await migrate.check(options.url, schema=options.schema, prefix=options.prefix)).value
 
 
-def foreign_tables(dsn: str) -> AbstractAsyncContextManager[Callable[[str, str], ForeignTable]]:
-    """Open tables of another program's database by name and key. Raises ValueError."""
-    return foreign_rows.foreign_tables(dsn)
+def foreign_tables(dsn: str, *, insecure: bool) -> AbstractAsyncContextManager[Callable[[str, str], ForeignTable]]:
+    """Open tables of another program's database by name and key; insecure: as store.insecure. Raises ValueError."""
+    return foreign_rows.foreign_tables(dsn, insecure=insecure)
 
 
 async def upkeep_once(settings: Settings, most: int) -> UpkeepDone:
@@ -167,12 +168,15 @@ async def start_server(
         await asyncio.to_thread(telemetry.close)
 
 
-def find_outbox(dsn: str) -> Outbox:
-    """Return the outbox of a database, connected when it is first used. Raises InvalidSettings, which does not say the address."""
+def find_outbox(dsn: str, *, insecure: bool) -> Outbox:
+    """Return the outbox of a database, connected when it is first used; insecure: as store.insecure.
+
+    Raises InvalidSettings, which does not say the address.
+    """
     try:
-        return open_outbox(dsn)
+        return open_outbox(dsn, insecure=insecure)
     except InvalidField as error:
-        raise InvalidSettings(f"outbox_dsn: {error.detail}") from None
+        raise _wrong_dsn("outbox_dsn", error) from None
     except ImportError as error:
         raise InvalidSettings(f"outbox_dsn: the extra of this database is not installed ({error})") from error
 
@@ -180,7 +184,7 @@ def find_outbox(dsn: str) -> Outbox:
 @asynccontextmanager
 async def _relaying(settings: Settings, application: Application) -> AsyncGenerator[None]:
     """Move the rows of the outboxes that the settings name. What is under way at the end is sent again by whoever comes next."""
-    outboxes = [find_outbox(dsn.get_secret_value()) for dsn in settings.outbox_dsn]
+    outboxes = [find_outbox(dsn.get_secret_value(), insecure=settings.store.insecure) for dsn in settings.outbox_dsn]
     deliver = OutboxDispatch(application).deliver
     try:
         async with asyncio.TaskGroup() as tasks:
@@ -238,13 +242,16 @@ def _options(settings: Settings) -> Options:
             dsn = settings.postgres.dsn
             if dsn is None:
                 raise InvalidSettings("postgres.dsn: is required with driver postgres (PROTOJOBS_POSTGRES__DSN)")
-            place = _place(dsn.get_secret_value(), "postgres.dsn", "postgresql")
-            return Options(url=f"postgresql+asyncpg://{place}", schema=settings.postgres.schema_name, prefix=prefix)
+            url = f"postgresql+asyncpg://{_place(dsn.get_secret_value(), 'postgres.dsn', 'postgresql')}"
+            _check(url, "postgres.dsn", settings)
+            return Options(url=url, schema=settings.postgres.schema_name, prefix=prefix)
         case DriverName.MYSQL:
             dsn = settings.mysql.dsn
             if dsn is None:
                 raise InvalidSettings("mysql.dsn: is required with driver mysql (PROTOJOBS_MYSQL__DSN)")
-            return Options(url=f"mysql+asyncmy://{_place(dsn.get_secret_value(), 'mysql.dsn', 'mysql')}", prefix=prefix)
+            url = f"mysql+asyncmy://{_place(dsn.get_secret_value(), 'mysql.dsn', 'mysql')}"
+            _check(url, "mysql.dsn", settings)
+            return Options(url=url, prefix=prefix)
 
 
 def _place(dsn: str, setting: str, scheme: str) -> str:
@@ -253,6 +260,20 @@ def _place(dsn: str, setting: str, scheme: str) -> str:
     if not separator:
         raise InvalidSettings(f"{setting}: is not {scheme}://user:password@host:port/database")
     return rest
+
+
+def _check(url: str, setting: str, settings: Settings) -> None:
+    """Raise InvalidSettings for a store that would not be verified, or whose files cannot be used."""
+    try:
+        check(url, insecure=settings.store.insecure)
+    except InvalidField as error:
+        raise _wrong_dsn(setting, error) from None
+
+
+def _wrong_dsn(setting: str, error: InvalidField) -> InvalidSettings:
+    """Name the setting, and the parameter in it where one is to blame."""
+    parameter = "" if error.field == "dsn" else f"{error.field} "
+    return InvalidSettings(f"{setting}: {parameter}{error.detail}")
 
 
 def _timings(settings: Settings) -> Timings:

@@ -99,7 +99,9 @@ class SqliteSettings(_Section):
 class PostgresSettings(_Section):
     """The PostgreSQL store."""
 
-    dsn: SecretStr | None = Field(default=None, description="postgresql://user:password@host:port/database.")
+    dsn: SecretStr | None = Field(
+        default=None, description="postgresql://user:password@host:port/database?sslrootcert=FILE; verified beyond this machine."
+    )
     # Named so that it does not hide BaseModel.schema.
     schema_name: Identifier = Field(default="protojobs", description="Schema that holds every table.")
 
@@ -109,13 +111,16 @@ class MysqlSettings(_Section):
 
     dsn: SecretStr | None = Field(
         default=None,
-        description="mysql://user:password@host:port/database; with ?ssl_ca=FILE over TLS, certificate and host name verified.",
+        description="mysql://user:password@host:port/database?ssl_ca=FILE; verified beyond this machine.",
     )
 
 
 class StoreSettings(_Section):
     """What every store has."""
 
+    insecure: bool = Field(
+        default=False, description="Let a DSN say that a database beyond this machine is not verified, or not encrypted."
+    )
     table_prefix: Identifier = Field(default="", description="Put before the name of every table.")
     probe_interval: float = Field(
         default=1.0, ge=0.1, le=60, description="Seconds between two questions whether the store answers."

@@ -14,6 +14,15 @@ ConfigOption = Annotated[
     Path | None, typer.Option("--config", "-c", help="YAML file with settings.", envvar="PROTOJOBS_CONFIG", metavar="FILE")
 ]
 
+InsecureStoreOption = Annotated[
+    bool,
+    typer.Option(
+        "--insecure-store",
+        help="Let the DSN say that a database beyond this machine is not verified, or not encrypted.",
+        envvar="PROTOJOBS_STORE__INSECURE",
+    ),
+]
+
 
 @config.command()
 def show(config: ConfigOption = None, as_json: JsonFlag = False) -> None:

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 from protojobs_client import AsyncClient, Dispatched, DispatchOutcome, JobState, Options, ProtoJobsError, Refused
 
+from protojobs_service.cli.config import InsecureStoreOption
 from protojobs_service.cli.connection import AddressOption
 from protojobs_service.cli.output import ExitCode, JsonFlag, fail, print_json, print_pairs
 from protojobs_service.cli.php_rows import COLUMNS, LABEL, PhpJob, Reading, Unreadable, anchor_of, read_row
@@ -55,6 +56,7 @@ class Wanted:
     """What the command was told."""
 
     dsn: str
+    insecure_store: bool
     reading: Reading
     jobs_table: str
     failed_table: str
@@ -81,6 +83,7 @@ def php(
     failed: Annotated[bool, typer.Option("--failed/--no-failed", help="Take failed jobs.")] = True,
     reserved: Annotated[bool, typer.Option("--reserved", help="Take also what a PHP worker has reserved.")] = False,
     delete: Annotated[bool, typer.Option("--delete", help="Delete each row once its job is stored.")] = False,
+    insecure_store: InsecureStoreOption = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Read and convert only.")] = False,
     address: AddressOption = None,
     as_json: JsonFlag = False,
@@ -94,6 +97,7 @@ def php(
         raise typer.BadParameter(f"{unknown[0]} is none of {', '.join(COLUMNS)}", param_hint="--column")
     wanted = Wanted(
         dsn=dsn,
+        insecure_store=insecure_store,
         reading=Reading(
             source=source,
             anchor=datetime.now(UTC),
@@ -147,7 +151,7 @@ async def _import(wanted: Wanted, options: Options | None) -> Report:
 async def _take(wanted: Wanted, target: "_Target | None", report: Report) -> None:
     from protojobs_service import compose
 
-    async with compose.foreign_tables(wanted.dsn) as open_table:
+    async with compose.foreign_tables(wanted.dsn, insecure=wanted.insecure_store) as open_table:
         for name, hold, chosen in (
             (wanted.jobs_table, None, wanted.pending),
             (wanted.failed_table, wanted.failed_queue, wanted.failed),

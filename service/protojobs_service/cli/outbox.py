@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from protojobs_service.cli.config import InsecureStoreOption
 from protojobs_service.cli.connection import AddressOption
 from protojobs_service.cli.output import ExitCode, JsonFlag, fail, print_json, print_pairs
 from protojobs_service.domain.errors import JobsError
@@ -53,12 +54,12 @@ def ddl(dialect: Annotated[Dialect, typer.Option("--dialect", "-d", help="Kind o
 
 
 @outbox.command()
-def status(dsn: DsnOption, as_json: JsonFlag = False) -> None:
+def status(dsn: DsnOption, insecure_store: InsecureStoreOption = False, as_json: JsonFlag = False) -> None:
     """Count what waits and what was set aside; exits with 1 if anything was."""
     from protojobs_service.compose import find_outbox
 
     async def read() -> "OutboxStatus":
-        found = find_outbox(dsn)
+        found = find_outbox(dsn, insecure=insecure_store)
         try:
             return await found.status()
         finally:
@@ -77,6 +78,7 @@ def status(dsn: DsnOption, as_json: JsonFlag = False) -> None:
 @outbox.command()
 def relay(
     dsn: DsnOption,
+    insecure_store: InsecureStoreOption = False,
     once: Annotated[bool, typer.Option("--once", help="Leave once nothing waits that can be moved.")] = False,
     address: AddressOption = None,
     as_json: JsonFlag = False,
@@ -92,18 +94,18 @@ def relay(
         options = replace(options, address=address or options.address, call_timeout=_PATIENCE, streaming=False)
     except ValueError as error:
         fail(str(error), ExitCode.USAGE, as_json=as_json)
-    moved: int = _run(_relay(dsn, options, once=once), as_json=as_json)
+    moved: int = _run(_relay(dsn, options, once=once, insecure_store=insecure_store), as_json=as_json)
     if once:
         print_json({"moved": moved}) if as_json else typer.echo(f"moved {moved}")
 
 
-async def _relay(dsn: str, options: Any, *, once: bool) -> int:
+async def _relay(dsn: str, options: Any, *, once: bool, insecure_store: bool) -> int:
     from protojobs_client import AsyncClient
 
     from protojobs_service.application import Relay, SystemClock
     from protojobs_service.compose import find_outbox
 
-    found = find_outbox(dsn)
+    found = find_outbox(dsn, insecure=insecure_store)
     try:
         async with AsyncClient(options=options) as client:
             mover = Relay(found, _deliver_by(client), SystemClock(), name="outbox")

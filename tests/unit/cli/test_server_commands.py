@@ -115,6 +115,27 @@ def test_what_cannot_be_served_is_refused(
     assert said in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("driver", "variable", "dsn", "said"),
+    [
+        ("postgres", "PROTOJOBS_POSTGRES__DSN", "postgresql://me:hunter2@db.example/jobs?sslmode=prefer", "postgres.dsn: sslmode"),
+        ("mysql", "PROTOJOBS_MYSQL__DSN", "mysql://me:hunter2@db.example/jobs?ssl_mode=disabled", "mysql.dsn: ssl_mode"),
+        ("memory", "PROTOJOBS_OUTBOX_DSN", "postgresql://me:hunter2@db.example/app?sslmode=allow", "outbox_dsn: sslmode"),
+        ("memory", "PROTOJOBS_OUTBOX_DSN", "postgresql://me:hunter2@db.example/app?sslrootcert=none", "outbox_dsn: sslrootcert"),
+    ],
+)
+def test_a_database_that_would_not_be_verified_is_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch, driver: str, variable: str, dsn: str, said: str
+) -> None:
+    monkeypatch.setenv(variable, dsn)
+
+    refused = run("serve", "--driver", driver, "--address", "127.0.0.1:0", "--admin-address", "127.0.0.1:0")
+
+    assert refused.exit_code == 2
+    assert said in refused.stderr
+    assert "hunter2" not in refused.output
+
+
 def test_a_server_leaves_no_core_dump(monkeypatch: pytest.MonkeyPatch) -> None:
     limits: list[tuple[int, tuple[int, int]]] = []
     monkeypatch.setattr(resource, "setrlimit", lambda kind, limit: limits.append((kind, limit)))

@@ -1,6 +1,7 @@
 """Foreign errors become domain errors here: SQLAlchemy, sqlite3, asyncpg, asyncmy and the sockets below them, nobody else's."""
 
 import sqlite3
+import ssl
 from collections.abc import Generator
 from contextlib import contextmanager
 
@@ -17,6 +18,7 @@ _AWAY_CLASSES = ("08", "25", "53", "54", "55", "57", "58", "F0", "XX")
 _MYSQL_DEADLOCKS = frozenset({1020, 1213, 1305})
 """Record has changed since it was read, deadlock, and the savepoint that went with the transaction of one."""
 _MYSQL_LOCK_TIMEOUT = 1205
+_PLAIN = "rejected SSL upgrade"  # asyncpg of a server without TLS
 _MYSQL_FULL = frozenset({1040, 1203, 1226})
 _MYSQL_DATA = frozenset({1264, 1265, 1366, 1406})
 
@@ -25,6 +27,8 @@ def translate(error: BaseException) -> JobsError:
     """Return the domain error that stands for `error`; raise it `from` the original. Domain errors are returned as they are."""
     if isinstance(error, JobsError):
         return error
+    if (why := _handshake(error)) is not None:
+        return StoreUnavailable(why)
     if isinstance(error, exc.DBAPIError) and error.connection_invalidated:
         return StoreUnavailable()
     if isinstance(error, exc.DBAPIError) and error.orig is not None:
@@ -40,6 +44,19 @@ def translate(error: BaseException) -> JobsError:
     if isinstance(error, exc.SQLAlchemyError) and not isinstance(error, exc.DBAPIError):
         return JobsError("the driver made a statement that it should not have made")
     return StoreUnavailable()
+
+
+def _handshake(error: BaseException | None) -> str | None:
+    """Return what was wrong with the store's TLS, found in the error or in what it was made from."""
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return "the certificate of the store is not trusted, has expired or is for another name"
+        if isinstance(error, ssl.SSLError):
+            return "the TLS handshake with the store failed"
+        if isinstance(error, ConnectionError) and _PLAIN in str(error):
+            return "the store does not speak TLS"
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def is_transient(error: BaseException) -> bool:

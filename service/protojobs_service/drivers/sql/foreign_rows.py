@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 from sqlalchemy import URL, Connection, Engine, NullPool, column, create_engine, delete, inspect, make_url, select, table, text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from protojobs_service.domain.errors import InvalidField
+from protojobs_service.drivers.sql.dsn import check, endpoint
 from protojobs_service.drivers.sql.errors import translated
 
 T = TypeVar("T")
@@ -53,8 +55,11 @@ class ForeignTable:
 
 
 @asynccontextmanager
-async def foreign_tables(dsn: str) -> AsyncGenerator[Callable[[str, str], ForeignTable]]:
-    """Give a function that opens tables of the database by name and key. Raises ValueError for a DSN that is none."""
+async def foreign_tables(dsn: str, *, insecure: bool = False) -> AsyncGenerator[Callable[[str, str], ForeignTable]]:
+    """Give a function that opens tables of the database by name and key. Raises ValueError for a DSN that is none.
+
+    insecure: see `dsn.check`.
+    """
     try:
         url = make_url(dsn)
         backend = url.get_backend_name()
@@ -71,7 +76,12 @@ async def foreign_tables(dsn: str) -> AsyncGenerator[Callable[[str, str], Foreig
         engine.dispose()
     elif backend in _ASYNC_DRIVERS:
         try:
-            server = create_async_engine(url.set(drivername=_ASYNC_DRIVERS[backend]), poolclass=NullPool)
+            check(url, insecure=insecure)
+            place = endpoint(url.set(drivername=_ASYNC_DRIVERS[backend]))
+        except InvalidField as error:
+            raise ValueError(str(error)) from None
+        try:
+            server = create_async_engine(place.url, poolclass=NullPool, connect_args=dict(place.tls))
         except ImportError as error:
             raise ValueError(f"reading {backend} needs the extra of its driver: {error}") from error
         try:

@@ -18,6 +18,7 @@ from sqlalchemy.pool import NullPool
 from sqlalchemy.schema import CreateSchema
 
 from protojobs_service.domain.errors import StoreUnavailable
+from protojobs_service.drivers.sql.dsn import endpoint
 from protojobs_service.drivers.sql.errors import translated
 
 T = TypeVar("T")
@@ -126,7 +127,8 @@ async def _run(url: str, operation: Callable[[Connection], T]) -> T:
     with translated():
         if make_url(url).get_backend_name() == "sqlite":
             return _run_on_sqlite(url, operation)
-        engine = create_async_engine(url, poolclass=NullPool, connect_args=_session(url))
+        place = endpoint(url)
+        engine = create_async_engine(place.url, poolclass=NullPool, connect_args={**_session(url), **place.tls})
         try:
             async with engine.begin() as connection:
                 return await connection.run_sync(operation)

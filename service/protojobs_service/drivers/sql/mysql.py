@@ -14,6 +14,7 @@ from protojobs_service.domain.errors import StoreUnavailable
 from protojobs_service.domain.lifecycle import State
 from protojobs_service.drivers.sql.again import run_again
 from protojobs_service.drivers.sql.cold.ends import logging_ends
+from protojobs_service.drivers.sql.dsn import endpoint
 from protojobs_service.drivers.sql.errors import translated
 from protojobs_service.drivers.sql.mysql_link import HotLink, Send, may_run_again, session_arguments
 from protojobs_service.drivers.sql.mysql_statements import CLOCK, Ended, Leased, Statements
@@ -299,14 +300,15 @@ class MysqlStore:
         """Return at once: MariaDB carries no hints."""
 
     def _make_engine(self, size: int) -> AsyncEngine:
+        place = endpoint(self._options.url)
         return create_async_engine(
-            self._options.url,
+            place.url,
             pool_size=size,
             max_overflow=0,
             pool_timeout=_POOL_SECONDS,
             pool_pre_ping=True,
             pool_recycle=_RECYCLE_SECONDS,
-            connect_args=session_arguments(_STATEMENT_SECONDS),
+            connect_args={**session_arguments(_STATEMENT_SECONDS), **place.tls},
         )
 
 

@@ -7,10 +7,10 @@ from typing import Any, TypeVar
 import asyncmy
 from asyncmy.cursors import Cursor
 from asyncmy.errors import MySQLError
-from sqlalchemy import make_url
 
 from protojobs_service.domain.errors import StoreUnavailable
 from protojobs_service.drivers.sql.again import RETRIES, pause
+from protojobs_service.drivers.sql.dsn import endpoint
 from protojobs_service.drivers.sql.errors import is_lock_timeout, is_transient, translate
 
 T = TypeVar("T")
@@ -50,9 +50,9 @@ def session_settings(statement_seconds: int) -> str:
 
 def connect_arguments(url: str, statement_seconds: int) -> dict[str, Any]:
     """Return what asyncmy.connect takes, read from a SQLAlchemy URL as SQLAlchemy reads it."""
-    parsed = make_url(url)
-    _, arguments = parsed.get_dialect()().create_connect_args(parsed)
-    return {**arguments, **session_arguments(statement_seconds)}
+    place = endpoint(url)
+    _, arguments = place.url.get_dialect()().create_connect_args(place.url)
+    return {**arguments, **session_arguments(statement_seconds), **place.tls}
 
 
 def session_arguments(statement_seconds: int) -> dict[str, Any]:

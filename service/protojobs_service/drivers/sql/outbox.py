@@ -35,6 +35,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from protojobs_service.domain.errors import InvalidField
+from protojobs_service.drivers.sql.dsn import check, endpoint
 from protojobs_service.drivers.sql.errors import translated
 from protojobs_service.drivers.sql.mysql_keys import BY_KEY, quoted
 from protojobs_service.port.outbox import Fates, Outbox, OutboxRow, OutboxStatus, Send
@@ -68,13 +69,17 @@ _AGES = {
 _NOW = {"postgresql": "clock_timestamp()", "mysql": "current_timestamp(6)", "sqlite": "strftime('%Y-%m-%d %H:%M:%f', 'now')"}
 
 
-def open_outbox(dsn: str) -> Outbox:
-    """Return the outbox of a database, connected when it is first used. Raises InvalidField, which does not say the address."""
+def open_outbox(dsn: str, *, insecure: bool = False) -> Outbox:
+    """Return the outbox of a database, connected when it is first used. Raises InvalidField, which does not say the address.
+
+    insecure: see `dsn.check`.
+    """
     try:
         url = make_url(dsn)
         name = url.get_backend_name()
     except (ArgumentError, ValueError):
         raise InvalidField("dsn", "is not postgresql://..., mysql://... or sqlite:///FILE") from None
+    check(url, insecure=insecure)
     match name:
         case "postgresql" | "postgres":
             settings = {
@@ -98,9 +103,14 @@ class _ServerOutbox(Outbox):
 
     def __init__(self, url: URL, arguments: dict[str, Any]) -> None:
         with translated():
+            place = endpoint(url)
             # Under REPEATABLE READ InnoDB would lock the gap behind the last row, where everybody inserts.
             self._engine: AsyncEngine = create_async_engine(
-                url, pool_size=1, pool_pre_ping=True, isolation_level="READ COMMITTED", connect_args=arguments
+                place.url,
+                pool_size=1,
+                pool_pre_ping=True,
+                isolation_level="READ COMMITTED",
+                connect_args={**arguments, **place.tls},
             )
 
     async def move(self, limit: int, max_bytes: int, without: Collection[str], send: Send) -> int:

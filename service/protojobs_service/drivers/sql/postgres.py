@@ -13,6 +13,7 @@ from protojobs_service.domain.errors import StoreUnavailable
 from protojobs_service.drivers.sql import postgres_partitions
 from protojobs_service.drivers.sql.again import run_again
 from protojobs_service.drivers.sql.cold.ends import logging_ends
+from protojobs_service.drivers.sql.dsn import endpoint
 from protojobs_service.drivers.sql.postgres_hints import Hints
 from protojobs_service.drivers.sql.postgres_link import (
     CONNECT_SECONDS,
@@ -204,13 +205,15 @@ class PostgresStore:
             "statement_timeout": f"{_STATEMENT_SECONDS}s",
             "idle_in_transaction_session_timeout": f"{_STATEMENT_SECONDS}s",
         }
+        place = endpoint(options.url)
+        timeouts = {"timeout": CONNECT_SECONDS, "command_timeout": _STATEMENT_SECONDS + 5}
         engine = create_async_engine(
-            options.url,
+            place.url,
             pool_size=size,
             max_overflow=0,
             pool_timeout=_POOL_SECONDS,
             pool_recycle=_RECYCLE_SECONDS,
-            connect_args={"server_settings": settings, "timeout": CONNECT_SECONDS, "command_timeout": _STATEMENT_SECONDS + 5},
+            connect_args={"server_settings": settings, **timeouts, **place.tls},
         )
 
         event.listen(engine.sync_engine, "connect", _use_raw_ids)

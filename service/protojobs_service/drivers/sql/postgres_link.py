@@ -6,10 +6,10 @@ from typing import Any
 
 import asyncpg
 from asyncpg.prepared_stmt import PreparedStatement
-from sqlalchemy import make_url
 
 from protojobs_service.domain.errors import StoreUnavailable
 from protojobs_service.drivers.sql.again import RETRIES, pause
+from protojobs_service.drivers.sql.dsn import endpoint
 from protojobs_service.drivers.sql.errors import is_transient, sqlstate, translate
 from protojobs_service.drivers.sql.postgres_statements import OFFSET_SETTING
 
@@ -32,9 +32,10 @@ _LOCK_NOT_AVAILABLE = "55P03"
 
 def connect_arguments(url: str) -> dict[str, Any]:
     """Return what asyncpg.connect takes, read from a SQLAlchemy URL as SQLAlchemy reads it."""
-    parsed = make_url(url)
-    _, arguments = parsed.get_dialect()().create_connect_args(parsed)
-    return {name: value for name, value in arguments.items() if not name.startswith("prepared_statement_")}
+    place = endpoint(url)
+    _, arguments = place.url.get_dialect()().create_connect_args(place.url)
+    taken = {name: value for name, value in arguments.items() if not name.startswith("prepared_statement_")}
+    return {**taken, **place.tls}
 
 
 async def use_raw_ids(connection: Any) -> None:
