@@ -3,7 +3,7 @@
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from google.protobuf.descriptor_pb2 import (
 )
 from protojobs_client import errors as client_errors
 from protojobs_service.cli import app
+from protojobs_service.cli.connection import CONNECTION_PANEL
 from protojobs_service.settings import Settings
 from protojobs_service.transport.status import CODES
 from pydantic import BaseModel, SecretStr
@@ -221,10 +222,13 @@ def _bounds(field: FieldInfo) -> str:
 
 def _cli() -> str:
     command = typer.main.get_command(app)
+    inner: dict[str, Any] = getattr(command, "commands", {})
     parts = [
         "# The command line\n",
         _made("protojobs_service/cli"),
         f"{app.info.epilog}\n",
+        "## The connection\n\nCommands with `--address` take these, too:\n",
+        *_options(each for each in inner["health"].params if _is_of_connection(each)),
         *_command("protojobs", command),
     ]
     return "\n".join(parts).rstrip() + "\n"
@@ -236,15 +240,23 @@ def _command(name: str, command: Any) -> Iterator[str]:
         for key in sorted(inner):
             yield from _command(f"{name} {key}", inner[key])
         return
-    parameters = [each for each in command.params if "--help" not in each.opts and not each.hidden]
+    parameters = [each for each in command.params if not ("--help" in each.opts or each.hidden or _is_of_connection(each))]
     arguments = [each for each in parameters if each.param_type_name == "argument"]
     usage = " ".join([name, *(each.name.upper() if each.required else f"[{each.name.upper()}]" for each in arguments)])
     yield f"\n## {name}\n\n```\n{usage} [options]\n```\n\n{command.help}\n"
+    yield from _options(parameters)
+
+
+def _options(parameters: Iterable[Any]) -> Iterator[str]:
     rows = [f"| {_named(each)} | {_cell(each.help or '')} | {_standard(each)} |" for each in parameters]
     if rows:
         yield "| option | | default |\n|---|---|---|"
         yield from rows
         yield ""
+
+
+def _is_of_connection(parameter: Any) -> bool:
+    return getattr(parameter, "rich_help_panel", None) == CONNECTION_PANEL
 
 
 def _named(parameter: Any) -> str:

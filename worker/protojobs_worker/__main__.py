@@ -34,6 +34,13 @@ def main(
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Serve a queue only while those before it have nothing.")] = False,
     address: Annotated[str | None, typer.Option(help="Server, host:port. Default: PROTOJOBS_ADDRESS.")] = None,
+    token_file: Annotated[Path | None, typer.Option(help="File of the bearer token; the token itself: PROTOJOBS_TOKEN.")] = None,
+    ca: Annotated[Path | None, typer.Option(help="PEM file of the roots to trust instead of the system's.")] = None,
+    cert: Annotated[Path | None, typer.Option(help="PEM file of a client certificate; with --key.")] = None,
+    key: Annotated[Path | None, typer.Option(help="PEM file of its key; with --cert.")] = None,
+    server_name: Annotated[str | None, typer.Option(help="Name to expect in the server's certificate.")] = None,
+    tls: Annotated[bool, typer.Option("--tls", help="Use TLS to this machine, too; elsewhere it is used anyway.")] = False,
+    insecure: Annotated[bool, typer.Option("--insecure", help="No TLS, wherever the server is.")] = False,
     name: Annotated[str | None, typer.Option(help="Label for people.")] = None,
     concurrency: Annotated[int | None, typer.Option(min=1, help="Handlers that run at once.")] = None,
     window: Annotated[int | None, typer.Option(min=1, help="Jobs taken and not settled.")] = None,
@@ -74,10 +81,18 @@ def main(
     }
     try:
         worker.options = _over(worker.options, given)
+        worker.connection = worker.connection.over(
+            address=address,
+            token_file=token_file,
+            ca=ca,
+            cert=cert,
+            key=key,
+            server_name=server_name,
+            tls=tls or None,
+            insecure=insecure or None,
+        )
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
-    if address is not None:
-        worker.connection = worker.connection.at(address)
     raise typer.Exit(worker.run().code)
 
 

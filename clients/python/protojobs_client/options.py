@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 DEFAULT_ADDRESS = "127.0.0.1:50051"
 
@@ -28,6 +29,7 @@ class Options:
     cert: Path | None = None  # PEM of the client's certificate chain; with key
     key: Path | None = None  # PEM of the client's private key; with cert
     server_name: str | None = None  # name to expect in the server's certificate instead of the host
+    tls: bool = False  # TLS to this machine, too; elsewhere it is used anyway
     insecure: bool = False  # no TLS, wherever the server is
 
     dispatch_deadline: timedelta = timedelta(seconds=5)  # of one try of a dispatch or settle
@@ -46,8 +48,8 @@ class Options:
             raise ValueError("token and token_file exclude each other")
         if (self.cert is None) != (self.key is None):
             raise ValueError("cert and key belong together")
-        if self.insecure and (self.ca or self.cert):
-            raise ValueError("insecure and ca or cert exclude each other")
+        if self.insecure and (self.ca or self.cert or self.tls):
+            raise ValueError("insecure and ca, cert or tls exclude each other")
         for name in ("dispatch_deadline", "read_deadline", "call_timeout"):
             if getattr(self, name) <= timedelta(0):
                 raise ValueError(f"{name} must be more than 0 s")
@@ -84,12 +86,22 @@ class Options:
         """Return these options with another address."""
         return replace(self, address=address)
 
+    def over(self, **given: Any) -> "Options":
+        """Return these options with each value that is not None instead of theirs. Raises ValueError.
+
+        A token file takes the place of a token.
+        """
+        values = {name: value for name, value in given.items() if value is not None}
+        if "token_file" in values:
+            values.setdefault("token", None)
+        return replace(self, **values)
+
     @property
     def uses_tls(self) -> bool:
         """The connection is encrypted and the server's certificate checked."""
         if self.insecure:
             return False
-        return self.ca is not None or self.cert is not None or not self.is_loopback
+        return self.tls or self.ca is not None or self.cert is not None or not self.is_loopback
 
     @property
     def is_loopback(self) -> bool:

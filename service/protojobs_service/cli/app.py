@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from protojobs_service.cli.config import config
+from protojobs_service.cli.connection import share_options
 from protojobs_service.cli.dispatch import dispatch
 from protojobs_service.cli.health import health
 from protojobs_service.cli.import_php import import_
@@ -46,6 +47,7 @@ app.add_typer(workers, name="workers")
 app.add_typer(outbox, name="outbox")
 app.command()(health)
 app.add_typer(config, name="config")
+share_options(app)
 
 
 def _show_version(wanted: bool) -> None:

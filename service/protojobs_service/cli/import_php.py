@@ -14,7 +14,7 @@ import typer
 from protojobs_client import AsyncClient, Dispatched, DispatchOutcome, JobState, Options, ProtoJobsError, Refused
 
 from protojobs_service.cli.config import InsecureStoreOption
-from protojobs_service.cli.connection import AddressOption
+from protojobs_service.cli.connection import AddressOption, connection_options
 from protojobs_service.cli.output import ExitCode, JsonFlag, fail, print_json, print_pairs
 from protojobs_service.cli.php_rows import COLUMNS, LABEL, PhpJob, Reading, Unreadable, anchor_of, read_row
 from protojobs_service.cli.values import parse_pairs
@@ -115,9 +115,8 @@ def php(
         reserved=reserved,
         delete=delete,
     )
-    options = Options.from_env()
-    options = replace(options, address=address or options.address, call_timeout=timedelta(seconds=30), streaming=False)
     try:
+        options = connection_options(address, call_timeout=timedelta(seconds=30), streaming=False)
         report = asyncio.run(_import(wanted, None if dry_run else options))
     except ProtoJobsError as error:
         fail(f"{error.message or error.reason}", ExitCode.UNAVAILABLE if error.retryable else ExitCode.REFUSED, as_json=as_json)

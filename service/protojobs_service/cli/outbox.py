@@ -3,7 +3,6 @@
 import asyncio
 import signal
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from protojobs_service.cli.config import InsecureStoreOption
-from protojobs_service.cli.connection import AddressOption
+from protojobs_service.cli.connection import AddressOption, connection_options
 from protojobs_service.cli.output import ExitCode, JsonFlag, fail, print_json, print_pairs
 from protojobs_service.domain.errors import JobsError
 
@@ -84,14 +83,11 @@ def relay(
     as_json: JsonFlag = False,
 ) -> None:
     """Move jobs to a server until a signal. Several relays may share one table."""
-    from protojobs_client import Options
-
     from protojobs_service.telemetry import configure_logs
 
     configure_logs("info", "auto")
     try:
-        options = Options.from_env()
-        options = replace(options, address=address or options.address, call_timeout=_PATIENCE, streaming=False)
+        options = connection_options(address, call_timeout=_PATIENCE, streaming=False)
     except ValueError as error:
         fail(str(error), ExitCode.USAGE, as_json=as_json)
     moved: int = _run(_relay(dsn, options, once=once, insecure_store=insecure_store), as_json=as_json)

@@ -275,6 +275,9 @@ def test_the_command_line_overrides_the_workers_settings(monkeypatch: pytest.Mon
             queue=["critical=5", "default"],
             strict=True,
             address="127.0.0.1:2",
+            token_file=Path("token"),
+            ca=Path("ca.pem"),
+            server_name="jobs.test",
             concurrency=3,
             max_memory=100,
         )
@@ -283,7 +286,16 @@ def test_the_command_line_overrides_the_workers_settings(monkeypatch: pytest.Mon
     assert exit_info.value.exit_code == 0
     assert (dict(options.queues), options.order, options.concurrency) == ({"critical": 5, "default": 1}, "strict", 3)
     assert options.max_memory == 100 * 1024 * 1024
-    assert ran[0].connection.address == "127.0.0.1:2"
+    connection = ran[0].connection
+    assert (connection.address, connection.server_name) == ("127.0.0.1:2", "jobs.test")
+    assert (connection.token_file, connection.ca, connection.uses_tls) == (Path("token"), Path("ca.pem"), True)
+
+
+def test_a_connection_that_cannot_work_is_wrong_usage(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logging, "basicConfig", lambda **_: None)
+
+    with pytest.raises(typer.BadParameter, match="cert and key belong together"):
+        command.main("tests.unit.worker.test_worker:make_demo", cert=Path("cert.pem"))
 
 
 @pytest.mark.parametrize("target", ["no_colon", "no.such.module:worker", "tests.unit.worker.test_worker:json"])
