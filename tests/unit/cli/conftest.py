@@ -25,6 +25,7 @@ class ServerThread(threading.Thread):
     def __init__(self) -> None:
         super().__init__(name="server", daemon=True)
         self.address = ""
+        self.admin_address = ""
         self.error: BaseException | None = None
         self._ready = threading.Event()
         self._leave: Callable[[], object] = lambda: None
@@ -44,7 +45,7 @@ class ServerThread(threading.Thread):
         driver = MemoryDriver(fingerprint=fingerprint, clock=lambda: datetime.now(UTC), rng=Random(1))
         settings = load(driver="memory", port=0, admin_port=0, shutdown={"grace": 1})
         async with start_server(settings, driver=driver) as running:
-            self.address = running.address
+            self.address, self.admin_address = running.address, running.admin_address
             self._ready.set()
             await stop.wait()
 
