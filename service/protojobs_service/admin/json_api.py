@@ -123,7 +123,7 @@ def _answer_well(request: Request, answer: Message) -> Response:
 
 def _metadata(request: Request) -> Metadata:
     authorization = request.headers.get("authorization")
-    return metadata_of(request.headers, authorization=authorization, request_id=_request_id(request))
+    return metadata_of(request.headers, via="http", authorization=authorization, request_id=_request_id(request))
 
 
 def _request_id(request: Request) -> str:

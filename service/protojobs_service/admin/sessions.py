@@ -1,11 +1,19 @@
 """Who looks at the console: a session is a token of its own, opened with another one, and kept by the browser in a cookie."""
 
+import contextlib
 import hmac
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Protocol
+from typing import Final, Protocol
 
+from protojobs_service.application import NewAuditRecord
 from protojobs_service.domain.access import Principal, Scope, TokenId
+from protojobs_service.domain.errors import NotFound, Unauthenticated
+
+VIA: Final = "console"
+
+Record = Callable[[NewAuditRecord], Awaitable[None]]
 
 
 class Opened(Protocol):
@@ -17,8 +25,8 @@ class Opened(Protocol):
         ...
 
 
-class Sessions(Protocol):
-    """What the console needs of tokens. Sessions end 8 h after they were opened and when idle for 30 min."""
+class Tokens(Protocol):
+    """What sessions need of tokens."""
 
     async def verify(self, text: str) -> Principal:
         """Return whose token this is, a session's too. Raises Unauthenticated, StoreUnavailable, Overloaded."""
@@ -31,6 +39,42 @@ class Sessions(Protocol):
     async def revoke(self, token_id: TokenId) -> object:
         """End a token or a session. Raises InvalidField, TokenNotFound, StoreUnavailable."""
         ...
+
+
+class Sessions:
+    """Opens and closes sessions, which end 8 h after that and when idle for 30 min; both go into the audit log."""
+
+    def __init__(self, tokens: Tokens, record: Record) -> None:
+        self._tokens = tokens
+        self._record = record
+
+    async def verify(self, text: str) -> Principal:
+        """Return who a session, or a token, proves. Raises Unauthenticated, StoreUnavailable, Overloaded."""
+        return await self._tokens.verify(text)
+
+    async def open(self, token: str, *, peer: str) -> str:
+        """Open a session with a token, and return its credential.
+
+        Raises Unauthenticated, PermissionDenied (a session opens no other), TokenNotFound, QuotaExceeded, StoreUnavailable,
+        Overloaded.
+        """
+        principal = await self._tokens.verify(token)
+        opened = await self._tokens.open_session(principal)
+        await self._note("login", principal, peer)
+        return opened.text
+
+    async def close(self, credential: str, *, peer: str) -> None:
+        """End a session; one that has ended already stays so. Raises StoreUnavailable, Overloaded."""
+        with contextlib.suppress(Unauthenticated, NotFound):
+            principal = await self._tokens.verify(credential)
+            if principal.token_id is not None:
+                await self._tokens.revoke(principal.token_id)
+                await self._note("logout", principal, peer)
+
+    async def _note(self, what: str, principal: Principal, peer: str) -> None:
+        target = principal.token_id or ""
+        record = NewAuditRecord(principal=principal.id, via=VIA, rpc=f"{VIA}/{what}", target=target, outcome="OK", peer=peer)
+        await self._record(record)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

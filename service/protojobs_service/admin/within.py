@@ -6,6 +6,7 @@ from typing import Final
 from starlette.requests import HTTPConnection
 
 from protojobs_service.telemetry import new_request_id
+from protojobs_service.transport.audit import VIA_KEY
 from protojobs_service.transport.local import Metadata
 
 REQUEST_ID: Final = "x-request-id"
@@ -13,9 +14,10 @@ REQUEST_ID: Final = "x-request-id"
 _MAX_REQUEST_ID = 64
 
 
-def metadata_of(headers: Mapping[str, str], *, authorization: str | None, request_id: str) -> Metadata:
-    """Return what goes with the call: whose it is, its id, and the trace that it belongs to."""
-    passed = {"authorization": authorization, REQUEST_ID: request_id, "traceparent": headers.get("traceparent")}
+def metadata_of(headers: Mapping[str, str], *, via: str, authorization: str | None, request_id: str) -> Metadata:
+    """Return what goes with the call: what it comes by, whose it is, its id, and the trace that it belongs to."""
+    traceparent = headers.get("traceparent")
+    passed = {VIA_KEY: via, "authorization": authorization, REQUEST_ID: request_id, "traceparent": traceparent}
     return [(key, value) for key, value in passed.items() if value]
 
 

@@ -10,12 +10,13 @@ import pytest
 from protojobs.v1 import admin_service_pb2
 from protojobs_service.admin.console.desk import Console
 from protojobs_service.admin.hosts import Hosts
+from protojobs_service.admin.sessions import Sessions
 from protojobs_service.admin.site import console_site, site_routes
+from protojobs_service.application import NewAuditRecord
 from protojobs_service.domain.access import Grant, Principal, Scope
 from protojobs_service.domain.errors import PermissionDenied, Unauthenticated
 from protojobs_service.settings import load
-from protojobs_service.transport.admin_servicer import AdminServicer
-from protojobs_service.transport.caller import calling
+from protojobs_service.transport.caller import caller, calling
 from protojobs_service.transport.interceptors import Call, Errors, Proceed, procedures
 from protojobs_service.transport.local import LocalCalls
 from starlette.applications import Starlette
@@ -65,6 +66,13 @@ class FakeTokens:
             return await proceed(call)
 
 
+class GetCaller:
+    """Says who calls, and nothing else."""
+
+    async def GetCaller(self, _request: Any, _context: Any) -> admin_service_pb2.GetCallerResponse:  # noqa: N802 # the RPC's name
+        return admin_service_pb2.GetCallerResponse(principal=caller().id)
+
+
 @dataclass
 class Stand:
     """A console. routes: all of it; app: as the admin port serves it. now: what its clock says."""
@@ -74,14 +82,19 @@ class Stand:
     hosts: tuple[str, ...] = ("jobs.example.com",)
     now: float = 0.0
     tokens: FakeTokens = field(default_factory=FakeTokens)
+    noted: list[NewAuditRecord] = field(default_factory=list[NewAuditRecord])
 
     def __post_init__(self) -> None:
         service = admin_service_pb2.DESCRIPTOR.services_by_name["AdminService"]
-        made = procedures(service, AdminServicer(), (Errors("1"), self.tokens.authenticate))
+        made = procedures(service, GetCaller(), (Errors("1"), self.tokens.authenticate))
         local = LocalCalls({each.rpc.path: each for each in made.values()})
         settings = load(console={"base_path": self.base, "allowed_hosts": self.hosts}).console
-        self.console = Console(local, self.tokens if self.asks else None, settings)
+        sessions = Sessions(self.tokens, self._note) if self.asks else None
+        self.console = Console(local, sessions, settings)
         self.routes = site_routes(self.console, lambda: self.now)
+
+    async def _note(self, record: NewAuditRecord) -> None:
+        self.noted.append(record)
 
     @property
     def app(self) -> Starlette:

@@ -74,6 +74,19 @@ async def test_a_token_that_proves_nobody_is_refused_and_its_call_too() -> None:
     assert "__Host-pj" not in browser.http.cookies
 
 
+async def test_logins_and_logouts_are_noted_without_their_secrets() -> None:
+    stand = Stand()
+    browser = stand.browser()
+    await browser.login("x")
+    await browser.login()
+    await browser.post("/logout", {})
+
+    assert [(each.rpc, each.target, each.principal, each.via, each.peer) for each in stand.noted] == [
+        ("console/login", "1", "token:1", "console", "ipv4:192.0.2.1:4711"),
+        ("console/logout", "session-1", "token:1", "console", "ipv4:192.0.2.1:4711"),
+    ]
+
+
 async def test_a_session_opens_no_other_session() -> None:
     stand = Stand()
     await stand.browser().login()

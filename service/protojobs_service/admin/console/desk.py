@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from protojobs_service.admin.cookies import SESSION_SECONDS, Cookie
-from protojobs_service.admin.sessions import Sessions, Visitor
+from protojobs_service.admin.sessions import VIA, Sessions, Visitor
 from protojobs_service.admin.within import metadata_of, peer_of
 from protojobs_service.domain.access import Scope
 from protojobs_service.settings import ConsoleSettings
@@ -43,7 +43,7 @@ class Console:
     async def ask_with(self, credential: str, request: Request, path: str, message: Message, answer: type[M]) -> M:
         """Return the answer to whoever has this credential, empty: to nobody in particular. Raises Refused."""
         authorization = f"Bearer {credential}" if credential else None
-        metadata = metadata_of(request.headers, authorization=authorization, request_id=self.request_id(request))
+        metadata = metadata_of(request.headers, via=VIA, authorization=authorization, request_id=self.request_id(request))
         return await self.local.call(path, message, answer, metadata=metadata, peer=peer_of(request))
 
     def visitor(self, request: Request) -> Visitor:

@@ -1,7 +1,5 @@
 """Logging in with a token, and out."""
 
-import contextlib
-
 import grpc
 from protojobs.v1 import admin_service_pb2 as pb
 from starlette.requests import Request
@@ -11,7 +9,8 @@ from starlette.routing import BaseRoute, Route
 from protojobs_service.admin.attempts import Attempts
 from protojobs_service.admin.console.desk import Console
 from protojobs_service.admin.sessions import Sessions
-from protojobs_service.domain.errors import JobsError, NotFound, Unauthenticated
+from protojobs_service.admin.within import peer_of
+from protojobs_service.domain.errors import JobsError, Unauthenticated
 from protojobs_service.transport.local import Refused
 
 _CALLER = "protojobs.v1.AdminService/GetCaller"
@@ -33,7 +32,7 @@ def login_routes(console: Console, attempts: Attempts) -> list[BaseRoute]:
     async def logout(request: Request) -> Response:
         response = console.go("/login")
         if console.sessions is not None:
-            await _close(console.sessions, console.visitor(request).credential)
+            await _close(console, console.sessions, request)
             console.session_cookie.set(request, response, "")
         return response
 
@@ -46,23 +45,21 @@ async def _open(console: Console, sessions: Sessions, request: Request) -> Respo
     try:
         # As a call first: what is refused is then audited like any other.
         await console.ask_with(token, request, _CALLER, pb.GetCallerRequest(), pb.GetCallerResponse)
-        opened = await sessions.open_session(await sessions.verify(token))
+        credential = await sessions.open(token, peer=peer_of(request))
     except (Refused, Unauthenticated) as error:
         if isinstance(error, Refused) and error.code is not grpc.StatusCode.UNAUTHENTICATED:
             raise
         return console.page(request, "login.html", 401, problem=_REFUSED)
     except JobsError as error:
         return console.page(request, "login.html", 403, problem=f"{_NO_SESSION}: {error.message}")
-    await _close(sessions, console.visitor(request).credential)
+    await _close(console, sessions, request)
     response = console.go("/")
-    console.session_cookie.set(request, response, opened.text)
+    console.session_cookie.set(request, response, credential)
     return response
 
 
-async def _close(sessions: Sessions, credential: str) -> None:
-    if not credential:
-        return
-    with contextlib.suppress(Unauthenticated, NotFound):
-        principal = await sessions.verify(credential)
-        if principal.token_id is not None:
-            await sessions.revoke(principal.token_id)
+async def _close(console: Console, sessions: Sessions, request: Request) -> None:
+    """End the session that the visitor has, if any."""
+    credential = console.visitor(request).credential
+    if credential:
+        await sessions.close(credential, peer=peer_of(request))
