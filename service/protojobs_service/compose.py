@@ -148,7 +148,7 @@ async def start_server(
                     telemetry,
                     why_not_ready=lambda: server.health.why_not,
                     load=lambda: _load(server),
-                    routes=web_routes(server.local, None, settings),
+                    routes=web_routes(server.local, None, settings, record=application.audit.record),
                 )
                 admin_place = settings.listener("admin")
                 async with admin.serving(admin_place) as admin_port, server.running() as port:

@@ -253,8 +253,8 @@ class Settings(BaseSettings):
     driver: DriverName = Field(default=DriverName.SQLITE, description="Store: sqlite, postgres, mysql (MariaDB) or memory.")
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: int = Field(default=DEFAULT_PORT, ge=0, le=65_535, description="Port of gRPC; 0 picks a free one.")
-    admin_host: str | None = Field(default=None, description="Address of probes and metrics; unset: the same as host.")
-    admin_port: int = Field(default=8080, ge=0, le=65_535, description="Port of probes and metrics; 0 picks a free one.")
+    admin_host: str | None = Field(default=None, description="Address of the admin port; unset: the same as host.")
+    admin_port: int = Field(default=8080, ge=0, le=65_535, description="Port of HTTP: probes, metrics, JSON, console; 0 picks one.")
     server_id: str = Field(
         default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}",
         max_length=128,

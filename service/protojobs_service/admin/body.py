@@ -1,6 +1,7 @@
 """Bodies of requests, bounded in bytes and in time."""
 
 import asyncio
+import contextlib
 from typing import Final
 
 import grpc
@@ -11,7 +12,9 @@ from protojobs_service.admin.refusal import HttpRefusal
 MOST_SECONDS: Final = 10.0
 """A body that takes longer, whatever its size, is given up: 4 MiB pass at 420 KiB/s."""
 
-# The rest of such a body will not be read, so the connection is of no more use.
+# So many times of what would have been taken is read and dropped.
+_DROPPED = 4
+# The rest of such a body may not have been read, so the connection is of no more use.
 _CLOSE = {"connection": "close"}
 
 
@@ -28,7 +31,7 @@ class Intake:
         """Return the whole body. Raises HttpRefusal (413, 408, 429), ClientDisconnect."""
         announced = request.headers.get("content-length", "")
         if announced.isdecimal() and int(announced) > self._most_bytes:
-            raise self._too_large()
+            raise await self._too_large(request)
         body = bytearray()
         try:
             async with asyncio.timeout(self._seconds):
@@ -36,7 +39,7 @@ class Intake:
                     body += chunk
                     self._held += len(chunk)
                     if len(body) > self._most_bytes:
-                        raise self._too_large()
+                        raise await self._too_large(request)
                     if self._held > self._most_at_once:
                         raise _too_much_at_once()
         except TimeoutError:
@@ -45,9 +48,22 @@ class Intake:
             self._held -= len(body)
         return bytes(body)
 
-    def _too_large(self) -> HttpRefusal:
+    async def _too_large(self, request: Request) -> HttpRefusal:
+        await self._drop(request)
         code = grpc.StatusCode.RESOURCE_EXHAUSTED
         return HttpRefusal(413, f"the body has more than {self._most_bytes} bytes", code=code, headers=_CLOSE)
+
+    async def _drop(self, request: Request) -> None:
+        """Let the rest pass by, if it is not much: who is still sending when we hang up never sees the answer."""
+        if "expect" in request.headers:
+            return
+        left = _DROPPED * self._most_bytes
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._seconds):
+                async for chunk in request.stream():
+                    left -= len(chunk)
+                    if left < 0:
+                        break
 
 
 def _too_much_at_once() -> HttpRefusal:

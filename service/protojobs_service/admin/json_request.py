@@ -65,13 +65,18 @@ def _place(tree: dict[str, Any], message: Shape, whole: str, rest: str, text: st
     if field is None or (dot and field.message_type is None):
         raise InvalidField(at("", whole), "is not a field here")
     if dot and map_value(field) is not None:
-        _put(tree.setdefault(field.name, {}), below, text, whole)
+        _put(_within(tree, field, whole), below, text, whole)
     elif dot:
-        _place(tree.setdefault(field.name, {}), field.message_type, whole, below, text)
+        _place(_within(tree, field, whole), field.message_type, whole, below, text)
     elif field.is_repeated:
         tree.setdefault(field.name, []).append(_value(field, text))
     else:
         _put(tree, field.name, _value(field, text), whole)
+
+
+def _within(tree: dict[str, Any], field: FieldDescriptor, whole: str) -> dict[str, Any]:
+    """Return the object of a field; a text may stand there already."""
+    return check_object(tree.setdefault(field.name, {}), at("", whole), 1)
 
 
 def _put(tree: dict[str, Any], name: str, value: Any, whole: str) -> None:
