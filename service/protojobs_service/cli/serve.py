@@ -147,6 +147,7 @@ def _greet(chosen: "Settings", running: "RunningServer") -> None:
     for name, value in (
         ("Proto Jobs", running.version),
         ("gRPC", running.address),
+        *([("console", f"http://{running.admin_address}{chosen.console.base_path}")] if chosen.console.enabled else []),
         ("probes, metrics", f"http://{running.admin_address}/readyz, /metrics"),
         ("store", where),
         ("try", f'protojobs dispatch hello --data \'{{"to": "you"}}\' --address {running.address}'),

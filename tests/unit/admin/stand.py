@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import httpx
 import pytest
-from protojobs.v1 import admin_service_pb2
+from protojobs.v1 import admin_service_pb2, queue_service_pb2
 from protojobs_service.admin.console.desk import Console
 from protojobs_service.admin.hosts import Hosts
 from protojobs_service.admin.sessions import Sessions
@@ -73,6 +73,13 @@ class GetCaller:
         return admin_service_pb2.GetCallerResponse(principal=caller().id)
 
 
+class NoQueues:
+    """What the first page asks for, where there is no queue yet."""
+
+    async def Stats(self, _request: Any, _context: Any) -> queue_service_pb2.StatsResponse:  # noqa: N802 # as above
+        return queue_service_pb2.StatsResponse()
+
+
 @dataclass
 class Stand:
     """A console. routes: all of it; app: as the admin port serves it. now: what its clock says."""
@@ -85,9 +92,13 @@ class Stand:
     noted: list[NewAuditRecord] = field(default_factory=list[NewAuditRecord])
 
     def __post_init__(self) -> None:
-        service = admin_service_pb2.DESCRIPTOR.services_by_name["AdminService"]
-        made = procedures(service, GetCaller(), (Errors("1"), self.tokens.authenticate))
-        local = LocalCalls({each.rpc.path: each for each in made.values()})
+        admin = admin_service_pb2.DESCRIPTOR.services_by_name["AdminService"]
+        queues = queue_service_pb2.DESCRIPTOR.services_by_name["QueueService"]
+        made = [
+            *procedures(admin, GetCaller(), (Errors("1"), self.tokens.authenticate)).values(),
+            *procedures(queues, NoQueues(), (Errors("1"),)).values(),
+        ]
+        local = LocalCalls({each.rpc.path: each for each in made})
         settings = load(console={"base_path": self.base, "allowed_hosts": self.hosts}).console
         sessions = Sessions(self.tokens, self._note) if self.asks else None
         self.console = Console(local, sessions, settings)

@@ -8,6 +8,8 @@ from starlette.datastructures import ImmutableMultiDict
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from protojobs_service.admin.console.views import text
+from protojobs_service.admin.console.views.notices import read_notice
 from protojobs_service.admin.cookies import SESSION_SECONDS, Cookie
 from protojobs_service.admin.sessions import VIA, Sessions, Visitor
 from protojobs_service.admin.within import metadata_of, peer_of
@@ -34,7 +36,12 @@ class Console:
             undefined=StrictUndefined,
             trim_blocks=True,
             lstrip_blocks=True,
+            # Nothing that a template prints can forget it.
+            finalize=text.printed,
         )
+        self.templates.filters |= {
+            each.__name__: each for each in (text.count, text.cut, text.moment, text.rate, text.since, text.size, text.span)
+        }
 
     async def ask(self, request: Request, path: str, message: Message, answer: type[M]) -> M:
         """Return the answer of a unary RPC, `protojobs.v1.JobService/GetJob`, called as the visitor. Raises Refused."""
@@ -70,13 +77,20 @@ class Console:
         return f"{self.base}{path}"
 
     def page(self, request: Request, template: str, status_code: int = 200, **context: Any) -> Response:
-        """Render a template. It knows, beside its context: url(path), visitor, csrf, request_id, may(scope by its name, queue)."""
+        """Render a template. It knows, beside its context: url(path), visitor, csrf, request_id, notice, may(scope, queue)."""
         visitor = self.visitor(request)
 
         def may(scope: str, queue: str | None = None) -> bool:
             return visitor.may(Scope(scope), queue)
 
-        known = {"url": self.url, "visitor": visitor, "csrf": visitor.csrf, "may": may, "request_id": self.request_id(request)}
+        known = {
+            "url": self.url,
+            "visitor": visitor,
+            "csrf": visitor.csrf,
+            "may": may,
+            "request_id": self.request_id(request),
+            "notice": read_notice(request.query_params),
+        }
         return HTMLResponse(self.templates.get_template(template).render(known | context), status_code)
 
     def go(self, path: str) -> Response:
