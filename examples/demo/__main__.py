@@ -44,6 +44,7 @@ def run(stage: Stage, cast: play.Cast, console: Console) -> None:
     for name in ("worker-1", "worker-2"):
         stage.start_worker(name)
     console.print(f"A server ({stage.driver}) on {stage.address} and two workers, each a process of its own.")
+    console.print(f"Its console, while the demo runs: {stage.console}")
     for title, act in ACTS:
         started = time.monotonic()
         act(cast)

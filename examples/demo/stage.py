@@ -43,6 +43,11 @@ class Stage:
         return f"127.0.0.1:{self.port}"
 
     @property
+    def console(self) -> str:
+        """Where the server's web pages are."""
+        return f"http://127.0.0.1:{self.admin_port}/"
+
+    @property
     def inbox(self) -> Path:
         """Where mails arrive, one file each."""
         return self.home / "mail" / "new"
