@@ -59,6 +59,25 @@ What the server enforces; each refusal names the field. Sizes in bytes. An opera
 Names (queue, kind): `{shown(bounds.NAME)}`. Label keys: `{shown(bounds.LABEL_KEY)}`.
 Ids of tokens: `{shown(bounds.TOKEN_ID)}`; queues of a grant: `{shown(bounds.GRANT_QUEUES)}`.
 
+## What one caller may do
+
+A caller is a token's or certificate's owner; callers without credentials are told apart by their address (IPv6: by its /64).
+
+| setting | unset | what is over it |
+|---|---|---|
+| `limits.rate`, `limits.burst` | 5000 calls a second, those of 2 s at once | is refused, and `RetryInfo` says when to come again |
+| `limits.bytes_per_second`, `limits.burst_bytes` | 128 MiB a second, those of 2 s at once | the same |
+| `limits.streams_per_caller` | 50 | is refused, and may be tried after 1 s |
+
+Refusals are RESOURCE_EXHAUSTED, `OVERLOADED`, with the name of the setting as `limit` in the metadata. A frame of a stream counts
+like a call, however many jobs it carries, but no stream is refused for its frames: the next one is read later, and flow control
+slows the sender down. One message may be larger than what is left of the bytes; then the next ones wait for it.
+
+0 lifts a limit. Callers without credentials from the server's own machine have none of these limits unless the setting is set.
+The counts are one server's: at two servers behind a balancer a caller may do twice as much. `limits.max_calls`,
+`limits.max_call_bytes` and `limits.max_streams` bound what all callers together may do at a server at the same time; they come
+after the limits of a caller, so that one flood leaves room for others. GetServerInfo and health checks are never refused.
+
 ## Slow on purpose
 
 ListJobs by queue and state COMPLETED walks over completed jobs, newest first, until its page is full: 0.2 s where a queue has few

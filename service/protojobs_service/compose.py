@@ -292,7 +292,7 @@ def _load(server: GrpcServer) -> Mapping[str, float]:
         "calls": admission.calls,
         "call_bytes": admission.call_bytes,
         "streams": admission.streams,
-        "refused": admission.refused,
+        "refused": admission.refused + server.caller_limits.refused,
     }
 
 

@@ -172,6 +172,26 @@ class LimitSettings(_Section):
         default=8000, ge=1000, le=1_000_000, description="Jobs of one DispatchStream without acknowledgement."
     )
     call_timeout: float = Field(default=30.0, ge=1, le=600, description="Seconds of a unary call that brings no deadline.")
+    rate: float | None = Field(
+        default=None,
+        ge=0,
+        le=1_000_000,
+        description="Calls, and frames of streams, of one caller a second; 0: no limit; unset: 5000, and none for callers without "
+        "credentials from this machine.",
+    )
+    burst: int | None = Field(default=None, ge=1, le=1_000_000, description="Calls that may come at once; unset: those of 2 s.")
+    bytes_per_second: int | None = Field(
+        default=None,
+        ge=0,
+        le=1024 * _MIB,
+        description="Bytes of one caller's messages a second; 0: no limit; unset: 128 MiB, and none as for rate.",
+    )
+    burst_bytes: int | None = Field(
+        default=None, ge=1, le=4096 * _MIB, description="Bytes that may come at once; unset: those of 2 s."
+    )
+    streams_per_caller: int | None = Field(
+        default=None, ge=0, le=100_000, description="Streams of one caller at once; 0: no limit; unset: 50, and none as for rate."
+    )
 
 
 class SessionSettings(_Section):

@@ -9,7 +9,7 @@ import grpc.aio
 import pytest
 from protojobs.v1 import job_service_pb2, server_service_pb2
 
-from tests.wire.peer import Peer, connected, ended, memory_driver, refused, serving, spec, until
+from tests.wire.peer import Peer, connected, ended, memory_driver, refused, serving, spec, to_refusal, until
 
 pytestmark = pytest.mark.asyncio
 
@@ -100,6 +100,56 @@ async def test_streams_have_a_bound_of_their_own() -> None:
         assert await first.code() == grpc.StatusCode.OK
         third = peer.jobs.DispatchStream()
         assert (await third.read()).window
+
+
+async def test_a_caller_that_calls_too_often_is_told_when_to_come_again_and_may_then() -> None:
+    async with serving(limits={"rate": 2, "burst": 1}) as peer:
+        error = to_refusal(await until(lambda: _fate(peer), lambda found: isinstance(found, grpc.aio.AioRpcError)))
+        essential = await peer.info.GetServerInfo(INFO)
+        taken = await until(lambda: _fate(peer), lambda found: not isinstance(found, BaseException))
+
+    assert (error.code, error.reason, error.metadata) == (EXHAUSTED, "OVERLOADED", {"limit": "rate"})
+    assert error.retry_after is not None
+    assert timedelta() < error.retry_after <= timedelta(milliseconds=500)
+    assert essential.version
+    assert taken.job_id
+
+
+async def _fate(peer: Peer) -> Any:
+    """Return the answer to a call, or its error."""
+    [found] = await asyncio.gather(peer.dispatch(), return_exceptions=True)
+    return found
+
+
+async def test_a_stream_over_its_callers_bytes_is_never_refused_for_them() -> None:
+    async with serving(limits={"bytes_per_second": 1024 * 1024, "burst_bytes": 1}) as peer:
+        stream = peer.jobs.DispatchStream()
+        await stream.read()
+        specs = [spec(payload=b"x" * 1024) for _ in range(100)]
+
+        for seq, each in enumerate(specs, 1):
+            await stream.write(job_service_pb2.DispatchStreamRequest(seq=seq, specs=[each]))
+        await stream.done_writing()
+        up_to = 0
+        while (answer := await stream.read()) is not grpc.aio.EOF:
+            up_to = answer.up_to_seq or up_to
+
+    assert up_to == 100
+    assert await stream.code() == grpc.StatusCode.OK
+
+
+async def test_streams_of_one_caller_have_a_bound() -> None:
+    async with serving(limits={"streams_per_caller": 1}) as peer:
+        first = peer.jobs.DispatchStream()
+        await first.read()
+
+        error = await ended(peer.jobs.DispatchStream())
+        await first.done_writing()
+        assert await first.code() == grpc.StatusCode.OK
+        after = peer.jobs.DispatchStream()
+
+        assert (error.code, error.metadata) == (EXHAUSTED, {"limit": "streams_per_caller"})
+        assert (await after.read()).window
 
 
 async def test_a_call_without_a_deadline_gets_the_servers() -> None:

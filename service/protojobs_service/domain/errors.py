@@ -290,8 +290,10 @@ class Overloaded(JobsError):
 
     reason = "OVERLOADED"
 
-    def __init__(self, message: str, *, retry_after: timedelta = timedelta(seconds=1)) -> None:
-        super().__init__(message)
+    def __init__(
+        self, message: str, *, retry_after: timedelta = timedelta(seconds=1), metadata: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(message, metadata=metadata)
         self.retry_after = retry_after
 
 

@@ -21,7 +21,8 @@ from protojobs.v1 import (
 )
 
 from protojobs_service.application import Application, SystemClock
-from protojobs_service.settings import GrpcSettings, Settings, is_loopback
+from protojobs_service.domain.queue_limits import RateLimit
+from protojobs_service.settings import GrpcSettings, LimitSettings, Settings, is_loopback
 from protojobs_service.telemetry import Telemetry, service_version
 from protojobs_service.transport.admin_servicer import AdminServicer
 from protojobs_service.transport.audit import AuditTrail
@@ -41,6 +42,7 @@ from protojobs_service.transport.interceptors import (
 )
 from protojobs_service.transport.job_servicer import JobServicer
 from protojobs_service.transport.listener import bind
+from protojobs_service.transport.limits import Allowance, CallerLimits
 from protojobs_service.transport.local import LocalCalls
 from protojobs_service.transport.queue_servicer import QueueServicer
 from protojobs_service.transport.schedule_servicer import ScheduleServicer
@@ -51,6 +53,8 @@ from protojobs_service.transport.worker_servicer import WorkerServicer
 
 _METADATA_SOFT, _METADATA_HARD = 8 * 1024, 16 * 1024
 _HANDSHAKE_MS = 10_000
+_DEFAULT_RATE, _DEFAULT_BYTES, _DEFAULT_STREAMS = 5000, 128 * 1024 * 1024, 50
+_BURST_SECONDS = 2
 
 
 class GrpcServer:
@@ -62,6 +66,9 @@ class GrpcServer:
         self.drain_signal = Drain()
         limits = settings.limits
         self.admission = Admission(limits.max_calls, limits.max_call_bytes, limits.max_streams)
+        self.caller_limits = CallerLimits(
+            _allowance(limits, _DEFAULT_RATE, _DEFAULT_BYTES, _DEFAULT_STREAMS), _allowance(limits, 0, 0, 0)
+        )
         specs = Specs(application.limits)
         application.known_queues.on_payloads(specs.limit_payloads)
         servicers: dict[Service, object] = {
@@ -83,6 +90,7 @@ class GrpcServer:
             *rpc_spans(telemetry.tracer),
             Errors(version),
             AuditTrail(application.audit, application.known_queues),
+            self.caller_limits,
             Deadline(timedelta(seconds=limits.call_timeout)),
             CutAtDrain(self.drain_signal),
             self.admission,
@@ -146,6 +154,20 @@ def channel_arguments(settings: Settings) -> Sequence[tuple[str, int]]:
         ("grpc.server_handshake_timeout_ms", _HANDSHAKE_MS),
         ("grpc.so_reuseport", int(values.reuse_port)),
     ]
+
+
+def _allowance(limits: LimitSettings, rate: float, size: int, streams: int) -> Allowance:
+    """Return what a caller may do where the settings leave it to these defaults; 0 means no limit everywhere."""
+    rate = rate if limits.rate is None else limits.rate
+    size = size if limits.bytes_per_second is None else limits.bytes_per_second
+    streams = streams if limits.streams_per_caller is None else limits.streams_per_caller
+    return Allowance(calls=_rate(rate, limits.burst), bytes=_rate(size, limits.burst_bytes), streams=streams or None)
+
+
+def _rate(per_second: float, burst: int | None) -> RateLimit | None:
+    if not per_second:
+        return None
+    return RateLimit(per_second=per_second, burst=burst or max(1, int(per_second * _BURST_SECONDS)))
 
 
 def _keepalive(values: GrpcSettings) -> list[tuple[str, int]]:
