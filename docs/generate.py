@@ -78,6 +78,17 @@ The counts are one server's: at two servers behind a balancer a caller may do tw
 `limits.max_call_bytes` and `limits.max_streams` bound what all callers together may do at a server at the same time; they come
 after the limits of a caller, so that one flood leaves room for others. GetServerInfo and health checks are never refused.
 
+## What a store may hold
+
+| setting | unset | over it |
+|---|---|---|
+| `limits.max_queues` | 1000 queues | a dispatch or schedule for a new queue is refused, `QUOTA_EXCEEDED` |
+| `limits.max_kinds` | 10 000 pairs of queue and kind | the same for a new kind |
+| `limits.max_schedules` | 100 000 schedules | a new schedule is refused |
+| `max_depth` of a queue | no bound | its `overflow` says: refused, refused for now, or the oldest dropped |
+
+They are exact over all servers of a store that have the same settings; what exists already is never refused for them.
+
 ## Slow on purpose
 
 ListJobs by queue and state COMPLETED walks over completed jobs, newest first, until its page is full: 0.2 s where a queue has few

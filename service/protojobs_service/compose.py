@@ -49,7 +49,7 @@ def make_driver(settings: Settings) -> Driver:
     """Return the driver that the settings choose, not opened. Raises InvalidSettings."""
     match settings.driver:
         case DriverName.MEMORY:
-            return MemoryDriver(fingerprint=fingerprint, clock=lambda: datetime.now(UTC), rng=Random())
+            return MemoryDriver(fingerprint=fingerprint, clock=lambda: datetime.now(UTC), rng=Random(), **_caps(settings))
         case DriverName.SQLITE:
             return _sql_driver(SqliteStore(_options(settings)), settings)
         case DriverName.POSTGRES:
@@ -228,7 +228,12 @@ def _unwrap(error: BaseException) -> BaseException:
 def _sql_driver(store: Store, settings: Settings) -> SqlDriver:
     # Two servers may be given one name by mistake; a replica's must be its own.
     replica = f"{settings.server_id}-{secrets.token_hex(4)}"
-    return SqlDriver(store, fingerprint=fingerprint, unique_of=unique_of, rng=Random(), replica=replica)
+    return SqlDriver(store, fingerprint=fingerprint, unique_of=unique_of, rng=Random(), replica=replica, **_caps(settings))
+
+
+def _caps(settings: Settings) -> dict[str, int]:
+    limits = settings.limits
+    return {"max_queues": limits.max_queues, "max_lanes": limits.max_kinds, "max_schedules": limits.max_schedules}
 
 
 def _options(settings: Settings) -> Options:

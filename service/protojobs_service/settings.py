@@ -35,7 +35,7 @@ from pydantic_settings import (
 )
 from yaml import YAMLError
 
-from protojobs_service.domain.bounds import Limits
+from protojobs_service.domain.bounds import MAX_LANES, MAX_QUEUES, MAX_SCHEDULES, Limits
 
 CONFIG_VARIABLE = "PROTOJOBS_CONFIG"
 DEFAULT_PORT = 50051
@@ -172,6 +172,9 @@ class LimitSettings(_Section):
         default=8000, ge=1000, le=1_000_000, description="Jobs of one DispatchStream without acknowledgement."
     )
     call_timeout: float = Field(default=30.0, ge=1, le=600, description="Seconds of a unary call that brings no deadline.")
+    max_queues: int = Field(default=MAX_QUEUES, ge=1, le=100_000, description="Queues in the store.")
+    max_kinds: int = Field(default=MAX_LANES, ge=1, le=1_000_000, description="Kinds in the store, counted in each queue.")
+    max_schedules: int = Field(default=MAX_SCHEDULES, ge=0, le=1_000_000, description="Schedules in the store.")
     rate: float | None = Field(
         default=None,
         ge=0,

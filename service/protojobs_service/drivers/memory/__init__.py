@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from random import Random
 
-from protojobs_service.domain.bounds import ID_WINDOW, MAX_LANES, MAX_QUEUES
+from protojobs_service.domain.bounds import ID_WINDOW, MAX_LANES, MAX_QUEUES, MAX_SCHEDULES
 from protojobs_service.drivers.memory.access import MemoryAuditLog, MemoryTokens
 from protojobs_service.drivers.memory.events import MemoryEvents
 from protojobs_service.drivers.memory.jobs import MemoryJobs
@@ -39,12 +39,13 @@ class MemoryDriver:
         rng: Random,
         max_queues: int = MAX_QUEUES,
         max_lanes: int = MAX_LANES,
+        max_schedules: int = MAX_SCHEDULES,
     ) -> None:
         self._store = Store(fingerprint, clock, rng, max_queues, max_lanes)
         self._jobs, self._queues = MemoryJobs(self._store), MemoryQueues(self._store)
         self._sessions = MemorySessions(self._store, self._jobs)
         self._events = MemoryEvents(self._store, self._jobs)
-        self._schedules = MemorySchedules(self._store, self._jobs)
+        self._schedules = MemorySchedules(self._store, self._jobs, max_schedules)
         self._tokens, self._audit = MemoryTokens(clock), MemoryAuditLog(clock)
 
     @property

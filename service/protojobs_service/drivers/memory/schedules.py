@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from protojobs_service.domain.bounds import MAX_SCHEDULES
 from protojobs_service.domain.errors import JobsError, QueueFull, QuotaExceeded
 from protojobs_service.domain.schedule import Change, Schedule, lateness, tick_id
 from protojobs_service.domain.schedule_ticks import decide
@@ -17,8 +16,8 @@ from protojobs_service.port.schedules import Fired, Firing
 class MemorySchedules:
     """`port.Schedules`: no method awaits anything but jobs, which do not either, so each is one transaction."""
 
-    def __init__(self, store: Store, jobs: MemoryJobs) -> None:
-        self._store, self._jobs = store, jobs
+    def __init__(self, store: Store, jobs: MemoryJobs, most: int) -> None:
+        self._store, self._jobs, self._most = store, jobs, most
 
     async def change(self, name: str, change: Change) -> Schedule | None:
         schedules = self._store.schedules
@@ -26,7 +25,7 @@ class MemorySchedules:
         if new is None:
             schedules.pop(name, None)
             return None
-        if name not in schedules and len(schedules) >= MAX_SCHEDULES:
+        if name not in schedules and len(schedules) >= self._most:
             raise QuotaExceeded("the store has too many schedules")
         self._store.use_lanes([(new.queue, new.kind)])
         schedules[name] = new

@@ -7,7 +7,7 @@ from contextlib import suppress
 from datetime import datetime
 from random import Random
 
-from protojobs_service.domain.bounds import ID_WINDOW, MAX_LANES, MAX_QUEUES
+from protojobs_service.domain.bounds import ID_WINDOW, MAX_LANES, MAX_QUEUES, MAX_SCHEDULES
 from protojobs_service.domain.errors import JobsError
 from protojobs_service.domain.job import Lease
 from protojobs_service.drivers.sql import claiming, dispatching, migrate, settling
@@ -68,6 +68,7 @@ class SqlDriver(Driver):
         replica: str,
         max_queues: int = MAX_QUEUES,
         max_lanes: int = MAX_LANES,
+        max_schedules: int = MAX_SCHEDULES,
     ) -> None:
         """Prepare; nothing is opened yet."""
         self._store = store
@@ -107,7 +108,7 @@ class SqlDriver(Driver):
         )
         self._sessions = SqlSessions(store, for_rest, self._lanes, self._ready, rng)
         self._queues = SqlQueues(store, for_rest, self._lanes, marks)
-        self._schedules = SqlSchedules(store, for_rest, self._lanes, self._ready)
+        self._schedules = SqlSchedules(store, for_rest, self._lanes, self._ready, max_schedules)
         self._events = SqlEvents(store, for_rest)
         self._tokens, self._audit = SqlTokens(store, for_rest), SqlAuditLog(store, for_rest)
         self._watchers: list[asyncio.Task[None]] = []

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
 
-from protojobs_service.domain.bounds import MAX_SCHEDULES
 from protojobs_service.domain.lifecycle import State
 from protojobs_service.domain.schedule import Change, Schedule
 from protojobs_service.drivers.sql.cold.base import Cold, span
@@ -19,15 +18,16 @@ from protojobs_service.port.schedules import Fired, Firing, Schedules
 class SqlSchedules(Schedules):
     """See the port. `cold.writer` is that of the operations that no pipeline runs."""
 
-    def __init__(self, store: Store, cold: Cold, lanes: Lanes, ready: Ready) -> None:
-        """Use `ready` to tell of the jobs that ticks make."""
+    def __init__(self, store: Store, cold: Cold, lanes: Lanes, ready: Ready, most: int) -> None:
+        """Keep at most `most` schedules; use `ready` to tell of the jobs that ticks make."""
+        self._most = most
         self._store, self._cold, self._lanes, self._ready = store, cold, lanes, ready
 
     async def change(self, name: str, change: Change) -> Schedule | None:
         wanted = await self._store.run(lambda c: preview_change(c, self._cold, name, change), write=False)
         if wanted is not None:
             await self._lanes.resolve([(wanted.queue, wanted.kind)])
-        return await self._store.run(lambda c: change_schedule(c, self._cold, name, change, MAX_SCHEDULES))
+        return await self._store.run(lambda c: change_schedule(c, self._cold, name, change, self._most))
 
     async def get(self, name: str) -> Schedule | None:
         return await self._store.run(lambda c: read_schedule(c, self._cold, name), write=False)
