@@ -57,6 +57,7 @@ from protojobs_service.port import (
     SettleVerdict,
     StoredToken,
 )
+from protojobs_service.port.deadline import deadline_in
 
 __all__ = [
     "TOKEN_PREFIX",
@@ -129,5 +130,6 @@ __all__ = [
     "Watcher",
     "Window",
     "Workers",
+    "deadline_in",
     "job_of",
 ]

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
+from protojobs_service.port.deadline import unhurried
+
 T = TypeVar("T")
 
 
@@ -15,7 +17,7 @@ class Unbroken:
 
     async def run(self, call: Coroutine[Any, Any, T], *, forsaken: Callable[[T], None] | None = None) -> T:
         """Return what `call` returns; where the caller is cancelled, `forsaken` gets it once it is there."""
-        task = asyncio.get_running_loop().create_task(call)
+        task = asyncio.get_running_loop().create_task(call, context=unhurried())
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         try:

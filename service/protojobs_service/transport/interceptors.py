@@ -28,6 +28,7 @@ from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
 from protojobs_service import telemetry
+from protojobs_service.application import deadline_in
 from protojobs_service.domain.access import Principal
 from protojobs_service.domain.errors import Draining, Overloaded
 from protojobs_service.transport.status import (
@@ -174,18 +175,24 @@ class Errors:
 
 @dataclass(slots=True)
 class Deadline:
-    """Gives a deadline to unary calls that have none."""
+    """Gives a deadline to unary calls that have none, and tells the store how long the caller waits."""
 
     default: timedelta
 
     async def __call__(self, call: Call, proceed: Proceed) -> Any:
         """Run the call; raises DeadlinePassed."""
-        if call.rpc.is_stream or _has_deadline(call.context):
+        if call.rpc.is_stream:
             return await proceed(call)
-        limit = asyncio.timeout(self.default.total_seconds() + call.rpc.waits)
-        try:
-            async with limit:
+        remaining = _remaining(call.context)
+        if remaining is not None:  # gRPC cancels the call itself
+            with deadline_in(remaining):
                 return await proceed(call)
+        seconds = self.default.total_seconds() + call.rpc.waits
+        limit = asyncio.timeout(seconds)
+        try:
+            with deadline_in(seconds):
+                async with limit:
+                    return await proceed(call)
         except TimeoutError:
             if limit.expired():
                 raise DeadlinePassed from None
@@ -403,10 +410,10 @@ def _unsupported(method: MethodDescriptor) -> Callable[[Any, Context], Awaitable
     return raw(refuse)
 
 
-def _has_deadline(context: Context) -> bool:
-    # The stub says that there always is one.
-    remaining: Any = context.time_remaining()
-    return remaining is not None
+def _remaining(context: Context) -> float | None:
+    # The stub says that there always is a deadline.
+    remaining: float | None = context.time_remaining()
+    return remaining
 
 
 def _code_number(code: Any) -> int:

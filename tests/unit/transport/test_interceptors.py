@@ -8,6 +8,7 @@ import grpc
 import pytest
 from protojobs.v1 import job_service_pb2
 from protojobs_service.domain.errors import Draining, Overloaded
+from protojobs_service.port.deadline import seconds_left
 from protojobs_service.transport.interceptors import Admission, Call, CutAtDrain, Deadline, Drain, Rpc, generic_handler, procedures
 from protojobs_service.transport.status import DeadlinePassed
 
@@ -61,6 +62,21 @@ async def test_a_call_with_a_deadline_and_a_stream_are_left_alone(call: Call) ->
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.05):
             await Deadline(timedelta(milliseconds=1))(call, _never)
+
+
+@pytest.mark.parametrize(
+    ("call", "most"),
+    [(_call(remaining=4.0), 4.0), (_call(), 60.0), (_call(waits=20.0), 80.0), (_call(streams_out=True), None)],
+    ids=["its own", "the server's", "a long poll", "a stream"],
+)
+async def test_the_store_is_told_how_long_the_caller_waits(call: Call, most: float | None) -> None:
+    async def look(call: Call) -> Any:
+        return seconds_left()
+
+    left = await Deadline(timedelta(seconds=60))(call, look)
+
+    assert left is None if most is None else most - 1 < left <= most
+    assert seconds_left() is None
 
 
 async def test_a_timeout_of_the_handlers_own_is_not_a_deadline() -> None:

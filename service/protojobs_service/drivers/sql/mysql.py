@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from asyncmy.errors import IntegrityError
 from sqlalchemy import BigInteger, ColumnElement, Connection, literal_column, text
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from protojobs_service.domain.errors import StoreUnavailable
 from protojobs_service.domain.lifecycle import State
@@ -18,6 +18,7 @@ from protojobs_service.drivers.sql.dsn import endpoint
 from protojobs_service.drivers.sql.errors import translated
 from protojobs_service.drivers.sql.mysql_link import HotLink, Send, may_run_again, session_arguments
 from protojobs_service.drivers.sql.mysql_statements import CLOCK, Ended, Leased, Statements
+from protojobs_service.drivers.sql.patience import STATEMENT_SECONDS, statement_seconds
 from protojobs_service.drivers.sql.store import Claimed, ClaimGroup, Completions, Inserted, Options, Rows
 from protojobs_service.drivers.sql.tables import build
 
@@ -30,12 +31,12 @@ _PACKET_BYTES = 4 * 1024 * 1024
 """Envelopes in one INSERT; as hex they take twice as much of `max_allowed_packet`."""
 _VITAL_POOL_SIZE = 4
 _POOL_SECONDS = 1.0
-_STATEMENT_SECONDS = 30
 _RECYCLE_SECONDS = 1800
 _TRANSACTION_SECONDS = 60
 _SCAN_SECONDS = 900
 _DUPLICATE = 1062
 _OFFSET = "@protojobs_offset"
+_MOST_SECONDS = "max_statement_time"
 
 
 class MysqlStore:
@@ -124,6 +125,7 @@ class MysqlStore:
         async with asyncio.timeout(within), engine.connect() as connection, connection.begin():
             if self._offset is not None:
                 await connection.execute(text(f"SET {_OFFSET}={self._offset[0]:d}"))
+            await _tell_seconds(connection, statement_seconds())
             if not write:  # holds for this transaction only; the first read takes the snapshot
                 await connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
             return await connection.run_sync(logging_ends(operation) if write else operation)
@@ -308,8 +310,16 @@ class MysqlStore:
             pool_timeout=_POOL_SECONDS,
             pool_pre_ping=True,
             pool_recycle=_RECYCLE_SECONDS,
-            connect_args={**session_arguments(_STATEMENT_SECONDS), **place.tls},
+            connect_args={**session_arguments(int(STATEMENT_SECONDS)), **place.tls},
         )
+
+
+async def _tell_seconds(connection: AsyncConnection, seconds: float) -> None:
+    """Set how long a statement of this connection may take, where that is another span by now."""
+    known = connection.info
+    if known.get(_MOST_SECONDS, STATEMENT_SECONDS) != seconds:
+        await connection.execute(text(f"SET SESSION {_MOST_SECONDS}={seconds:.2f}"))
+        known[_MOST_SECONDS] = seconds
 
 
 def _parts(rows: Rows, order: Sequence[int]) -> list[list[int]]:

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
 from protojobs_service.domain.errors import Overloaded, StoreUnavailable, Unavailable
+from protojobs_service.port.deadline import unhurried
 
 _log = logging.getLogger(__name__)
 
@@ -68,7 +69,7 @@ class Pipeline(Generic[Call, Answer]):
         self._pending.append(item)
         if self._runner is None:
             # Owned by the pipeline: `close` awaits it, and it ends by itself when nothing is pending.
-            self._runner = loop.create_task(self._work(), name=f"sql-{self._name}")
+            self._runner = loop.create_task(self._work(), name=f"sql-{self._name}", context=unhurried())
         answer: Answer = await item.answer
         return answer
 

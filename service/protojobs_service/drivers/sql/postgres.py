@@ -14,6 +14,7 @@ from protojobs_service.drivers.sql import postgres_partitions
 from protojobs_service.drivers.sql.again import run_again
 from protojobs_service.drivers.sql.cold.ends import logging_ends
 from protojobs_service.drivers.sql.dsn import endpoint
+from protojobs_service.drivers.sql.patience import STATEMENT_SECONDS, statement_seconds
 from protojobs_service.drivers.sql.postgres_hints import Hints
 from protojobs_service.drivers.sql.postgres_link import (
     CONNECT_SECONDS,
@@ -37,7 +38,6 @@ _VITAL_POOL_SIZE = 4
 _HINTS = 1
 """Connections beside the pools and the hot links."""
 _POOL_SECONDS = 1.0
-_STATEMENT_SECONDS = 30
 _RECYCLE_SECONDS = 1800
 _DAY_US = 86_400_000_000
 _JOINS_WEIGHED = 4
@@ -112,7 +112,9 @@ class PostgresStore:
             if not write:
                 await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
             if self._offset is not None:
-                await _tell_offset(connection, self._offset[0])
+                await _tell(connection, OFFSET_SETTING, self._offset[0], 0)
+            milliseconds = int(statement_seconds() * 1000)
+            await _tell(connection, "statement_timeout", milliseconds, int(STATEMENT_SECONDS * 1000))
             async with connection.begin():
                 return await connection.run_sync(logging_ends(operation) if write else operation)
 
@@ -202,11 +204,11 @@ class PostgresStore:
             "jit": "off",
             "join_collapse_limit": str(_JOINS_WEIGHED),
             "lock_timeout": f"{LOCK_SECONDS}s",
-            "statement_timeout": f"{_STATEMENT_SECONDS}s",
-            "idle_in_transaction_session_timeout": f"{_STATEMENT_SECONDS}s",
+            "statement_timeout": f"{STATEMENT_SECONDS:.0f}s",
+            "idle_in_transaction_session_timeout": f"{STATEMENT_SECONDS:.0f}s",
         }
         place = endpoint(options.url)
-        timeouts = {"timeout": CONNECT_SECONDS, "command_timeout": _STATEMENT_SECONDS + 5}
+        timeouts = {"timeout": CONNECT_SECONDS, "command_timeout": STATEMENT_SECONDS + 5}
         engine = create_async_engine(
             place.url,
             pool_size=size,
@@ -221,13 +223,14 @@ class PostgresStore:
         return engine
 
 
-async def _tell_offset(connection: AsyncConnection, offset: int) -> None:
-    """Tell the server a test's clock where it has changed since this connection was last used; outside of any transaction."""
-    raw = await connection.get_raw_connection()
-    if raw.info.get(OFFSET_SETTING, 0) != offset:
+async def _tell(connection: AsyncConnection, setting: str, value: int, begun_with: int) -> None:
+    """Set a setting of this connection where it is another one by now; outside of any transaction."""
+    known = connection.info
+    if known.get(setting, begun_with) != value:
+        raw = await connection.get_raw_connection()
         assert raw.driver_connection is not None
-        await raw.driver_connection.execute("select set_config($1,$2,false)", OFFSET_SETTING, str(offset))
-        raw.info[OFFSET_SETTING] = offset
+        await raw.driver_connection.execute("select set_config($1,$2,false)", setting, str(value))
+        known[setting] = value
 
 
 def _use_raw_ids(dbapi: Any, _record: Any) -> None:

@@ -19,6 +19,8 @@ T = TypeVar("T")
 BUSY_SECONDS = 5.0
 _CACHE_KIB = 64 * 1024
 _CHECKPOINT_PAGES = 4000
+_STEPS = 20_000
+"""Instructions of SQLite's machine between two questions whether anybody still waits: about 1 ms."""
 _WAL_BYTES = 64 * 1024 * 1024
 
 _BROKEN = frozenset({sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_NOTADB})
@@ -209,12 +211,16 @@ def _write(link: Link, items: list[_Item[Any]]) -> None:
 
 def _read(link: Link, items: list[_Item[Any]]) -> None:
     for item in items:
+        if item.future.done():  # its caller waits no more, nor does this statement go on once that is so
+            continue
+        link.raw.set_progress_handler(item.future.done, _STEPS)
         link.start()
         link.raw.execute("BEGIN")
         try:
             item.value = item.work(link)
         except BaseException as error:  # noqa: BLE001 - a thread must answer whatever happens
             item.error = error
+        link.raw.set_progress_handler(None, 0)
         if link.raw.in_transaction:
             link.raw.execute("ROLLBACK")
 
