@@ -6,11 +6,14 @@ from typing import TypeVar
 
 import pytest
 
+from tests.canaries import canaries_watched, no_canary_gets_out, plant
 from tests.mariadb import MariaServer, running_server
 from tests.postgres import Cluster, running_cluster
 from tests.private_server import ServerUnavailable
 
-ServerT = TypeVar("ServerT")
+ServerT = TypeVar("ServerT", Cluster, MariaServer)
+
+__all__ = ["canaries_watched", "no_canary_gets_out"]  # fixtures of every test
 
 # `tests/run` collects skips that begin so: the machine, not the design, kept them from running.
 NOT_ON_THIS_MACHINE = "not on this machine: "
@@ -57,6 +60,7 @@ def started(name: str, running: AbstractContextManager[ServerT]) -> Iterator[Ser
     """Yield a server that runs; skip the test where this machine cannot run it."""
     try:
         with running as server:
+            plant(server.password)
             yield server
     except ServerUnavailable as error:
         pytest.skip(f"{NOT_ON_THIS_MACHINE}{name}: {error}")

@@ -7,6 +7,7 @@ from typing import cast
 import pytest
 import pytest_asyncio
 
+from tests.canaries import plant
 from tests.chaos.maria_store import MariaStore
 from tests.chaos.stand import Stand
 from tests.chaos.stores import PostgresStore, SqliteStore, Store
@@ -69,6 +70,7 @@ def own_postgres() -> Iterator[PostgresStore]:
     """Give the test a cluster that it may stop and start."""
     try:
         with running_cluster() as cluster:
+            plant(cluster.password)
             store = PostgresStore(cluster=cluster, database=cluster.create_database())
             try:
                 yield store

@@ -19,6 +19,7 @@ from protojobs_client import (
     RetryPolicy,
 )
 
+from tests.canaries import PAYLOAD_WORD
 from tests.checker import Recorder, digest
 
 T = TypeVar("T")
@@ -69,7 +70,7 @@ class Producer:
     ) -> list[str]:
         """Store jobs in batches, or one by one on the stream; return their ids. `ids`: dispatch these again."""
         jobs: list[str] = list(ids) if ids is not None else [self._ids.new() for _ in range(count)]
-        payloads = [orjson.dumps({**(task or {}), "n": place}) for place in range(len(jobs))]
+        payloads = [orjson.dumps({**(task or {}), "n": place, "card": PAYLOAD_WORD}) for place in range(len(jobs))]
         request = JobRequest(kind).with_options(queue=queue, retry=policy)
         if delay is not None:
             request = request.delay(delay)

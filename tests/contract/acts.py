@@ -29,6 +29,7 @@ from protojobs_service.port import (
     SettleVerdict,
 )
 
+from tests.canaries import BODY
 from tests.contract.backends import UNIQUE, Clock
 
 T = TypeVar("T")
@@ -55,7 +56,7 @@ def new_id() -> JobId:
 _new_id_times = [0]
 
 
-def new_job(queue: str = "q", kind: str = "k", *, body: bytes = b"body", **fields: Any) -> NewJob:
+def new_job(queue: str = "q", kind: str = "k", *, body: bytes = BODY, **fields: Any) -> NewJob:
     """Return a job to store, with an id of its own unless one is given."""
     job_id: JobId = fields.pop("id", None) or new_id()
     job = NewJob(job_id, queue, kind, fields.pop("priority", 5), job_id + body, **fields)

@@ -8,6 +8,7 @@ from protojobs_service.domain.schedule import Definition, Every, Schedule, Spec,
 from protojobs_service.domain.schedule_changes import define
 from protojobs_service.port import Driver, Fired, Firing, ListQuery
 
+from tests.canaries import BODY
 from tests.contract.acts import MINUTE, SECOND
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -28,7 +29,7 @@ def definition(name: str = "s", when: When | timedelta = MINUTE, **fields: Any) 
     """Return a schedule of queue `q` and kind `k`; a span ticks at multiples of itself since 1970."""
     chosen = Every(interval=when, anchor=EPOCH) if isinstance(when, timedelta) else when
     spec = Spec(when=chosen, **{key: fields.pop(key) for key in ("zone", "start_at", "end_at", "jitter") if key in fields})
-    values: dict[str, Any] = {"queue": "q", "kind": "k", "template": b"body", **fields}
+    values: dict[str, Any] = {"queue": "q", "kind": "k", "template": BODY, **fields}
     return Definition(name=name, spec=spec, **values)
 
 

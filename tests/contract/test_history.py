@@ -11,6 +11,7 @@ from protojobs_service.domain.queue import History
 from protojobs_service.domain.retry import Jitter, Policy
 from protojobs_service.port import Driver, Retake
 
+from tests.canaries import BODY
 from tests.contract.acts import (
     ERROR,
     FAIL_FOR_GOOD,
@@ -87,7 +88,7 @@ async def test_completed_job_keeps_what_its_queue_remembers(
     [after] = await driver.jobs.get([job_id])
     assert after is not None
     assert (after.state, after.attempt, after.result, after.failures) == (State.COMPLETED, 2, result, failures)
-    assert after.envelope == job_id + b"body"
+    assert after.envelope == job_id + BODY
     assert (after.finished_at, after.worker) == (before.finished_at, before.worker)
     assert await _codes(driver, job_id) == attempts
 
@@ -144,7 +145,7 @@ async def test_forgotten_attempts_do_not_hinder_a_retry_which_has_the_checkpoint
     [again] = await claim(driver, await connect(driver))
 
     assert [answer.already for answer in answers] == [False, True]
-    assert (again.attempt, again.checkpoint, again.envelope) == (3, b"half", job_id + b"body")
+    assert (again.attempt, again.checkpoint, again.envelope) == (3, b"half", job_id + BODY)
 
 
 async def test_completion_that_was_retried_is_forgotten_where_failures_are_remembered(driver: Driver, clock: Clock) -> None:

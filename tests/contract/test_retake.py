@@ -7,6 +7,7 @@ from protojobs_service.domain.lifecycle import FINAL_STATES, Code, State
 from protojobs_service.domain.outcome import Complete, Fail, Release
 from protojobs_service.port import Driver, Retake
 
+from tests.canaries import BODY
 from tests.contract.acts import (
     ERROR,
     EXACT,
@@ -123,7 +124,7 @@ async def test_payload_stays_where_no_new_one_is_given(driver: Driver, clock: Cl
 
     await retake(driver, job_id)
 
-    assert (await run(driver, await connect(driver), job_id)).envelope == job_id + b"body"
+    assert (await run(driver, await connect(driver), job_id)).envelope == job_id + BODY
 
 
 async def test_repeat_with_the_expected_attempt_changes_nothing(driver: Driver, clock: Clock) -> None:

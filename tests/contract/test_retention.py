@@ -9,6 +9,7 @@ from protojobs_service.domain.outcome import Complete
 from protojobs_service.domain.queue import Retention
 from protojobs_service.port import Driver, ListQuery, Retake
 
+from tests.canaries import BODY
 from tests.contract.acts import (
     DAY,
     MINUTE,
@@ -74,7 +75,7 @@ async def test_unfinished_job_of_long_ago_still_runs(driver: Driver, clock: Cloc
     [lease] = await claim(driver, worker)
     settled = await settle_well(driver, worker, lease, Complete(result=b"r"))
 
-    assert (lease.envelope, settled.state) == (lease.id + b"body", State.COMPLETED)
+    assert (lease.envelope, settled.state) == (lease.id + BODY, State.COMPLETED)
     [found] = await driver.jobs.list(ListQuery(labels={"a": "1"}))
     assert (found.id, found.result) == (lease.id, b"r")
 
@@ -127,7 +128,7 @@ async def test_nothing_is_pruned_before_its_time(driver: Driver, clock: Clock) -
 
     [found] = await driver.jobs.get([job_id])
     assert found is not None
-    assert found.envelope == job_id + b"body"
+    assert found.envelope == job_id + BODY
 
 
 async def test_pruning_is_bounded_and_the_next_call_goes_on(driver: Driver, clock: Clock) -> None:

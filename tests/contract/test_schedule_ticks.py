@@ -12,6 +12,7 @@ from protojobs_service.domain.lifecycle import State
 from protojobs_service.domain.schedule import Catchup, CatchupMode, Overlap, Schedule
 from protojobs_service.port import Driver
 
+from tests.canaries import BODY
 from tests.contract.acts import DAY, MINUTE, SECOND, Worker, claim, connect, numbers_of, record, settle_well, state_of
 from tests.contract.backends import Clock, FakeRoom
 from tests.contract.schedule_acts import HOUR, add, fire_all, firing, jobs, known, make, until_next
@@ -43,7 +44,7 @@ async def test_a_tick_makes_a_job_that_a_worker_gets(driver: Driver, clock: Cloc
     assert early.seen == 0
     assert (fired.seen, len(fired.late), fired.missed, fired.more) == (1, 1, 0, False)
     assert timedelta() <= fired.late[0] < 5 * SECOND
-    assert (lease.queue, lease.kind, lease.envelope) == ("q", "k", lease.id + b"body")
+    assert (lease.queue, lease.kind, lease.envelope) == ("q", "k", lease.id + BODY)
     assert (after.last_at, after.last_job, after.version) == (stored.next_at, lease.id, stored.version)
     assert after.next_at == stored.next_at + MINUTE if stored.next_at else None
     assert frozenset({"q"}) in room.arrivals

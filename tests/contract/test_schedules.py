@@ -10,6 +10,7 @@ from protojobs_service.domain.schedule import Catchup, CatchupMode, Cron, Daily,
 from protojobs_service.domain.schedule_changes import define, pause, remove, resume
 from protojobs_service.port import Driver
 
+from tests.canaries import BODY
 from tests.contract.acts import DAY, MINUTE, SECOND
 from tests.contract.backends import Clock
 from tests.contract.schedule_acts import HOUR, add, declare, definition, fire_all, firing, jobs, known, until_next
@@ -120,7 +121,7 @@ async def test_a_paused_schedule_does_not_tick_and_catches_nothing_up(driver: Dr
 
 async def test_edits_that_meet_ticks_are_before_or_after_them(driver: Driver, clock: Clock) -> None:
     await add(driver, when=timedelta(seconds=1), catchup=Catchup(mode=CatchupMode.ALL, most=1000, window=DAY))
-    bodies = {b"body"}
+    bodies = {BODY}
     for n in range(10):
         await clock.advance(SECOND)
         body = b"edit %d" % n

@@ -1,5 +1,6 @@
 """A running server for wire tests: on memory, and on SQLite."""
 
+import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -8,6 +9,12 @@ import pytest_asyncio
 from protojobs_service.compose import RunningServer, start_server, upgrade_schema
 
 from tests.wire.peer import Peer, connected, settings_for
+
+
+@pytest.fixture(autouse=True)
+def everything_is_logged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the server log all that it can: what it must not say it must not say at any level."""
+    monkeypatch.setattr(logging.getLogger("protojobs_service"), "level", logging.DEBUG)
 
 
 @pytest.fixture(params=["memory", "sqlite"])

@@ -31,6 +31,8 @@ from protojobs_service.transport.server import GrpcServer
 from protojobs_service.transport.specs import fingerprint
 from uuid_utils import uuid7
 
+from tests.canaries import HEADER, PAYLOAD
+
 _PATIENCE = 15.0
 OK = worker_service_pb2.SETTLE_CODE_OK
 ALREADY = worker_service_pb2.SETTLE_CODE_ALREADY
@@ -63,7 +65,10 @@ class Service:
 
     async def dispatch(self, jobs: int = 1, **spec: Any) -> list[str]:
         """Store jobs; returns their ids."""
-        specs = [job_pb2.JobSpec(**{"id": str(uuid7()), "kind": "email", "payload": b"{}", **spec}) for _ in range(jobs)]
+        specs = [
+            job_pb2.JobSpec(**{"id": str(uuid7()), "kind": "email", "payload": PAYLOAD, "headers": {"x-secret": HEADER}, **spec})
+            for _ in range(jobs)
+        ]
         for start in range(0, jobs, 500):
             response = await self.jobs.DispatchBatch(job_service_pb2.DispatchBatchRequest(specs=specs[start : start + 500]))
             assert not [result for result in response.results if result.HasField("error")]

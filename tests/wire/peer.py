@@ -31,6 +31,8 @@ from protojobs_service.settings import Settings, load
 from protojobs_service.transport.specs import fingerprint
 from uuid_utils import uuid7
 
+from tests.canaries import HEADER, PAYLOAD, TOKEN
+
 DISPATCH = "/protojobs.v1.JobService/Dispatch"
 PATIENCE = 15.0
 
@@ -105,7 +107,7 @@ class Peer:
 
 def spec(**fields: Any) -> job_pb2.JobSpec:
     """Return a spec that is good but for `fields`."""
-    return job_pb2.JobSpec(**{"id": str(uuid7()), "kind": "email", "payload": b"{}", **fields})
+    return job_pb2.JobSpec(**{"id": str(uuid7()), "kind": "email", "payload": PAYLOAD, "headers": {"x-secret": HEADER}, **fields})
 
 
 def id_at(at: datetime) -> str:
@@ -183,7 +185,13 @@ async def serving(driver: Driver | None = None, *, timings: Timings | None = Non
 @asynccontextmanager
 async def connected(server: RunningServer, **options: int) -> AsyncIterator[Peer]:
     """Open a channel of its own connection, which takes answers of any size."""
-    arguments = [("grpc.max_receive_message_length", -1), ("grpc.use_local_subchannel_pool", 1), *options.items()]
+    # The user agent is a header that every call brings.
+    arguments = [
+        ("grpc.max_receive_message_length", -1),
+        ("grpc.use_local_subchannel_pool", 1),
+        ("grpc.primary_user_agent", TOKEN),
+        *options.items(),
+    ]
     async with grpc.aio.insecure_channel(server.address, options=arguments) as channel:
         yield Peer(server=server, channel=channel)
 

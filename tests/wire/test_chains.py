@@ -7,6 +7,7 @@ import pytest_asyncio
 from google.protobuf.duration_pb2 import Duration
 from protojobs.v1 import job_pb2, job_service_pb2, worker_service_pb2
 
+from tests.canaries import PAYLOAD
 from tests.wire.lease_worker import OK, Service, UnaryWorker, complete, outcome, serving
 from tests.wire.peer import refused, spec
 
@@ -79,7 +80,7 @@ async def test_a_chain_runs_from_job_to_job_and_each_names_its_parent(service: S
     children = await service.jobs.ListJobs(job_service_pb2.ListJobsRequest(filter=job_service_pb2.JobFilter(parent_job_id=head.id)))
 
     assert [kind for _, kind, _ in seen] == ["first", "next", "last"]
-    assert [payload for *_, payload in seen] == [b"{}", b"2", b"3"]
+    assert [payload for *_, payload in seen] == [PAYLOAD, b"2", b"3"]
     assert [parent for parent, *_ in seen[:2]] == ["", head.id]
     [child] = children.jobs
     assert (child.parent_job_id, child.spec.kind, seen[2][0]) == (head.id, "next", child.id)

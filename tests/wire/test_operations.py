@@ -9,6 +9,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
 from protojobs.v1 import job_pb2, job_service_pb2, queue_service_pb2
 
+from tests.canaries import PAYLOAD
 from tests.wire.peer import Peer, id_at, now, refused
 
 pytestmark = pytest.mark.asyncio
@@ -75,7 +76,7 @@ async def test_without_a_mask_an_update_changes_what_is_set(peer: Peer) -> None:
     await _update(peer, job_id, priority=9)
 
     job = await peer.get(job_id)
-    assert (job.spec.priority, dict(job.spec.labels), job.spec.payload) == (9, {"x": "1"}, b"{}")
+    assert (job.spec.priority, dict(job.spec.labels), job.spec.payload) == (9, {"x": "1"}, PAYLOAD)
 
 
 async def test_a_retry_policy_falls_back_to_that_of_the_queue(peer: Peer) -> None:

@@ -10,6 +10,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from protojobs.v1 import job_pb2, job_service_pb2, queue_service_pb2, schedule_service_pb2
 from protojobs.v1.queue_service_pb2 import Queue, UpdateQueueRequest
 
+from tests.canaries import PAYLOAD
 from tests.wire.peer import Peer, Refusal, read_status, refused, serving, spec
 
 pytestmark = pytest.mark.asyncio
@@ -104,7 +105,7 @@ async def test_a_retry_with_a_payload_is_refused_and_changes_nothing(peer: Peer)
 
     _check(error)
     job = await peer.get(job_id)
-    assert (job.state, job.spec.payload) == (job_pb2.JOB_STATE_CANCELLED, b"{}")
+    assert (job.state, job.spec.payload) == (job_pb2.JOB_STATE_CANCELLED, PAYLOAD)
     await peer.jobs.Retry(job_service_pb2.RetryRequest(job_id=job_id, payload=FITS))
 
 
@@ -123,7 +124,7 @@ async def test_an_update_is_refused_that_brings_a_payload_to_a_queue_which_does_
         _check(error)
     assert both.spec.queue == "small"
     job = await peer.get(inside)
-    assert (job.spec.payload, job.spec.priority) == (b"{}", 5)
+    assert (job.spec.payload, job.spec.priority) == (PAYLOAD, 5)
 
 
 async def test_what_was_taken_before_the_limit_stays(peer: Peer) -> None:

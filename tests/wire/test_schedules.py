@@ -14,6 +14,7 @@ from protojobs_service.drivers.memory import MemoryDriver
 from protojobs_service.transport.specs import fingerprint
 from uuid_utils import uuid7
 
+from tests.canaries import PAYLOAD
 from tests.wire.peer import Peer, id_at, now, refused, serving, until
 
 pytestmark = pytest.mark.asyncio
@@ -26,7 +27,7 @@ HOURLY = Spec(cron="@hourly")
 
 def template(**fields: Any) -> job_pb2.JobSpec:
     """Return a job that a schedule may make."""
-    return job_pb2.JobSpec(**{"kind": "report", "payload": b"{}", **fields})
+    return job_pb2.JobSpec(**{"kind": "report", "payload": PAYLOAD, **fields})
 
 
 def wanted(spec: schedule_service_pb2.ScheduleSpec = HOURLY, **fields: Any) -> schedule_service_pb2.Schedule:
@@ -137,7 +138,7 @@ async def test_a_schedule_makes_jobs_that_are_of_its_template(peer: Peer) -> Non
     ticked = await until(lambda: get(peer, stored.name), lambda schedule: schedule.last_job_id)
     job = await peer.get(ticked.last_job_id)
 
-    assert (job.spec.kind, job.spec.queue, job.spec.payload, dict(job.spec.labels)) == ("report", "q", b"{}", {"a": "1"})
+    assert (job.spec.kind, job.spec.queue, job.spec.payload, dict(job.spec.labels)) == ("report", "q", PAYLOAD, {"a": "1"})
     assert (job.retry.max_retries, job.state) == (1, job_pb2.JOB_STATE_PENDING)
     assert job.spec.id == ticked.last_job_id
     assert ticked.etag == stored.etag

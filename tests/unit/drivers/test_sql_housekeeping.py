@@ -30,6 +30,7 @@ from protojobs_service.drivers.sql.store import Options, Store
 from protojobs_service.port import Claim, Cleared, ClearQuery, DispatchVerdict, ListQuery, Opening, Settlement
 from sqlalchemy import update
 
+from tests.canaries import BODY
 from tests.unit.drivers.kit import new_id
 
 pytestmark = pytest.mark.asyncio
@@ -96,7 +97,7 @@ class Ground:
 
 def _job(queue: str = "q", kind: str = "k") -> NewJob:
     job_id = JobId(new_id())
-    return NewJob(job_id, queue, kind, 5, job_id + b"body")
+    return NewJob(job_id, queue, kind, 5, job_id + BODY)
 
 
 def _claim(handle: Handle, queue: str = "q", n: int = 100) -> Claim:

@@ -19,6 +19,7 @@ from protojobs_service.drivers.sql.migrate import upgrade
 from protojobs_service.drivers.sql.store import Options
 from protojobs_service.port import Claim, DispatchVerdict, Opening, Settlement, SettleVerdict
 
+from tests.canaries import BODY
 from tests.contract.backends import FakeRoom, fingerprint
 from tests.unit.drivers.kit import SERVERS, new_id, server_url, store_of
 
@@ -65,7 +66,7 @@ async def _connect(twin: Twin, secret: bytes, stream_no: int = 1) -> Handle:
 
 
 def _jobs(n: int) -> list[NewJob]:
-    return [NewJob(new_id(), "q", "k", 5, b"body") for _ in range(n)]  # type: ignore[arg-type]
+    return [NewJob(new_id(), "q", "k", 5, BODY) for _ in range(n)]  # type: ignore[arg-type]
 
 
 def _all(handle: Handle) -> Claim:

@@ -15,12 +15,16 @@ _BUSY_STATES = frozenset({"53300", "55P03"})
 _AWAY_CLASSES = ("08", "25", "53", "54", "55", "57", "58", "F0", "XX")
 """Connection, read-only, resources, limits, lock, shutdown, system, configuration and corruption: the store, not the statement."""
 
+_VALUE_CLASSES = ("22", "23")
+"""Data and constraints: the server's text says what was wrong with which value, and its detail may hold the whole row."""
+
 _MYSQL_DEADLOCKS = frozenset({1020, 1213, 1305})
 """Record has changed since it was read, deadlock, and the savepoint that went with the transaction of one."""
 _MYSQL_LOCK_TIMEOUT = 1205
 _PLAIN = "rejected SSL upgrade"  # asyncpg of a server without TLS
 _MYSQL_FULL = frozenset({1040, 1203, 1226})
 _MYSQL_DATA = frozenset({1264, 1265, 1366, 1406})
+_MYSQL_VALUE_KINDS = frozenset({"DataError", "IntegrityError"})
 
 
 def translate(error: BaseException) -> JobsError:
@@ -59,6 +63,20 @@ def _handshake(error: BaseException | None) -> str | None:
     return None
 
 
+class RowRefused(Exception):
+    """Stands in logs for an error whose own text may quote a row: says its class and code."""
+
+
+def shown(error: BaseException) -> BaseException:
+    """Return what an error may be logged as: itself, or what stands for it where its text may quote values."""
+    own = error.orig if isinstance(error, exc.DBAPIError) and error.orig is not None else error
+    state, number = sqlstate(error) or "", _number(own) if _module(own) == "asyncmy" else 0
+    quotes_a_row = state.startswith(_VALUE_CLASSES) or number in _MYSQL_DATA or type(own).__name__ in _MYSQL_VALUE_KINDS
+    if not quotes_a_row:
+        return error
+    return RowRefused(f"{type(own).__name__} ({state or number})").with_traceback(error.__traceback__)
+
+
 def is_transient(error: BaseException) -> bool:
     """Tell whether the store rolled the transaction back for another one's sake: a deadlock, a serialisation failure, a lock."""
     if isinstance(error, exc.DBAPIError) and error.orig is not None:
@@ -93,12 +111,12 @@ def translated() -> Generator[None]:
     except JobsError:
         raise
     except (exc.SQLAlchemyError, sqlite3.Error, OSError, TimeoutError) as error:
-        raise translate(error) from error
+        raise translate(error) from shown(error)
     except Exception as error:
         # These are optional dependencies: their errors are known by where they come from.
         if _module(error) not in {"asyncpg", "asyncmy"}:
             raise
-        raise translate(error) from error
+        raise translate(error) from shown(error)
 
 
 def _module(error: BaseException) -> str:

@@ -81,7 +81,7 @@ async def foreign_tables(dsn: str, *, insecure: bool = False) -> AsyncGenerator[
         except InvalidField as error:
             raise ValueError(str(error)) from None
         try:
-            server = create_async_engine(place.url, poolclass=NullPool, connect_args=dict(place.tls))
+            server = create_async_engine(place.url, hide_parameters=True, poolclass=NullPool, connect_args=dict(place.tls))
         except ImportError as error:
             raise ValueError(f"reading {backend} needs the extra of its driver: {error}") from error
         try:
@@ -95,7 +95,7 @@ async def foreign_tables(dsn: str, *, insecure: bool = False) -> AsyncGenerator[
 def _open_file(url: URL) -> Engine:
     if not Path(url.database or "").is_file():  # opening it would make it
         raise ValueError("there is no such SQLite file")
-    return create_engine(url.set(drivername="sqlite"), poolclass=NullPool)
+    return create_engine(url.set(drivername="sqlite"), hide_parameters=True, poolclass=NullPool)
 
 
 def _runner(engine: AsyncEngine) -> Callable[[Callable[[Connection], Any]], Any]:

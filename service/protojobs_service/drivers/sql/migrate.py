@@ -128,7 +128,9 @@ async def _run(url: str, operation: Callable[[Connection], T]) -> T:
         if make_url(url).get_backend_name() == "sqlite":
             return _run_on_sqlite(url, operation)
         place = endpoint(url)
-        engine = create_async_engine(place.url, poolclass=NullPool, connect_args={**_session(url), **place.tls})
+        engine = create_async_engine(
+            place.url, hide_parameters=True, poolclass=NullPool, connect_args={**_session(url), **place.tls}
+        )
         try:
             async with engine.begin() as connection:
                 return await connection.run_sync(operation)
@@ -145,7 +147,12 @@ def _session(url: str) -> dict[str, Any]:
 
 
 def _run_on_sqlite(url: str, operation: Callable[[Connection], T]) -> T:
-    engine = create_engine(make_url(url).set(drivername="sqlite"), connect_args={"timeout": _BUSY_SECONDS}, poolclass=NullPool)
+    engine = create_engine(
+        make_url(url).set(drivername="sqlite"),
+        hide_parameters=True,
+        connect_args={"timeout": _BUSY_SECONDS},
+        poolclass=NullPool,
+    )
 
     @event.listens_for(engine, "connect")
     def _(connection: sqlite3.Connection, _record: Any) -> None:  # pyright: ignore[reportUnusedFunction]

@@ -305,6 +305,7 @@ class MysqlStore:
         place = endpoint(self._options.url)
         return create_async_engine(
             place.url,
+            hide_parameters=True,
             pool_size=size,
             max_overflow=0,
             pool_timeout=_POOL_SECONDS,

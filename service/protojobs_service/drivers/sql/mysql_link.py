@@ -11,7 +11,7 @@ from asyncmy.errors import MySQLError
 from protojobs_service.domain.errors import StoreUnavailable
 from protojobs_service.drivers.sql.again import RETRIES, pause
 from protojobs_service.drivers.sql.dsn import endpoint
-from protojobs_service.drivers.sql.errors import is_lock_timeout, is_transient, translate
+from protojobs_service.drivers.sql.errors import is_lock_timeout, is_transient, shown, translate
 
 T = TypeVar("T")
 
@@ -96,7 +96,7 @@ class HotLink:
                 except _ERRORS as error:
                     if not (attempt < RETRIES and may_run_again(error) and await self._roll_back()):
                         self._drop()
-                        raise translate(error) from error
+                        raise translate(error) from shown(error)
                     await pause(attempt)
                 except BaseException:
                     self._drop()

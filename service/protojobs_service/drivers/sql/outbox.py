@@ -107,6 +107,7 @@ class _ServerOutbox(Outbox):
             # Under REPEATABLE READ InnoDB would lock the gap behind the last row, where everybody inserts.
             self._engine: AsyncEngine = create_async_engine(
                 place.url,
+                hide_parameters=True,
                 pool_size=1,
                 pool_pre_ping=True,
                 isolation_level="READ COMMITTED",
@@ -137,7 +138,9 @@ class _FileOutbox(Outbox):
     def __init__(self, url: URL) -> None:
         # A file that is not there is not made: it is somebody else's database.
         place = url.set(database=f"file:{quote(url.database or '')}", query={"mode": "rw", "uri": "true"})
-        self._engine: Engine = create_engine(place, connect_args={"timeout": float(_STATEMENT_SECONDS)}, poolclass=NullPool)
+        self._engine: Engine = create_engine(
+            place, hide_parameters=True, connect_args={"timeout": float(_STATEMENT_SECONDS)}, poolclass=NullPool
+        )
 
         @event.listens_for(self._engine, "connect")
         def _(connection: sqlite3.Connection, _record: Any) -> None:  # pyright: ignore[reportUnusedFunction]

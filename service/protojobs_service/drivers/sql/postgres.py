@@ -211,6 +211,7 @@ class PostgresStore:
         timeouts = {"timeout": CONNECT_SECONDS, "command_timeout": STATEMENT_SECONDS + 5}
         engine = create_async_engine(
             place.url,
+            hide_parameters=True,
             pool_size=size,
             max_overflow=0,
             pool_timeout=_POOL_SECONDS,

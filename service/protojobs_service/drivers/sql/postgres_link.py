@@ -10,7 +10,7 @@ from asyncpg.prepared_stmt import PreparedStatement
 from protojobs_service.domain.errors import StoreUnavailable
 from protojobs_service.drivers.sql.again import RETRIES, pause
 from protojobs_service.drivers.sql.dsn import endpoint
-from protojobs_service.drivers.sql.errors import is_transient, sqlstate, translate
+from protojobs_service.drivers.sql.errors import is_transient, shown, sqlstate, translate
 from protojobs_service.drivers.sql.postgres_statements import OFFSET_SETTING
 
 PLANNER = {
@@ -92,7 +92,7 @@ class HotLink:
                         await pause(attempt)
                         continue
                     self._drop()
-                    raise translate(error) from error
+                    raise translate(error) from shown(error)
             raise StoreUnavailable
 
     async def close(self) -> None:

@@ -69,7 +69,7 @@ class Link:
         self.raw = raw
         self.now = clock()
         self._clock = clock
-        self._engine: Engine = create_engine("sqlite://", creator=lambda: raw, poolclass=StaticPool)
+        self._engine: Engine = create_engine("sqlite://", creator=lambda: raw, poolclass=StaticPool, hide_parameters=True)
         raw.create_function("pj_now", 0, lambda: self.now)
 
     def start(self) -> None:
