@@ -76,7 +76,12 @@ slows the sender down. One message may be larger than what is left of the bytes;
 0 lifts a limit. Callers without credentials from the server's own machine have none of these limits unless the setting is set.
 The counts are one server's: at two servers behind a balancer a caller may do twice as much. `limits.max_calls`,
 `limits.max_call_bytes` and `limits.max_streams` bound what all callers together may do at a server at the same time; they come
-after the limits of a caller, so that one flood leaves room for others. GetServerInfo and health checks are never refused.
+after the limits of a caller, so that one flood leaves room for others. Answers of 16 KiB and more that nobody has read yet are
+bounded by `limits.max_answer_bytes`, of which one caller may take the fourth part. GetServerInfo and health checks are never
+refused.
+
+A peer that ignores the server's settings may still make gRPC itself hold much memory for up to 5 s: where anybody can connect, put
+a proxy in front that ends HTTP/2, with limits of its own for streams, resets and headers.
 
 ## What a store may hold
 

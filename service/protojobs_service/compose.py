@@ -297,7 +297,8 @@ def _load(server: GrpcServer) -> Mapping[str, float]:
         "calls": admission.calls,
         "call_bytes": admission.call_bytes,
         "streams": admission.streams,
-        "refused": admission.refused + server.caller_limits.refused,
+        "answer_bytes": server.answers.bytes,
+        "refused": admission.refused + server.caller_limits.refused + server.answers.refused,
     }
 
 

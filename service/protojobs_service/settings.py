@@ -167,6 +167,11 @@ class LimitSettings(_Section):
     max_send_bytes: int = Field(default=16 * _MIB, ge=_MIB, le=64 * _MIB, description="Largest message the server sends, bytes.")
     max_calls: int = Field(default=512, ge=1, le=100_000, description="Unary calls at once; more are refused as OVERLOADED.")
     max_call_bytes: int = Field(default=256 * _MIB, ge=_MIB, description="Bytes of all unary requests at once.")
+    max_answer_bytes: int = Field(
+        default=256 * _MIB,
+        ge=_MIB,
+        description="Bytes of all answers that callers have not read yet; of one caller's the fourth part.",
+    )
     max_streams: int = Field(default=2000, ge=1, le=100_000, description="Streams at once; more are refused as OVERLOADED.")
     dispatch_window: int = Field(
         default=8000, ge=1000, le=1_000_000, description="Jobs of one DispatchStream without acknowledgement."

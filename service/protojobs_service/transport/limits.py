@@ -23,6 +23,8 @@ from protojobs_service.domain.queue_limits import Bucket, RateLimit, bucket_at, 
 from protojobs_service.transport.caller import caller
 from protojobs_service.transport.interceptors import Call, Proceed
 
+MOST_METADATA = 16 * 1024
+"""Bytes of the names and values of all metadata of a call."""
 _MOST_CALLERS = 10_000
 """Callers whose buckets are remembered, about 300 bytes each. Who is forgotten begins again with full ones."""
 _IPV6_NETWORK = 64
@@ -79,6 +81,9 @@ class CallerLimits:
 
     async def __call__(self, call: Call, proceed: Proceed) -> Any:
         """Run the call if its caller may make it. Raises Overloaded, which says when and names the limit."""
+        # gRPC's own limit holds for peers only that have acknowledged it.
+        if metadata_size(call) > MOST_METADATA:
+            raise self._too_much("metadata", timedelta(seconds=1))
         if call.rpc.essential:
             return await proceed(call)
         name, allowance = self._judged(call)
@@ -104,11 +109,8 @@ class CallerLimits:
 
     def _judged(self, call: Call) -> tuple[str, Allowance]:
         """Return under which name the call counts, and by what."""
-        principal = caller()
-        if principal.id != ANONYMOUS.id:
-            return principal.id, self._allowed
-        origin = origin_of(call.context.peer())
-        return f"{ANONYMOUS.id} {origin.name}", self._here if origin.is_local else self._allowed
+        is_here = caller().id == ANONYMOUS.id and origin_of(call.context.peer()).is_local
+        return name_of(call), self._here if is_here else self._allowed
 
     def _paced(self, call: Call, name: str, allowance: Allowance) -> Call:
         if call.rpc.streams_in and (allowance.calls or allowance.bytes):
@@ -137,7 +139,7 @@ class CallerLimits:
 
     def _too_much(self, limit: str, wait: timedelta) -> Overloaded:
         self.refused += 1
-        return Overloaded(f"this caller is over limits.{limit}", retry_after=wait, metadata={"limit": limit})
+        return Overloaded(f"this caller is over its limit of {limit}", retry_after=wait, metadata={"limit": limit})
 
 
 class _Frames:
@@ -154,6 +156,17 @@ class _Frames:
         frame = await anext(self._frames)
         await self._pace(len(frame))
         return frame
+
+
+def metadata_size(call: Call) -> int:
+    """Return the bytes of a call's metadata."""
+    return sum(len(name) + len(value) for name, value in call.context.invocation_metadata() or ())
+
+
+def name_of(call: Call) -> str:
+    """Return who makes a call: the principal's id, for callers without credentials with where they call from."""
+    principal = caller()
+    return principal.id if principal.id != ANONYMOUS.id else f"{ANONYMOUS.id} {origin_of(call.context.peer()).name}"
 
 
 @lru_cache(maxsize=4096)

@@ -25,6 +25,7 @@ from protojobs_service.domain.queue_limits import RateLimit
 from protojobs_service.settings import GrpcSettings, LimitSettings, Settings, is_loopback
 from protojobs_service.telemetry import Telemetry, service_version
 from protojobs_service.transport.admin_servicer import AdminServicer
+from protojobs_service.transport.answers import Answers
 from protojobs_service.transport.audit import AuditTrail
 from protojobs_service.transport.health import Health
 from protojobs_service.transport.interceptors import (
@@ -41,8 +42,8 @@ from protojobs_service.transport.interceptors import (
     procedures,
 )
 from protojobs_service.transport.job_servicer import JobServicer
+from protojobs_service.transport.limits import MOST_METADATA, Allowance, CallerLimits
 from protojobs_service.transport.listener import bind
-from protojobs_service.transport.limits import Allowance, CallerLimits
 from protojobs_service.transport.local import LocalCalls
 from protojobs_service.transport.queue_servicer import QueueServicer
 from protojobs_service.transport.schedule_servicer import ScheduleServicer
@@ -51,8 +52,9 @@ from protojobs_service.transport.specs import Specs
 from protojobs_service.transport.tracing import rpc_spans
 from protojobs_service.transport.worker_servicer import WorkerServicer
 
-_METADATA_SOFT, _METADATA_HARD = 8 * 1024, 16 * 1024
-_HANDSHAKE_MS = 10_000
+_METADATA_SOFT = 8 * 1024
+_HANDSHAKE_MS, _SETTINGS_MS = 10_000, 5000
+_PENDING = 10_000
 _DEFAULT_RATE, _DEFAULT_BYTES, _DEFAULT_STREAMS = 5000, 128 * 1024 * 1024, 50
 _BURST_SECONDS = 2
 
@@ -69,6 +71,7 @@ class GrpcServer:
         self.caller_limits = CallerLimits(
             _allowance(limits, _DEFAULT_RATE, _DEFAULT_BYTES, _DEFAULT_STREAMS), _allowance(limits, 0, 0, 0)
         )
+        self.answers = Answers(limits.max_answer_bytes)
         specs = Specs(application.limits)
         application.known_queues.on_payloads(specs.limit_payloads)
         servicers: dict[Service, object] = {
@@ -91,6 +94,7 @@ class GrpcServer:
             Errors(version),
             AuditTrail(application.audit, application.known_queues),
             self.caller_limits,
+            self.answers,
             Deadline(timedelta(seconds=limits.call_timeout)),
             CutAtDrain(self.drain_signal),
             self.admission,
@@ -148,10 +152,15 @@ def channel_arguments(settings: Settings) -> Sequence[tuple[str, int]]:
         ("grpc.max_connection_idle_ms", _ms(values.max_connection_idle)),
         ("grpc.max_concurrent_streams", values.max_concurrent_streams),
         ("grpc.max_metadata_size", _METADATA_SOFT),
-        ("grpc.absolute_max_metadata_size", _METADATA_HARD),
+        ("grpc.absolute_max_metadata_size", MOST_METADATA),
         ("grpc.max_receive_message_length", limits.max_receive_bytes),
         ("grpc.max_send_message_length", limits.max_send_bytes),
         ("grpc.server_handshake_timeout_ms", _HANDSHAKE_MS),
+        # Beyond the first gRPC cancels new calls by chance, anybody's; calls that were reset before we saw them count as well.
+        ("grpc.server.max_pending_requests", _PENDING),
+        ("grpc.server.max_pending_requests_hard_limit", 2 * _PENDING),
+        # Until a peer acknowledges what streams and metadata it may send, gRPC bounds neither.
+        ("grpc.http2.settings_timeout", _SETTINGS_MS),
         ("grpc.so_reuseport", int(values.reuse_port)),
     ]
 
