@@ -13,8 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from tests.chaos.conftest import MakeStand
+from tests.chaos.killing import after, kill_in_turn
 from tests.chaos.processes import Program
-from tests.chaos.stand import BIN, Stand
+from tests.chaos.stand import BIN
 from tests.chaos.stores import PostgresStore
 from tests.chaos.waiting import until
 
@@ -45,23 +46,6 @@ async def _write(engine: AsyncEngine, done: list[str], killed: list[str]) -> Non
             await until("one more is killed", partial(_reached, killed, written // PER_KILL), within=30)
 
 
-async def _kill_in_turn(stand: Stand, relays: list[Program], over: asyncio.Event, killed: list[str]) -> None:
-    """Kill one after the other and start it again, once a second; `killed` gets their names."""
-    [server] = stand.servers
-    for victim in cycle([relays[0], relays[1], server.program]):
-        try:
-            async with asyncio.timeout(1.0):
-                await over.wait()
-        except TimeoutError:
-            victim.kill()
-            killed.append(victim.name)
-            victim.start()
-            if victim is server.program:
-                await server.ready()
-            continue
-        return
-
-
 @pytest.mark.asyncio
 @pytest.mark.timeout(240)
 async def test_each_committed_row_becomes_one_job_whoever_is_killed(postgres_store: PostgresStore, make_stand: MakeStand) -> None:
@@ -86,7 +70,7 @@ async def test_each_committed_row_becomes_one_job_whoever_is_killed(postgres_sto
             return (await outbox.status()).waiting == 0
 
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(_kill_in_turn(stand, relays, over, killed))
+            tasks.create_task(kill_in_turn(cycle([*relays, *stand.servers]), after(1.0), over, killed))
             try:
                 await _write(engine, written, killed)
                 await until("the outbox is empty", is_empty, within=120, every=0.2)

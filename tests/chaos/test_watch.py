@@ -7,7 +7,7 @@ import pytest
 from protojobs_client import AsyncClient, JobEvent, JobState, Options
 
 from tests.chaos.conftest import MakeStand
-from tests.chaos.stand import Stand
+from tests.chaos.killing import after, kill_in_turn
 from tests.chaos.stores import PostgresStore
 from tests.chaos.waiting import until
 
@@ -22,14 +22,6 @@ async def _happen(client: AsyncClient, over: asyncio.Event) -> None:
         jobs = [(await client.dispatch("work", {}, queue=queue)).job_id for queue in ("main", "idle", "idle")]
         for job_id in jobs[1:]:
             await client.cancel(job_id)
-
-
-async def _kill_in_turn(stand: Stand) -> None:
-    """Kill one server after the other, and start it again; the other one serves meanwhile."""
-    for server in stand.servers:
-        await asyncio.sleep(BETWEEN_KILLS)
-        server.program.kill()
-        await server.start()
 
 
 @pytest.mark.asyncio
@@ -54,7 +46,7 @@ async def test_a_watch_over_two_servers_that_are_killed_in_turn_hears_of_every_e
             async with asyncio.TaskGroup() as tasks:
                 hearing = tasks.create_task(hear())
                 happening = [tasks.create_task(_happen(client, over)) for _ in range(2)]
-                await _kill_in_turn(stand)
+                await kill_in_turn(stand.servers, after(BETWEEN_KILLS), over, [])
                 over.set()
                 await asyncio.gather(*happening)
 
