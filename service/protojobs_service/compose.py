@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -141,13 +141,15 @@ async def start_server(
     telemetry.count("protojobs.audit.lost", "Audit records that are in no store.", lambda: application.audit.lost)
     try:
         with _sole_error():
-            async with application.running(), _relaying(settings, application):
+            async with application.running(), _relaying(settings, application) as relays:
                 server = GrpcServer(application, settings, telemetry)
                 admin = Admin(
                     application,
                     telemetry,
                     why_not_ready=lambda: server.health.why_not,
                     load=lambda: _load(server),
+                    refusals=lambda: _refusals(server),
+                    relays=relays,
                     routes=web_routes(server.local, None, settings, record=application.audit.record),
                 )
                 admin_place = settings.listener("admin")
@@ -182,21 +184,19 @@ def find_outbox(dsn: str, *, insecure: bool) -> Outbox:
 
 
 @asynccontextmanager
-async def _relaying(settings: Settings, application: Application) -> AsyncGenerator[None]:
+async def _relaying(settings: Settings, application: Application) -> AsyncGenerator[Sequence[Relay]]:
     """Move the rows of the outboxes that the settings name. What is under way at the end is sent again by whoever comes next."""
     outboxes = [find_outbox(dsn.get_secret_value(), insecure=settings.store.insecure) for dsn in settings.outbox_dsn]
     deliver = OutboxDispatch(application).deliver
     try:
         async with asyncio.TaskGroup() as tasks:
-            relays = [
-                tasks.create_task(Relay(outbox, deliver, SystemClock(), name=f"outbox-{number}").run(), name=f"outbox-{number}")
-                for number, outbox in enumerate(outboxes, 1)
-            ]
+            relays = [Relay(outbox, deliver, SystemClock(), name=f"outbox-{number}") for number, outbox in enumerate(outboxes, 1)]
+            running = [tasks.create_task(relay.run(), name=relay.name) for relay in relays]
             try:
-                yield
+                yield relays
             finally:
-                for relay in relays:
-                    relay.cancel()
+                for task in running:
+                    task.cancel()
     finally:
         for outbox in outboxes:
             await outbox.close()
@@ -298,8 +298,12 @@ def _load(server: GrpcServer) -> Mapping[str, float]:
         "call_bytes": admission.call_bytes,
         "streams": admission.streams,
         "answer_bytes": server.answers.bytes,
-        "refused": admission.refused + server.caller_limits.refused + server.answers.refused,
     }
+
+
+def _refusals(server: GrpcServer) -> Mapping[str, int]:
+    refused = {"overload": server.admission, "caller": server.caller_limits, "answers": server.answers}
+    return {reason: limit.refused for reason, limit in refused.items()}
 
 
 def _dialable(host: str) -> str:

@@ -24,7 +24,6 @@ from opentelemetry import trace
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
 from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, View
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.trace import Tracer, format_span_id, format_trace_id
 from prometheus_client import CollectorRegistry, generate_latest
@@ -156,7 +155,8 @@ class Telemetry:
         self._spans = None if otel is None else tracer_provider(otel, resource, self._exporters)
         readers = [PrometheusMetricReader(registry=self._registry, scope_info_enabled=False)]
         pushing = [] if otel is None else metric_readers(otel, self._exporters)
-        self._provider = MeterProvider([*readers, *pushing], resource=resource, views=_views(), shutdown_on_exit=False)
+        # Buckets are the advice of who makes the histogram: a view would make a second one beside that of another view.
+        self._provider = MeterProvider([*readers, *pushing], resource=resource, shutdown_on_exit=False)
         self.meter: Meter = self._provider.get_meter("protojobs", service_version(), SCHEMA_URL)
         self.tracer: Tracer | None = _tracer(self._spans)
         self.calls = CallMeter(self.meter)
@@ -165,6 +165,13 @@ class Telemetry:
 
     def observe(self, name: str, description: str, read: Callable[[], Reading], unit: str = "") -> None:
         """Add a gauge that is read when somebody looks, on the event loop while one is `watched`."""
+        self.meter.create_observable_gauge(name, [self._callback(name, read)], unit=unit, description=description)
+
+    def count(self, name: str, description: str, read: Callable[[], Reading], unit: str = "") -> None:
+        """Add a counter that somebody else keeps; read as gauges are."""
+        self.meter.create_observable_counter(name, [self._callback(name, read)], unit=unit, description=description)
+
+    def _callback(self, name: str, read: Callable[[], Reading]) -> Callable[[CallbackOptions], Iterable[Observation]]:
         self._reads[name] = read
 
         def callback(_: CallbackOptions) -> Iterable[Observation]:
@@ -173,7 +180,7 @@ class Telemetry:
             self._look()
             return self._seen.get(name, ())
 
-        self.meter.create_observable_gauge(name, [callback], unit=unit, description=description)
+        return callback
 
     def count(self, name: str, description: str, read: Callable[[], int]) -> None:
         """Add a counter that is kept elsewhere, and read when somebody looks."""
@@ -234,7 +241,9 @@ class CallMeter:
 
     def __post_init__(self) -> None:
         self._ended = self.meter.create_counter("protojobs.rpc.streams", description="Streams that have ended.")
-        self._duration = self.meter.create_histogram(RPC_SERVER_DURATION, unit="s", description="Time of unary RPCs.")
+        self._duration = self.meter.create_histogram(
+            RPC_SERVER_DURATION, unit="s", description="Time of unary RPCs.", explicit_bucket_boundaries_advisory=DURATION_BUCKETS
+        )
 
     def ended(self, path: str, code: str, seconds: float | None) -> None:
         """Count a call; `seconds` of unary ones only."""
@@ -246,11 +255,6 @@ class CallMeter:
             self._ended.add(1, attributes)
         else:
             self._duration.record(seconds, attributes)
-
-
-def _views() -> list[View]:
-    buckets = ExplicitBucketHistogramAggregation(boundaries=DURATION_BUCKETS)
-    return [View(instrument_name="*.duration", aggregation=buckets)]
 
 
 def _resource() -> dict[str, str]:

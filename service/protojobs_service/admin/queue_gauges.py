@@ -7,11 +7,9 @@ from datetime import datetime, timedelta
 
 from protojobs_service.application import Application, QueueStats
 from protojobs_service.domain.errors import JobsError
-from protojobs_service.telemetry import Reading
+from protojobs_service.domain.labels import MAX_QUEUE_LABELS, OTHER
+from protojobs_service.telemetry import Reading, Telemetry
 
-# A user may make any number of queues; a metric has no more labels than these, and the rest as one.
-_MOST_QUEUES = 100
-_OTHER = "_OTHER"
 _STATS_LIFETIME = 1.0
 
 
@@ -24,6 +22,12 @@ class QueueGauges:
         self._at: datetime | None = None
         self._read_at = float("-inf")
         self._lock = asyncio.Lock()
+
+    def register(self, telemetry: Telemetry) -> None:
+        """Have everything read when somebody looks."""
+        telemetry.observe("protojobs.queue.jobs", "Jobs by queue and state.", self.depth, "{job}")
+        telemetry.observe("protojobs.queue.oldest_job.age", "Age of the oldest pending job.", self.oldest, "s")
+        telemetry.observe("protojobs.worker.connected", "Live worker sessions that read a queue.", self.workers, "{session}")
 
     async def refresh(self) -> None:
         """Read the numbers anew unless that was just done; forget them where the store does not answer."""
@@ -64,4 +68,4 @@ class QueueGauges:
     def _named(self) -> Iterator[tuple[str, QueueStats]]:
         by_size = sorted(self._stats, key=lambda stats: sum(stats.numbers.counts.values()), reverse=True)
         for place, stats in enumerate(by_size):
-            yield (stats.numbers.queue if place < _MOST_QUEUES else _OTHER), stats
+            yield (stats.numbers.queue if place < MAX_QUEUE_LABELS else OTHER), stats

@@ -17,9 +17,11 @@ from starlette.routing import BaseRoute, Route
 
 from protojobs_service.admin.connection import Connection
 from protojobs_service.admin.loop_watch import LoopWatch
+from protojobs_service.admin.outbox_gauges import OutboxGauges
 from protojobs_service.admin.queue_gauges import QueueGauges
+from protojobs_service.admin.server_gauges import ServerGauges
 from protojobs_service.admin.tls import live_context
-from protojobs_service.application import Application
+from protojobs_service.application import Application, Relay
 from protojobs_service.certificates import Certificates
 from protojobs_service.settings import Listener
 from protojobs_service.telemetry import Reading, Telemetry
@@ -28,7 +30,10 @@ _BACKLOG = 128
 
 
 class Admin:
-    """Serves the admin port. why_not_ready: empty while calls should come here. routes: what there is beside probes and metrics."""
+    """Serves the admin port. why_not_ready: empty while calls should come here. load, refusals: see `ServerGauges`.
+
+    routes: what there is beside probes and metrics.
+    """
 
     def __init__(
         self,
@@ -37,19 +42,18 @@ class Admin:
         *,
         why_not_ready: Callable[[], str],
         load: Callable[[], Mapping[str, float]],
+        refusals: Callable[[], Mapping[str, int]],
+        relays: Sequence[Relay] = (),
         routes: Sequence[BaseRoute] = (),
     ) -> None:
         self._telemetry = telemetry
         self._why_not_ready = why_not_ready
         self._queues = QueueGauges(application)
         self._loop = LoopWatch()
-        observe = telemetry.observe
-        observe("protojobs.queue.jobs", "Jobs by queue and state.", self._queues.depth, "{job}")
-        observe("protojobs.queue.oldest_job.age", "Age of the oldest pending job.", self._queues.oldest, "s")
-        observe("protojobs.worker.connected", "Live worker sessions that read a queue.", self._queues.workers, "{session}")
-        observe("protojobs.process.eventloop.lag", "Worst lag of the event loop since the last look.", self._lag, "s")
-        observe("protojobs.store.up", "The store answered the last probe.", lambda: [(int(application.store_time.ok), {})])
-        observe("protojobs.rpc.active", "Calls and streams at this moment.", lambda: [(n, {"what": k}) for k, n in load().items()])
+        self._outboxes = OutboxGauges(relays)
+        for gauges in (self._queues, self._outboxes, ServerGauges(application, load=load, refusals=refusals)):
+            gauges.register(telemetry)
+        telemetry.observe("protojobs.process.eventloop.lag", "Worst lag of the event loop in the last minutes.", self._lag, "s")
         own = [Route("/livez", self._livez), Route("/readyz", self._readyz), Route("/metrics", self._metrics)]
         self._app = Starlette(routes=[*own, *routes])
 
@@ -77,7 +81,7 @@ class Admin:
             serving = tasks.create_task(server.serve(sockets=[listener]), name="admin")
             watching = tasks.create_task(self._loop.run(), name="loop watch")
             try:
-                with self._telemetry.watched(self._queues.refresh):
+                with self._telemetry.watched(self._refresh):
                     yield listener.getsockname()[1]
             finally:
                 watching.cancel()
@@ -86,7 +90,11 @@ class Admin:
                 listener.close()
 
     def _lag(self) -> Reading:
-        return [(self._loop.take(), {})]
+        return [(self._loop.worst(), {})]
+
+    async def _refresh(self) -> None:
+        await self._queues.refresh()
+        await self._outboxes.refresh()
 
     async def _livez(self, _: Request) -> Response:
         return JSONResponse({"status": "ok"})
@@ -96,7 +104,7 @@ class Admin:
         return JSONResponse({"status": why or "ok"}, status_code=503 if why else 200)
 
     async def _metrics(self, _: Request) -> Response:
-        await self._queues.refresh()
+        await self._refresh()
         return Response(self._telemetry.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 

@@ -222,12 +222,16 @@ class Leasing:
     ) -> None:
         """End leases from this side: they are settled with `outcome`, and the worker is told to stop them."""
         stops: list[Stop] = []
+        lanes: dict[JobId, tuple[str, str]] = {}
         for job_id in ids:
-            attempt = session.flights[job_id].attempt
-            session.drop(job_id, attempt)
-            stops.append(Stop(job_id, attempt, cause))
+            flight = session.flights[job_id]
+            session.drop(job_id, flight.attempt)
+            stops.append(Stop(job_id, flight.attempt, cause))
+            lanes[job_id] = (flight.queue, flight.kind)
         if stops:
-            self._errands.give_back(Settlement(stop.id, stop.attempt, session.handle, outcome, by_server=True) for stop in stops)
+            self._errands.give_back(
+                (Settlement(stop.id, stop.attempt, session.handle, outcome, by_server=True) for stop in stops), lanes
+            )
             self._room.recount(session)
             if tell:
                 session.sink.stop(stops)

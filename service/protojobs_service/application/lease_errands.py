@@ -1,8 +1,9 @@
 """What is still to be done for streams in the store: written down by whoever finds it, done by `lease_watch`."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
+from types import MappingProxyType
 
 from protojobs_service.application.lease_session import LeaseSession
 from protojobs_service.domain.job import Handle, JobId, Lease
@@ -18,6 +19,8 @@ class Errands:
     def __init__(self) -> None:
         """Begin with nothing to do."""
         self.returns: list[Settlement] = []
+        self.lanes: dict[JobId, tuple[str, str]] = {}
+        """(queue, kind) of jobs in `returns`, where they are known."""
         self.detaches: list[tuple[Handle, Sequence[JobId], timedelta | None]] = []
         self.closings: list[LeaseSession] = []
         self.asked = asyncio.Event()
@@ -29,14 +32,18 @@ class Errands:
         """Tell whether anything is left to do."""
         return bool(self.returns or self.detaches or self.closings)
 
-    def give_back(self, settlements: Iterable[Settlement]) -> None:
-        """Have leases ended from this side."""
+    def give_back(self, settlements: Iterable[Settlement], lanes: Mapping[JobId, tuple[str, str]] = MappingProxyType({})) -> None:
+        """Have leases ended from this side. lanes: queue and kind of their jobs, for those who count."""
         self.returns.extend(settlements)
+        self.lanes.update(lanes)
         self.asked.set()
 
-    def send_back(self, leases: Iterable[Lease]) -> None:
+    def send_back(self, leases: Sequence[Lease]) -> None:
         """Have leases returned that no stream has taken."""
-        self.give_back(Settlement(lease.id, lease.attempt, lease.handle, NOT_HELD, by_server=True) for lease in leases)
+        self.give_back(
+            (Settlement(lease.id, lease.attempt, lease.handle, NOT_HELD, by_server=True) for lease in leases),
+            {lease.id: (lease.queue, lease.kind) for lease in leases},
+        )
 
     def detach(self, handle: Handle, started: Sequence[JobId], grace: timedelta | None) -> None:
         """Have a stream's session expire after `grace`, or None: at its ttl. started: its jobs that had begun."""

@@ -123,6 +123,7 @@ class Flight(NamedTuple):
     size: int
     timeout: float | None
     ordinal: int
+    queue: str = ""
 
 
 class _Parcel(NamedTuple):
@@ -197,7 +198,7 @@ class LeaseSession:
             flight = self.flights.get(record.id)
             if flight is not None and flight.attempt == record.attempt and flight.timeout is None:
                 size, timeout = len(record.envelope), record.policy.run_timeout.total_seconds()
-                self.flights[record.id] = flight._replace(kind=record.kind, size=size, timeout=timeout)
+                self.flights[record.id] = flight._replace(kind=record.kind, size=size, timeout=timeout, queue=record.queue)
                 self.bytes += size
         self.check_at = float("-inf")
 
@@ -255,7 +256,7 @@ class LeaseSession:
     def take(self, leases: Sequence[Lease], now: float) -> None:
         """Remember jobs that are handed to the sink."""
         flights, ordinal, size, check_after = self.flights, self._delivered, 0, _DEFAULT_TIMEOUT
-        for _, job_id, attempt, _, kind, envelope, _, policy, _ in leases:
+        for _, job_id, attempt, queue, kind, envelope, _, policy, _ in leases:
             timeout = _DEFAULT_TIMEOUT
             if policy is not None:
                 timeout = policy.run_timeout.total_seconds()
@@ -264,7 +265,7 @@ class LeaseSession:
             if job_id in flights:
                 size -= flights.pop(job_id).size
                 self._begun_times.pop(job_id, None)
-            flights[job_id] = make_tuple(Flight, (attempt, kind, length, timeout, ordinal))
+            flights[job_id] = make_tuple(Flight, (attempt, kind, length, timeout, ordinal, queue))
             ordinal += 1
             size += length
         self._delivered = ordinal
@@ -382,9 +383,10 @@ class LeaseSession:
         self.drop_all([(job_id, attempt)])
         return flight
 
-    def drop_all(self, ended: Iterable[tuple[Any, ...]]) -> None:
-        """Forget jobs whose attempts have ended: by tuples that begin with id and attempt."""
+    def drop_all(self, ended: Iterable[tuple[Any, ...]]) -> list[Flight]:
+        """Forget jobs whose attempts have ended: by tuples that begin with id and attempt. Returns what it had of them."""
         flights, size = self.flights, 0
+        dropped: list[Flight] = []
         if self.counted:
             ended = list(ended)
             self.freed |= {queue for item in ended if (queue := self.counted.pop(item[0], "")) and item[0] in flights}
@@ -395,7 +397,9 @@ class LeaseSession:
             if flight is None or flight[0] != attempt:
                 continue
             del flights[job_id]
+            dropped.append(flight)
             size += flight[2]
             for other in others:
                 other.pop(job_id, None)
         self.bytes -= size
+        return dropped

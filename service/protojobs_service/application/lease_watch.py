@@ -11,6 +11,7 @@ from protojobs_service.application.lease import Leasing
 from protojobs_service.application.lease_errands import NOT_HELD, Errands
 from protojobs_service.application.lease_room import LeaseRoom
 from protojobs_service.application.lease_session import DrainCause, LeaseSession, Stop, StopCause
+from protojobs_service.application.tally import Lost, Tally
 from protojobs_service.application.timings import Timings
 from protojobs_service.domain.errors import Draining, SessionClosed, StoreUnavailable
 from protojobs_service.domain.job import Handle, JobId
@@ -30,13 +31,23 @@ _Key = tuple[Handle, JobId, int]
 class LeaseWatch:
     """Watches the streams of this replica."""
 
-    def __init__(self, driver: Driver, leasing: Leasing, room: LeaseRoom, errands: Errands, clock: Clock, timings: Timings) -> None:
+    def __init__(
+        self,
+        driver: Driver,
+        leasing: Leasing,
+        room: LeaseRoom,
+        errands: Errands,
+        clock: Clock,
+        timings: Timings,
+        tally: Tally,
+    ) -> None:
         self._driver = driver
         self._leasing = leasing
         self._room = room
         self._errands = errands
         self._clock = clock
         self._timings = timings
+        self._tally = tally
         self._unknown: set[_Key] = set()
         self._missing: set[_Key] = set()
         self._looks = 0
@@ -108,12 +119,15 @@ class LeaseWatch:
             self._room.recount(session)  # also where all of the frame's jobs are settled, and nothing goes back
         if unreceived:
             self._leasing.take_back(session, unreceived, _NO_RECEIPT)
+            self._tally.lost[Lost.RECEIPT] += len(unreceived)
         if session.cancels:
             over = [job_id for job_id, until in session.cancels.items() if now >= until]
             self._leasing.take_back(session, over, _REVOKED)
+            self._tally.lost[Lost.CANCEL] += len(over)
         if now >= session.check_at:
             late = session.overdue(now, self._timings.timeout_grace)
             self._leasing.take_back(session, late, _TIMED_OUT, StopCause.TIMEOUT)
+            self._tally.lost[Lost.RUN_TIMEOUT] += len(late)
 
     async def poll_turn(self) -> None:
         """Pass on what others ask of this replica's workers: cancels and drains. Raises StoreUnavailable."""
@@ -208,8 +222,10 @@ class LeaseWatch:
         errands = self._errands
         while errands.returns:
             batch = errands.returns[:_MOST_PER_RETURN]
-            await self._driver.jobs.settle(batch)
+            answers = await self._driver.jobs.settle(batch)
             del errands.returns[: len(batch)]
+            lanes = [errands.lanes.pop(item.id, ("", "")) for item in batch]
+            self._tally.ended_each(zip(lanes, answers, strict=True))
         while errands.detaches:
             handle, started, grace = errands.detaches[0]
             await self._driver.sessions.detach(handle, started, grace)

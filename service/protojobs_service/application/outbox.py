@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from protojobs_service.application.clock import Clock
 from protojobs_service.domain.errors import JobsError
-from protojobs_service.port.outbox import Fates, Outbox, OutboxRow
+from protojobs_service.port.outbox import Fates, Outbox, OutboxRow, OutboxStatus
 
 _log = logging.getLogger(__name__)
 
@@ -45,7 +45,9 @@ class Relay:
     def __init__(self, outbox: Outbox, deliver: Deliver, clock: Clock, *, name: str, batch: int = BATCH) -> None:
         """Name: of the outbox, for logs."""
         self._outbox, self._deliver, self._clock = outbox, deliver, clock
-        self._name, self._batch = name, batch
+        self.name, self._batch = name, batch
+        self.relayed = 0
+        """Rows whose jobs are stored, since the start."""
         self._full: dict[str, float] = {}
 
     async def run(self) -> None:
@@ -57,7 +59,7 @@ class Relay:
             except Exception as error:  # noqa: BLE001 # a relay that ends moves nothing any more
                 reason = error.reason if isinstance(error, JobsError) else type(error).__name__
                 # Not the error itself: what a library says may name the database and its user.
-                _log.warning("outbox turn failed", extra={"outbox": self._name, "reason": reason})
+                _log.warning("outbox turn failed", extra={"outbox": self.name, "reason": reason})
                 await self._clock.sleep(pause)
                 pause = min(pause * 2, _LONGEST_PAUSE_S)
                 continue
@@ -76,16 +78,22 @@ class Relay:
         """Move one batch; returns how many rows have left or were set aside. Raises JobsError, and what `deliver` raises."""
         now = self._clock.monotonic()
         self._full = {queue: until for queue, until in self._full.items() if until > now}
-        done = 0
+        done = gone = 0
 
         async def send(rows: Sequence[OutboxRow]) -> Fates:
-            nonlocal done
+            nonlocal done, gone
             fates = self._judge(rows, await self._answers(rows))
-            done = len(fates.gone) + len(fates.aside)
+            gone = len(fates.gone)
+            done = gone + len(fates.aside)
             return fates
 
         await self._outbox.move(self._batch, BATCH_BYTES, self._full.keys(), send)
+        self.relayed += gone
         return done
+
+    async def status(self) -> OutboxStatus:
+        """Count the rows that are left. Raises JobsError."""
+        return await self._outbox.status()
 
     async def _answers(self, rows: Sequence[OutboxRow]) -> Sequence[Refused | None]:
         """Deliver rows; where a batch was refused for want of room, each kind for itself, so that none waits for another."""
@@ -108,10 +116,10 @@ class Relay:
                 gone.append(row.seq)
             elif refused.reason in _POISON:
                 aside.append((row.seq, f"{refused.reason}: {refused.message}"))
-                _log.error("outbox row set aside", extra={"outbox": self._name, "job_id": row.id, "reason": refused.reason})
+                _log.error("outbox row set aside", extra={"outbox": self.name, "job_id": row.id, "reason": refused.reason})
             else:  # no room, no permission, no store: for this queue, for a while
                 if row.queue in self._full:
                     continue
                 self._full[row.queue] = self._clock.monotonic() + _FULL_S
-                _log.warning("outbox queue waits", extra={"outbox": self._name, "queue": row.queue, "reason": refused.reason})
+                _log.warning("outbox queue waits", extra={"outbox": self.name, "queue": row.queue, "reason": refused.reason})
         return Fates(gone, aside)

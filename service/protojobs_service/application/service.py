@@ -28,6 +28,7 @@ from protojobs_service.application.retry import Retry
 from protojobs_service.application.schedules import MakeDraft, Schedules, no_templates
 from protojobs_service.application.settle import Settle
 from protojobs_service.application.store_time import StoreTime
+from protojobs_service.application.tally import Tally
 from protojobs_service.application.timings import Timings
 from protojobs_service.application.tokens import Tokens
 from protojobs_service.application.update import Update
@@ -76,6 +77,7 @@ class Application:
     tokens: Tokens
     audit: Audit
     upkeep: Upkeep
+    tally: Tally
 
     @classmethod
     def over(
@@ -103,12 +105,13 @@ class Application:
         known = KnownQueues(driver)
         wait = Wait(driver, clock)
         errands = Errands()
+        tally = Tally()
         room = LeaseRoom(known, clock, timings, errands)
         claims = LeaseClaims(driver, room, errands, known, clock, timings)
         leasing = Leasing(driver, room, errands, known, clock, rng, timings, limits.reconnect_grace)
-        watch = LeaseWatch(driver, leasing, room, errands, clock, timings)
+        watch = LeaseWatch(driver, leasing, room, errands, clock, timings, tally)
         events = Watch(driver, known, clock, timings)
-        settle = Settle(driver, known, store_time, leasing, wait)
+        settle = Settle(driver, known, store_time, leasing, wait, tally)
         dispatch = Dispatch(driver, known, store_time, errands)
         tokens, audit = Tokens(driver, store_time, clock), Audit(driver, clock, kept=audit_kept, say=say_audit)
         schedules = Schedules(driver, known, store_time, dispatch, draft_scheduled or draft)
@@ -138,9 +141,10 @@ class Application:
             driver=driver,
             tokens=tokens,
             audit=audit,
-            upkeep=Upkeep(driver, known, wait, claims, watch, events, store_time, schedules, tokens, audit, clock, timings),
+            upkeep=Upkeep(driver, known, wait, claims, watch, events, store_time, schedules, tokens, audit, clock, timings, tally),
             lease_calls=LeaseCalls(driver, leasing, room, settle, clock),
             lease_watch=watch,
+            tally=tally,
         )
 
     @property

@@ -6,6 +6,7 @@ from protojobs_service.application.known_queues import KnownQueues
 from protojobs_service.application.lease import Leasing
 from protojobs_service.application.lease_session import LeaseSession
 from protojobs_service.application.store_time import StoreTime
+from protojobs_service.application.tally import Tally, answered_of
 from protojobs_service.application.wait import Wait
 from protojobs_service.domain.errors import JobIdTime, StoreUnavailable
 from protojobs_service.domain.job import Draft, JobId, NewJob, child_id
@@ -29,12 +30,15 @@ def _unknown_kinds(session: LeaseSession, ended: Sequence[Settlement]) -> set[st
 class Settle:
     """Takes outcomes and news."""
 
-    def __init__(self, driver: Driver, known: KnownQueues, store_time: StoreTime, leasing: Leasing, wait: Wait) -> None:
+    def __init__(
+        self, driver: Driver, known: KnownQueues, store_time: StoreTime, leasing: Leasing, wait: Wait, tally: Tally
+    ) -> None:
         self._driver = driver
         self._known = known
         self._store_time = store_time
         self._leasing = leasing
         self._wait = wait
+        self._tally = tally
 
     async def many(self, session: LeaseSession, items: Sequence[Settlement]) -> Sequence[Settled]:
         """Store outcomes; answers by place, after the commit. RETRY_LATER for all where the store does not answer."""
@@ -45,12 +49,17 @@ class Settle:
             return [_RETRY_LATER] * len(items)
         finally:
             session.settling -= 1
+        alike = bool(answers) and answers.count(answers[0]) == len(answers)
+        if not alike:
+            self._tally.ended_each(answered_of(session.flights, items, answers))
         again = SettleVerdict.RETRY_LATER
         ended = items
         if any(verdict is again for verdict, *_ in answers):
             ended = [item for item, answer in zip(items, answers, strict=True) if answer.verdict is not again]
         barred = _unknown_kinds(session, ended)
-        session.drop_all(ended)
+        dropped = session.drop_all(ended)
+        if alike:
+            self._tally.ended_alike(dropped, answers[0])
         if self._wait.any:
             self._wait.ended(item.id for item in ended)
         self._leasing.settled(session, barred)
@@ -62,6 +71,7 @@ class Settle:
             answers = await self._driver.jobs.settle(items)
         except StoreUnavailable:
             return [_RETRY_LATER] * len(items)
+        self._tally.ended_elsewhere(answers)
         self._wait.ended(item.id for item, (verdict, *_) in zip(items, answers, strict=True) if verdict is SettleVerdict.OK)
         return answers
 

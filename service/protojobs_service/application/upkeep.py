@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from protojobs_service.application.audit import Audit
@@ -12,6 +12,7 @@ from protojobs_service.application.lease_claims import LeaseClaims
 from protojobs_service.application.lease_watch import LeaseWatch
 from protojobs_service.application.schedules import Schedules
 from protojobs_service.application.store_time import StoreTime
+from protojobs_service.application.tally import Tally
 from protojobs_service.application.timings import Timings
 from protojobs_service.application.tokens import Tokens
 from protojobs_service.application.wait import Wait
@@ -23,6 +24,8 @@ _log = logging.getLogger(__name__)
 
 _MOST_PER_TURN = 1000
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0
+_WAITING = frozenset({"claims", "errands", "compare"})
+"""Timers whose turn waits until there is something to do: that may take for ever."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,15 @@ class Timer:
     name: str
     pause: Callable[[], float]
     turn: Callable[[], Awaitable[float | None]]
+
+
+@dataclass(slots=True)
+class Turns:
+    """How often a timer has taken its turn, and how often that failed. good_at: end of the last good one, by the loop's clock."""
+
+    good_at: float
+    good: int = 0
+    failed: int = 0
 
 
 class Upkeep:
@@ -51,6 +63,7 @@ class Upkeep:
         audit: Audit,
         clock: Clock,
         timings: Timings,
+        tally: Tally,
     ) -> None:
         self._driver = driver
         self._known = known
@@ -64,6 +77,8 @@ class Upkeep:
         self._audit = audit
         self._clock = clock
         self._timings = timings
+        self._tally = tally
+        self._turns: dict[str, Turns] = {}
 
     def start(self, tasks: asyncio.TaskGroup) -> Callable[[], None]:
         """Start the timers in `tasks`; the returned function stops them."""
@@ -74,6 +89,16 @@ class Upkeep:
                 task.cancel()
 
         return stop
+
+    @property
+    def turns(self) -> Mapping[str, Turns]:
+        """Return what the timers have done since they were started."""
+        return self._turns
+
+    def ages(self) -> Mapping[str, float]:
+        """Return the seconds since the last good turn of each timer that does not wait for work."""
+        now = self._clock.monotonic()
+        return {timer: now - turns.good_at for timer, turns in list(self._turns.items()) if timer not in _WAITING}
 
     def timers(self) -> list[Timer]:
         """Return every timer."""
@@ -98,7 +123,7 @@ class Upkeep:
             Timer("unhold", every(timings.unhold), self._bounded(self._driver.jobs.unhold, timings.unhold)),
             Timer("tick", every(timings.tick), self._schedules.tick_turn),
             Timer("forget ticks", every(timings.prune), self._bounded(self._schedules.forget_ticks, timings.prune)),
-            Timer("expire", every(timings.expire), self._bounded(self._driver.jobs.expire, timings.expire)),
+            Timer("expire", every(timings.expire), self._bounded(self._expire, timings.expire)),
             Timer("prune", every(timings.prune), self._bounded(self._driver.jobs.prune, timings.prune)),
             Timer("tokens", every(timings.tokens), _silent(self._tokens.known.refresh)),
             Timer("token uses", every(timings.token_uses), _silent(self._tokens.note_uses)),
@@ -111,12 +136,16 @@ class Upkeep:
 
     async def _run(self, timer: Timer) -> None:
         pause = _FIRST_PAUSE
+        turns = self._turns.setdefault(timer.name, Turns(self._clock.monotonic()))
         while True:
             try:
                 seconds = await timer.turn()
                 pause = _FIRST_PAUSE
+                turns.good += 1
+                turns.good_at = self._clock.monotonic()
                 seconds = timer.pause() if seconds is None else seconds
             except Exception as error:  # noqa: BLE001 # a timer that dies stops its work on this replica for ever
+                turns.failed += 1
                 expected = isinstance(error, StoreUnavailable | Overloaded)
                 level, trace = (logging.WARNING, None) if expected else (logging.ERROR, error)
                 _log.log(level, "upkeep turn failed", exc_info=trace, extra={"timer": timer.name, "error": type(error).__name__})
@@ -134,7 +163,14 @@ class Upkeep:
         applied = await self._driver.sessions.rescue(_MOST_PER_TURN)
         if applied and self._wait.any:
             self._wait.ended(item.id for item in applied)
+        if applied:
+            await self._tally.rescued(applied, self._driver.jobs)
         return 0.0 if len(applied) >= _MOST_PER_TURN else None
+
+    async def _expire(self, limit: int) -> int:
+        ended = await self._driver.jobs.expire(limit)
+        self._tally.expired(ended)
+        return ended
 
     async def _reconcile(self) -> None:
         mended = await self._driver.queues.reconcile()

@@ -6,7 +6,7 @@ within one that is recorded; what streams and timers do is none.
 
 import time
 from collections import Counter
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import ClassVar, TypeVar
@@ -18,10 +18,12 @@ from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer
 from protojobs_service import conventions
 from protojobs_service.domain.errors import JobsError
 from protojobs_service.domain.job import AttemptRecord, JobId, JobRecord, Lease, NewJob
+from protojobs_service.domain.labels import MAX_QUEUE_LABELS, OUTCOMES, Labels
 from protojobs_service.domain.lifecycle import State
 from protojobs_service.domain.schedule import Change, Schedule
 from protojobs_service.port import (
     NO_FOLLOW_UPS,
+    NOBODY,
     AuditLog,
     CancelResult,
     Capability,
@@ -39,6 +41,7 @@ from protojobs_service.port import (
     ListQuery,
     News,
     Outline,
+    Pool,
     Queues,
     Retake,
     RetakeResult,
@@ -50,22 +53,23 @@ from protojobs_service.port import (
     Settlement,
     SettleVerdict,
     Tokens,
+    Witness,
 )
 
 T = TypeVar("T")
 
 _DISPATCHED = {verdict: {"outcome": verdict.name.lower()} for verdict in DispatchVerdict}
-_SETTLED = {
-    State.COMPLETED: {"outcome": "completed"},
-    State.FAILED: {"outcome": "failed"},
-    State.CANCELLED: {"outcome": "cancelled"},
-    State.EXPIRED: {"outcome": "expired"},
-    State.RETRYING: {"outcome": "retried"},
-    State.SCHEDULED: {"outcome": "snoozed"},
-    State.PENDING: {"outcome": "released"},
-    State.RUNNING: {"outcome": "running"},
-}
+_SETTLED = {state: {"outcome": outcome} for state, outcome in OUTCOMES.items()}
 _REFUSED = {verdict: {"outcome": verdict.name.lower()} for verdict in SettleVerdict}
+_OPERATIONS = (
+    "dispatch", "claim", "settle", "update", "cancel", "retake", "edit", "delete", "get", "list", "select", "outline", "attempts",
+    "promote", "unhold", "expire", "prune",
+)  # fmt: skip
+
+WAIT_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
+"""s: jobs may wait for minutes, for which the buckets of the semantic conventions, up to 10 s, are no use."""
+FLUSH_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
+"""jobs: a flush holds no more than 5000."""
 
 
 def _runs(answers: Sequence[T]) -> Iterable[tuple[T, int]]:
@@ -82,6 +86,7 @@ class TracedDriver:
         self._driver = driver
         self._jobs = TracedJobs(driver.jobs, meter, StoreSpans(tracer, driver.name))
         self._schedules = TracedSchedules(driver.schedules, meter)
+        self._witness = MeteredWork(meter)
 
     @property
     def name(self) -> str:
@@ -127,9 +132,18 @@ class TracedDriver:
         """Return its capabilities."""
         return self._driver.capabilities()
 
-    async def open(self, room: Room, follow_ups: FollowUps = NO_FOLLOW_UPS) -> None:
-        """Open it."""
-        await self._driver.open(room, follow_ups)
+    def pools(self) -> Mapping[str, Pool]:
+        """Return its pools."""
+        return self._driver.pools()
+
+    async def open(
+        self,
+        room: Room,
+        follow_ups: FollowUps = NO_FOLLOW_UPS,
+        witness: Witness = NOBODY,  # noqa: ARG002 # it is one
+    ) -> None:
+        """Open it; how it works is measured."""
+        await self._driver.open(room, follow_ups, self._witness)
 
     async def close(self) -> None:
         """Close it."""
@@ -144,6 +158,33 @@ class TracedDriver:
         await self._driver.maintain()
 
 
+class MeteredWork(Witness):
+    """Measures the flushes of a driver, and how long jobs have waited before they were leased."""
+
+    def __init__(self, meter: Meter) -> None:
+        self._flushes = meter.create_histogram(
+            "protojobs.store.flush.size",
+            unit="{job}",
+            description="Jobs that shared a group commit.",
+            explicit_bucket_boundaries_advisory=FLUSH_BUCKETS,
+        )
+        self._waits = meter.create_histogram(
+            "protojobs.job.wait.duration",
+            unit="s",
+            description="Time from claimable to leased, of up to four jobs of each flush.",
+            explicit_bucket_boundaries_advisory=WAIT_BUCKETS,
+        )
+        self._queues = Labels(MAX_QUEUE_LABELS)
+
+    def flushed(self, pipeline: str, jobs: int) -> None:
+        """Record a flush."""
+        self._flushes.record(jobs, {"pipeline": pipeline})
+
+    def waited(self, queue: str, seconds: float) -> None:
+        """Record a wait."""
+        self._waits.record(seconds, {"queue": self._queues.of(queue)})
+
+
 class TracedSchedules:
     """Counts ticks that made a job, were missed or refused, and measures how late they were."""
 
@@ -151,7 +192,16 @@ class TracedSchedules:
         self._inner = schedules
         self._ticks = meter.create_counter("protojobs.scheduler.ticks", description="Ticks of schedules that made a job.")
         self._misfires = meter.create_counter("protojobs.scheduler.misfires", description="Ticks that never run, by cause.")
-        self._lag = meter.create_histogram("protojobs.scheduler.lag", unit="s", description="How late ticks were.")
+        self._lag = meter.create_histogram(
+            "protojobs.scheduler.lag",
+            unit="s",
+            description="How late ticks were.",
+            explicit_bucket_boundaries_advisory=WAIT_BUCKETS,
+        )
+        # A counter that nobody has seen at 0 hides its first increase.
+        self._ticks.add(0)
+        for cause in ("policy", "refused"):
+            self._misfires.add(0, {"cause": cause})
 
     async def change(self, name: str, change: Change) -> Schedule | None:
         """Change a schedule."""
@@ -219,9 +269,14 @@ class TracedJobs:
         self._leased = meter.create_counter("protojobs.jobs.leased", description="Jobs leased to workers.")
         self._settled = meter.create_counter("protojobs.jobs.settled", description="Outcomes of attempts, by what became of them.")
         self._duration = meter.create_histogram(
-            "protojobs.store.operation.duration", unit="s", description="Time of operations on jobs, waiting for others included."
+            "protojobs.store.operation.duration",
+            unit="s",
+            description="Time of operations on jobs, waiting for others included.",
+            explicit_bucket_boundaries_advisory=conventions.DURATION_BUCKETS,
         )
         self._failures = meter.create_counter("protojobs.store.operation.failures", description="Operations that raised.")
+        for operation in _OPERATIONS:
+            self._failures.add(0, {"operation": operation})
 
     async def dispatch(self, jobs: Sequence[NewJob], *, atomic: bool = False) -> Sequence[Dispatched]:
         """Store jobs."""

@@ -5,7 +5,18 @@ Drivers raise nothing but `domain.errors`. The interface is internal: it may cha
 """
 
 from protojobs_service.port.access import AuditLog, AuditQuery, AuditRecord, NewAuditRecord, NewToken, StoredToken, Tokens
-from protojobs_service.port.driver import NO_FOLLOW_UPS, Capability, Driver, Fingerprint, FollowUps, Room, UniqueOf
+from protojobs_service.port.driver import (
+    NO_FOLLOW_UPS,
+    NOBODY,
+    Capability,
+    Driver,
+    Fingerprint,
+    FollowUps,
+    Pool,
+    Room,
+    UniqueOf,
+    Witness,
+)
 from protojobs_service.port.events import Events, Flush, LogEnd, LogPage, LogQuery, Position, Running
 from protojobs_service.port.jobs import (
     CancelResult,
@@ -40,6 +51,7 @@ from protojobs_service.port.sessions import (
 )
 
 __all__ = [
+    "NOBODY",
     "NO_FOLLOW_UPS",
     "AuditLog",
     "AuditQuery",
@@ -79,6 +91,7 @@ __all__ = [
     "OutboxRow",
     "OutboxStatus",
     "Outline",
+    "Pool",
     "Position",
     "QueueNumbers",
     "Queues",
@@ -99,4 +112,5 @@ __all__ = [
     "StoredToken",
     "Tokens",
     "UniqueOf",
+    "Witness",
 ]

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from protojobs_service.domain.job import Handle, JobId, Lease, NewJob
 from protojobs_service.domain.queue_limits import Hold
@@ -75,6 +75,38 @@ class Room(Protocol):
         ...
 
 
+class Pool(NamedTuple):
+    """Connections of one kind. waiting: operations that have none yet."""
+
+    size: int
+    used: int
+    waiting: int
+
+
+class Witness(Protocol):
+    """Hears how a driver works. Called on the event loop, a bounded number of times per flush, whatever that holds."""
+
+    def flushed(self, pipeline: str, jobs: int) -> None:
+        """Note that so many jobs have shared one commit."""
+        ...
+
+    def waited(self, queue: str, seconds: float) -> None:
+        """Note how long one job had been claimable when it was leased; told of some jobs of a claim, evenly spread."""
+        ...
+
+
+class _Nobody(Witness):
+    def flushed(self, pipeline: str, jobs: int) -> None:
+        pass
+
+    def waited(self, queue: str, seconds: float) -> None:
+        pass
+
+
+NOBODY: Witness = _Nobody()
+"""Of a driver that nobody measures."""
+
+
 class FollowUps(Protocol):
     """Reads which jobs an envelope lets follow; implemented by the use case, because only the wire can read an envelope.
 
@@ -138,7 +170,11 @@ class Driver(Protocol):
         """Return every capability of the contract, available or with the reason why not."""
         ...
 
-    async def open(self, room: Room, follow_ups: FollowUps = NO_FOLLOW_UPS) -> None:
+    def pools(self) -> Mapping[str, Pool]:
+        """Return its pools of connections by name, as they are now; none where it has no connections."""
+        ...
+
+    async def open(self, room: Room, follow_ups: FollowUps = NO_FOLLOW_UPS, witness: Witness = NOBODY) -> None:
         """Connect, check the schema and the durability settings. Raises StoreUnavailable."""
         ...
 

@@ -5,7 +5,7 @@ No method awaits anything, so each is one transaction; conditional writes of oth
 insert, it only tells Room.arrived.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from random import Random
 
@@ -18,7 +18,7 @@ from protojobs_service.drivers.memory.schedules import MemorySchedules
 from protojobs_service.drivers.memory.sessions import MemorySessions
 from protojobs_service.drivers.memory.store import Store
 from protojobs_service.port.access import AuditLog, Tokens
-from protojobs_service.port.driver import NO_FOLLOW_UPS, Capability, Fingerprint, FollowUps, Room
+from protojobs_service.port.driver import NO_FOLLOW_UPS, NOBODY, Capability, Fingerprint, FollowUps, Pool, Room, Witness
 from protojobs_service.port.events import Events
 from protojobs_service.port.jobs import Jobs
 from protojobs_service.port.queues import Queues
@@ -85,7 +85,16 @@ class MemoryDriver:
         why = "jobs live in the memory of one process"
         return [Capability(name=name, available=False, reason=why) for name in ("durable", "replicas")]
 
-    async def open(self, room: Room, follow_ups: FollowUps = NO_FOLLOW_UPS) -> None:
+    def pools(self) -> Mapping[str, Pool]:
+        """Return nothing: it has no connections."""
+        return {}
+
+    async def open(
+        self,
+        room: Room,
+        follow_ups: FollowUps = NO_FOLLOW_UPS,
+        witness: Witness = NOBODY,  # noqa: ARG002 # it has no flushes, and does not note since when a job is claimable
+    ) -> None:
         self._store.room, self._store.follow_ups = room, follow_ups
         self._store.beat_at = self._store.now()
 

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from itertools import chain
 from typing import NamedTuple
@@ -17,6 +17,7 @@ from protojobs_service.drivers.sql.cold.handles import open_handles
 from protojobs_service.drivers.sql.lanes import Lanes
 from protojobs_service.drivers.sql.limiting import Limiting, parts_of
 from protojobs_service.drivers.sql.pipelines import Weight
+from protojobs_service.drivers.sql.positions import FRONT_SHIFT
 from protojobs_service.drivers.sql.ready import Ready
 from protojobs_service.drivers.sql.store import Claimed, ClaimGroup, Probe, Store
 from protojobs_service.drivers.sql.tables import HAS_CHECKPOINT, HAS_DEADLINE
@@ -82,6 +83,8 @@ class Claiming:
                 break
             more, overdue = await self._leases(again)
             leases += more
+        if leases:
+            self._ready.witness.flushed("claim", len(leases))
         return _by_call(calls, leases)
 
     async def _claim(self, claims: Sequence[Claim]) -> list[Claimed]:
@@ -173,6 +176,7 @@ class Claiming:
         names = {lane: self._lanes.name(lane) for lane in {row.lane for row in rows}}
         checkpoint = (saved or {}).get
         # By place, and without the constructor: half the price, which every claimed job pays.
+        self._ready.leased(len(rows), lambda place: self._wait(rows[place], names))
         leases: list[Lease] = []
         for handle, job_id, attempt, lane, _, _, failures, _, text, envelope in rows:
             if job_id not in left_out:
@@ -180,6 +184,13 @@ class Claiming:
                 fields = (handle, job_id, attempt, *names[lane], envelope, failures, policy, checkpoint(job_id))
                 leases.append(make_tuple(Lease, fields))
         return leases, len(overdue)
+
+    def _wait(self, row: Claimed, names: Mapping[int, tuple[str, str]]) -> tuple[str, float] | None:
+        """Return the queue of a row, and how long it had been claimable; places in fair lanes are no times."""
+        if row.lane in self._ready.marks.fair:
+            return None
+        since = row.position if row.position >= 0 else row.position + FRONT_SHIFT
+        return names[row.lane][0], max(0, self._ready.positions.now() - since) / 1e6
 
     async def _overdue(self, dated: Sequence[Claimed]) -> set[bytes]:
         if not dated:

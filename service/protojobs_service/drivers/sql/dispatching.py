@@ -97,7 +97,9 @@ class Dispatching:
                 merged = []
             else:
                 merged.append(call)
-        return answers + await self._merged(merged)
+        answers += await self._merged(merged)
+        self._ready.witness.flushed("dispatch", sum(len(call.jobs) for call in calls))
+        return answers
 
     async def _merged(self, calls: Sequence[DispatchCall]) -> list[Sequence[Dispatched] | Exception]:
         if not calls:
@@ -207,6 +209,7 @@ class Dispatching:
             for i in places:
                 answers[i] = _CREATED_RUNNING
             self._room.deliver(list(map(_lease, handles, jobs)))
+            self._ready.leased(len(jobs), lambda place: (jobs[place].queue, 0.0))
             return
         leases: list[Lease] = []
         waiting: list[int] = []
@@ -223,6 +226,7 @@ class Dispatching:
             self._room.unreserve([(Handle(handles[i]), len(jobs[i].envelope)) for i in sorted(returned)])
         if leases:
             self._room.deliver(leases)
+            self._ready.leased(len(leases), lambda place: (leases[place].queue, 0.0))
         self._ready.add(_arrivals(rows, waiting), len(waiting), announced=True)
 
     async def _store_cold(

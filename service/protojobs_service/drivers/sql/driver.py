@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from random import Random
@@ -34,12 +34,15 @@ from protojobs_service.drivers.sql.store import Store
 from protojobs_service.port.access import AuditLog, Tokens
 from protojobs_service.port.driver import (
     NO_FOLLOW_UPS,
+    NOBODY,
     Capability,
     Driver,
     Fingerprint,
     FollowUps,
+    Pool,
     Room,
     UniqueOf,
+    Witness,
     no_unique,
 )
 from protojobs_service.port.events import Events
@@ -150,7 +153,10 @@ class SqlDriver(Driver):
         why = "a SQLite database belongs to one process" if one else ""
         return [Capability(name="durable", available=True), Capability(name="replicas", available=not one, reason=why)]
 
-    async def open(self, room: Room, follow_ups: FollowUps = NO_FOLLOW_UPS) -> None:
+    def pools(self) -> Mapping[str, Pool]:
+        return self._store.pools()
+
+    async def open(self, room: Room, follow_ups: FollowUps = NO_FOLLOW_UPS, witness: Witness = NOBODY) -> None:
         await self._store.open()
         try:
             await self._check_schema()
@@ -159,7 +165,7 @@ class SqlDriver(Driver):
         except BaseException:
             await self._store.close()
             raise
-        self._ready.room, self._ready.follow_ups = room, follow_ups
+        self._ready.room, self._ready.follow_ups, self._ready.witness = room, follow_ups, witness
         loop = asyncio.get_running_loop()
         # Owned by the driver: `close` cancels and awaits them.
         self._watchers = [loop.create_task(self._watch(), name="sql-watch"), loop.create_task(self._listen(), name="sql-listen")]

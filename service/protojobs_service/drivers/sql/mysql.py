@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TypeVar
 
 from asyncmy.errors import IntegrityError
@@ -19,8 +19,10 @@ from protojobs_service.drivers.sql.errors import translated
 from protojobs_service.drivers.sql.mysql_link import HotLink, Send, may_run_again, session_arguments
 from protojobs_service.drivers.sql.mysql_statements import CLOCK, Ended, Leased, Statements
 from protojobs_service.drivers.sql.patience import STATEMENT_SECONDS, statement_seconds
+from protojobs_service.drivers.sql.pools import Asking
 from protojobs_service.drivers.sql.store import Claimed, ClaimGroup, Completions, Inserted, Options, Rows
 from protojobs_service.drivers.sql.tables import build
+from protojobs_service.port.driver import Pool
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
@@ -30,6 +32,7 @@ _LEAST_PACKET = 16 * 1024 * 1024
 _PACKET_BYTES = 4 * 1024 * 1024
 """Envelopes in one INSERT; as hex they take twice as much of `max_allowed_packet`."""
 _VITAL_POOL_SIZE = 4
+_VITAL, _REST = "vital", "rest"
 _POOL_SECONDS = 1.0
 _RECYCLE_SECONDS = 1800
 _TRANSACTION_SECONDS = 60
@@ -56,6 +59,7 @@ class MysqlStore:
         self._options = options
         self._engine: AsyncEngine | None = None
         self._vital_engine: AsyncEngine | None = None
+        self._asking = Asking()
         self._dispatcher, self._claimer, self._completer = self._links = (
             HotLink(options.url),
             HotLink(options.url),
@@ -88,6 +92,10 @@ class MysqlStore:
         offset = "" if self._offset is None else f"+coalesce({_OFFSET},0)"
         return literal_column(f"({CLOCK}{offset})", BigInteger())
 
+    def pools(self) -> Mapping[str, Pool]:
+        """Return the pools of the cold operations: of those on which leases depend, and of the rest."""
+        return self._asking.pools({_REST: self._engine, _VITAL: self._vital_engine})
+
     async def run(self, operation: Callable[[Connection], T], *, write: bool = True, vital: bool = False) -> T:
         """Run a cold operation; see Store.run. A read sees one snapshot and takes no locks."""
         return await run_again(lambda: self._uncovered(operation, write=write, vital=vital), may_run_again)
@@ -101,7 +109,8 @@ class MysqlStore:
         task = asyncio.current_task()
         before = 0 if task is None else task.cancelling()
         try:
-            found = await self._run_once(operation, write=write, vital=vital)
+            with self._asking.of(_VITAL if vital else _REST):
+                found = await self._run_once(operation, write=write, vital=vital)
         except Exception as error:
             if task is not None and task.cancelling() > before:
                 raise asyncio.CancelledError from error
@@ -112,7 +121,7 @@ class MysqlStore:
 
     async def scan(self, operation: Callable[[Connection], T]) -> T:
         """Run a long read on one connection of the pool; see Store.scan."""
-        with translated():
+        with translated(), self._asking.of(_REST):
             return await self._run_once(operation, write=False, vital=False, within=_SCAN_SECONDS)
 
     async def _run_once(

@@ -1,7 +1,7 @@
 """PostgreSQL: the store of any number of servers. Cold operations use SQLAlchemy's pool, hot ones connections of their own."""
 
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, TypeVar
 
@@ -15,6 +15,7 @@ from protojobs_service.drivers.sql.again import run_again
 from protojobs_service.drivers.sql.cold.ends import logging_ends
 from protojobs_service.drivers.sql.dsn import endpoint
 from protojobs_service.drivers.sql.patience import STATEMENT_SECONDS, statement_seconds
+from protojobs_service.drivers.sql.pools import Asking
 from protojobs_service.drivers.sql.postgres_hints import Hints
 from protojobs_service.drivers.sql.postgres_link import (
     CONNECT_SECONDS,
@@ -27,6 +28,7 @@ from protojobs_service.drivers.sql.postgres_link import (
 from protojobs_service.drivers.sql.postgres_statements import CLOCK, OFFSET_SETTING, TEST_CLOCK, quoted, render
 from protojobs_service.drivers.sql.store import Claimed, ClaimGroup, Completions, Inserted, Options, Probe, Rows
 from protojobs_service.drivers.sql.tables import build
+from protojobs_service.port.driver import Pool
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
@@ -35,6 +37,7 @@ _POSITION = attrgetter("position")
 
 _OLDEST = 140_000
 _VITAL_POOL_SIZE = 4
+_VITAL, _REST = "vital", "rest"
 _HINTS = 1
 """Connections beside the pools and the hot links."""
 _POOL_SECONDS = 1.0
@@ -62,6 +65,7 @@ class PostgresStore:
         self._options = options
         self._engine: AsyncEngine | None = None
         self._vital_engine: AsyncEngine | None = None
+        self._asking = Asking()
         # The insert may hash its handles; it reads no table but `handle`, by key.
         self._dispatcher = self._link("dispatch", PLANNER | {"enable_hashjoin": "on"})
         self._claimer = self._link("claim", PLANNER)
@@ -96,6 +100,10 @@ class PostgresStore:
         """Return the server's clock; a subquery, so that a condition on it can use an index (a volatile function cannot)."""
         return literal_column(f"(select {self._clock})", BigInteger())
 
+    def pools(self) -> Mapping[str, Pool]:
+        """Return the pools of the cold operations: of those on which leases depend, and of the rest."""
+        return self._asking.pools({_REST: self._engine, _VITAL: self._vital_engine})
+
     async def run(self, operation: Callable[[Connection], T], *, write: bool = True, vital: bool = False) -> T:
         """Run a cold operation; see Store.run. A read sees one snapshot and takes no locks."""
         return await run_again(lambda: self._run_once(operation, write=write, vital=vital), may_run_again)
@@ -108,6 +116,10 @@ class PostgresStore:
         engine = self._vital_engine if vital else self._engine
         if engine is None:
             raise StoreUnavailable("the store is not open")
+        with self._asking.of(_VITAL if vital else _REST):
+            return await self._run_on(engine, operation, write=write)
+
+    async def _run_on(self, engine: AsyncEngine, operation: Callable[[Connection], T], *, write: bool) -> T:
         async with engine.connect() as connection:
             if not write:
                 await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)

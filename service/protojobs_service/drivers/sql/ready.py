@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from protojobs_service.domain.job import Handle, Lease
 from protojobs_service.domain.queue_limits import Hold
@@ -11,9 +11,10 @@ from protojobs_service.drivers.sql.lanes import Lanes
 from protojobs_service.drivers.sql.marks import Marks
 from protojobs_service.drivers.sql.positions import Positions
 from protojobs_service.drivers.sql.store import Store
-from protojobs_service.port.driver import NO_FOLLOW_UPS, FollowUps, Room
+from protojobs_service.port.driver import NO_FOLLOW_UPS, NOBODY, FollowUps, Room, Witness
 
 _YOUNG_S = 0.1
+_SAMPLES = 4
 
 
 class NoRoom(Room):
@@ -46,6 +47,7 @@ class Ready:
         self._store, self._lanes = store, lanes
         self.room: Room = NoRoom()
         self.follow_ups: FollowUps = NO_FOLLOW_UPS
+        self.witness: Witness = NOBODY
         self.open_handles: dict[int, float] = {}
         """Handles that were seen open, and when (monotonic); cleared whenever this replica may have closed one."""
         self._backlog = 0
@@ -65,6 +67,16 @@ class Ready:
         if not announced:
             self._store.announce(lanes)
         self.room.arrived({self._lanes.name(lane)[0] for lane in lanes})
+
+    def leased(self, n: int, wait_of: Callable[[int], tuple[str, float] | None]) -> None:
+        """Tell how long some of `n` jobs had waited that were just leased, spread evenly and with the first of them.
+
+        wait_of: of a place its queue and seconds, None where they are not known.
+        """
+        for place in range(0, n, max(1, -(-n // _SAMPLES))):
+            wait = wait_of(place)
+            if wait is not None:
+                self.witness.waited(*wait)
 
     def heard(self, lanes: Collection[int]) -> None:
         """Tell claims and workers of jobs that another replica has stored. Lanes not read yet come with the next reload."""

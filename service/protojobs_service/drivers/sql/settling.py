@@ -51,6 +51,7 @@ class Settling:
             else:
                 for i, answer in zip(rest, settled, strict=True):
                     answers[i] = answer
+        self._ready.witness.flushed("settle", len(items))
         return _by_call(calls, answers, failure)
 
     async def _complete(self, items: Sequence[Settlement], answers: list[Settled | None]) -> None:

@@ -2,7 +2,7 @@
 
 import sqlite3
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,6 +15,7 @@ from protojobs_service.drivers.sql.sqlite_statements import Statements
 from protojobs_service.drivers.sql.sqlite_thread import Link, SqliteThread, connect
 from protojobs_service.drivers.sql.store import Claimed, ClaimGroup, Completions, Inserted, Options, Rows
 from protojobs_service.drivers.sql.tables import build
+from protojobs_service.port.driver import Pool
 
 T = TypeVar("T")
 
@@ -68,6 +69,11 @@ class SqliteStore:
     def now(self) -> ColumnElement[int]:
         """Return pj_now(): this process's clock, standing still within one operation."""
         return func.pj_now(type_=BigInteger())
+
+    def pools(self) -> Mapping[str, Pool]:
+        """Return its threads, each of which has one connection; what waits goes in the writer's next commit."""
+        threads = {"writer": self._writer, "reader": self._reader}
+        return {name: thread.load() for name, thread in threads.items() if thread is not None}
 
     async def run(self, operation: Callable[[Connection], T], *, write: bool = True, vital: bool = False) -> T:  # noqa: ARG002
         """Run a cold operation; see Store.run. Everything that waits goes in one transaction, so nothing is more vital."""

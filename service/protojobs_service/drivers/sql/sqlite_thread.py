@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Engine, StaticPool, create_engine
 
 from protojobs_service.domain.errors import StoreUnavailable
 from protojobs_service.drivers.sql.errors import translated
+from protojobs_service.port.driver import Pool
 
 T = TypeVar("T")
 
@@ -112,12 +113,17 @@ class SqliteThread:
         self._pending: SimpleQueue[_Item[Any] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._main, name=name, daemon=True)
         self._link: Link | None = None
+        self._busy = False
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def start(self) -> None:
         """Start the thread; answers go to the running loop."""
         self._loop = asyncio.get_running_loop()
         self._thread.start()
+
+    def load(self) -> Pool:
+        """Return its one connection, and what waits for it."""
+        return Pool(size=1, used=int(self._busy), waiting=self._pending.qsize())
 
     async def run(self, work: Callable[[Link], T]) -> T:
         """Run `work` on the thread and return its value once it is committed. Raises StoreUnavailable."""
@@ -155,7 +161,9 @@ class SqliteThread:
                     item = self._pending.get_nowait()
             more = item is not None
             if items:
+                self._busy = True
                 self._turn(items)
+                self._busy = False
         self._drop()
 
     def _turn(self, items: list[_Item[Any]]) -> None:

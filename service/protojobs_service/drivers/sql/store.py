@@ -4,13 +4,14 @@ Everything else of the driver is written once over this: cold operations are pla
 `Store.run` in one transaction. The hot statements take columns, not objects: a batch of 500 jobs is seven lists.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeVar
 
 from sqlalchemy import ColumnElement, Connection
 
 from protojobs_service.drivers.sql.tables import Tables
+from protojobs_service.port.driver import Pool
 
 T = TypeVar("T")
 
@@ -107,6 +108,10 @@ class Store(Protocol):
 
     def now(self) -> ColumnElement[int]:
         """Return the store's clock in microseconds as an expression for cold statements; constant within a transaction is fine."""
+        ...
+
+    def pools(self) -> Mapping[str, Pool]:
+        """Return its pools of connections by name, as they are now."""
         ...
 
     async def run(self, operation: Callable[[Connection], T], *, write: bool = True, vital: bool = False) -> T:
