@@ -138,7 +138,7 @@ async def start_server(
         audit_kept=timedelta(days=settings.audit.retention_days),
         say_audit=say_audit if says[settings.audit.stdout] else say_nothing,
     )
-    telemetry.count("protojobs.audit.lost", "Audit records that are in no store.", lambda: application.audit.lost)
+    telemetry.count("protojobs.audit.lost", "Audit records that are in no store.", lambda: [(application.audit.lost, {})])
     try:
         with _sole_error():
             async with application.running(), _relaying(settings, application) as relays:
@@ -302,8 +302,11 @@ def _load(server: GrpcServer) -> Mapping[str, float]:
 
 
 def _refusals(server: GrpcServer) -> Mapping[str, int]:
-    refused = {"overload": server.admission, "caller": server.caller_limits, "answers": server.answers}
-    return {reason: limit.refused for reason, limit in refused.items()}
+    return {
+        "overload": server.admission.refused,
+        "caller": server.caller_limits.refused,
+        "answers": server.answers.refused,
+    }
 
 
 def _dialable(host: str) -> str:

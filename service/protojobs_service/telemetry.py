@@ -182,10 +182,6 @@ class Telemetry:
 
         return callback
 
-    def count(self, name: str, description: str, read: Callable[[], int]) -> None:
-        """Add a counter that is kept elsewhere, and read when somebody looks."""
-        self.meter.create_observable_counter(name, [lambda _: [Observation(read())]], description=description)
-
     @contextlib.contextmanager
     def watched(self, refresh: Callable[[], Awaitable[None]]) -> Generator[None]:
         """Read gauges on this event loop as long as the context lasts, after `refresh`, also for exporters on threads of theirs."""
