@@ -11,8 +11,9 @@ from random import Random
 
 from protojobs_service.admin.server import Admin
 from protojobs_service.admin.web import web_routes
-from protojobs_service.application import Application, Outbox, Relay, SystemClock, Timings, UpkeepDone
+from protojobs_service.application import Application, MadeToken, Outbox, Relay, SystemClock, Timings, UpkeepDone
 from protojobs_service.application.audit import say_nothing
+from protojobs_service.domain.access import Grant
 from protojobs_service.domain.errors import InvalidField
 from protojobs_service.drivers.memory import MemoryDriver
 from protojobs_service.drivers.sql import foreign_rows, migrate
@@ -106,6 +107,16 @@ async def upkeep_once(settings: Settings, most: int) -> UpkeepDone:
         audit_kept=timedelta(days=settings.audit.retention_days),
     )
     return await application.upkeep_once(most)
+
+
+async def create_token(settings: Settings, name: str, grants: Sequence[Grant], ttl: timedelta) -> MadeToken:
+    """Make a token in the store itself, and say so in its audit log: nobody can ask a server for the first one.
+
+    Raises InvalidSettings, and what `Tokens.create` raises.
+    """
+    if settings.driver is DriverName.MEMORY:
+        raise InvalidSettings("driver: memory is one server's own; nobody else can write to it")
+    return await Application.over(make_driver(settings)).create_first_token(name, grants, ttl)
 
 
 @asynccontextmanager

@@ -1,17 +1,19 @@
 """AdminService over the wire: tokens, and the audit log of what was done."""
 
+import json
 from datetime import timedelta
 from typing import Any
 
 import grpc
+import httpx
 import pytest
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 from protojobs.v1 import admin_service_pb2, job_pb2, job_service_pb2, queue_service_pb2, schedule_service_pb2, worker_service_pb2
-from protojobs_service.compose import RunningServer
+from protojobs_service.compose import RunningServer, start_server
 from protojobs_service.domain.access import Grant, Scope
 
-from tests.wire.peer import Peer, refused, spec
+from tests.wire.peer import Peer, connected, refused, settings_for, spec
 
 pytestmark = pytest.mark.asyncio
 
@@ -239,6 +241,36 @@ async def test_rehearsals_reading_and_daily_work_are_not_in_the_log(peer: Peer) 
     await peer.admin.ListTokens(admin_service_pb2.ListTokensRequest())
 
     assert await events(peer) == []
+
+
+@pytest.mark.parametrize(
+    ("setting", "serves", "lines"), [("auto", True, 1), ("auto", False, 0), ("on", False, 1), ("off", True, 0)]
+)
+async def test_records_are_on_standard_output_where_the_setting_says_so(
+    capsys: pytest.CaptureFixture[str], setting: str, serves: bool, lines: int
+) -> None:
+    settings = settings_for(driver="memory", audit={"stdout": setting})
+
+    async with start_server(settings, says_audit=serves) as running, connected(running) as peer:
+        await peer.queues.PauseQueue(queue_service_pb2.PauseQueueRequest(queue="mail"))
+
+    said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(each["event"], each["rpc"], each["target"]) for each in said] == [
+        ("audit", "protojobs.v1.QueueService/PauseQueue", "mail")
+    ] * lines
+
+
+async def test_what_came_over_http_is_in_the_log_as_that_whatever_its_headers_say(peer: Peer) -> None:
+    job_id = (await peer.dispatch()).job_id
+    url = f"http://{peer.server.admin_address}/v1/jobs/{job_id}:cancel"
+
+    async with httpx.AsyncClient() as http:
+        answer = await http.post(url, content=b"{}", headers={"content-type": "application/json", "x-protojobs-via": "console"})
+
+    assert answer.status_code == 200, answer.text
+    [event] = await events(peer)
+    assert (event.rpc, event.target, event.via) == ("protojobs.v1.JobService/Cancel", job_id, "http")
+    assert event.peer.startswith("ipv4:127.0.0.1:")
 
 
 async def test_the_log_is_read_by_page_principal_rpc_and_time(peer: Peer) -> None:

@@ -3,6 +3,8 @@
 Start with `Client` or `AsyncClient`; write kinds of jobs as `Job` classes. Errors are in `protojobs_client.errors`.
 """
 
+from protojobs_client.access import AuditEvent, CallerInfo, Grant, MadeToken, Scope, TokenInfo
+from protojobs_client.admin import Admin, AsyncAdmin
 from protojobs_client.async_client import AsyncClient
 from protojobs_client.channel import open_channel
 from protojobs_client.client import Client
@@ -82,15 +84,19 @@ from protojobs_client.watch import AsyncWatch, Watch
 from protojobs_client.watching import EventFilter
 
 __all__ = [
+    "Admin",
     "Aging",
+    "AsyncAdmin",
     "AsyncClient",
     "AsyncListener",
     "AsyncPages",
     "AsyncWatch",
     "AttemptInfo",
     "AttemptOutcome",
+    "AuditEvent",
     "BulkAction",
     "BulkStep",
+    "CallerInfo",
     "Capability",
     "Catchup",
     "CatchupMode",
@@ -112,6 +118,7 @@ __all__ = [
     "EventName",
     "Every",
     "Fairness",
+    "Grant",
     "HealthStatus",
     "History",
     "Jitter",
@@ -134,6 +141,7 @@ __all__ = [
     "LimitedBy",
     "Limits",
     "Listener",
+    "MadeToken",
     "NoWorkerKind",
     "OnConflict",
     "Options",
@@ -157,10 +165,12 @@ __all__ = [
     "ScheduleInfo",
     "ScheduleOptions",
     "ScheduleRequest",
+    "Scope",
     "Seconds",
     "ServerInfo",
     "Stats",
     "SyncReport",
+    "TokenInfo",
     "UnavailableError",
     "UndecodableError",
     "Unique",

@@ -1,9 +1,11 @@
 """The client for asyncio."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from types import TracebackType
 from typing import Self
 
+from protojobs_client.admin import AsyncAdmin
 from protojobs_client.bulk import BulkCalls
 from protojobs_client.connection import Connection
 from protojobs_client.dispatching import DispatchCalls
@@ -41,6 +43,11 @@ class AsyncClient(DispatchCalls, ScheduleCalls, JobCalls, BulkCalls, QueueCalls,
         options = options or Options.from_env()
         connection = Connection(options.at(address) if address else options)
         super().__init__(connection, codec or PlainCodec(), JobIds(), ClientHooks(middleware))
+
+    @cached_property
+    def admin(self) -> AsyncAdmin:
+        """Return what administrators ask for: tokens and the audit log."""
+        return AsyncAdmin(self._connection)
 
     async def __aenter__(self) -> Self:
         return self

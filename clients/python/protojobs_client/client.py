@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
+from protojobs_client.admin import Admin
 from protojobs_client.async_client import AsyncClient
 from protojobs_client.listen import AsyncListener, Listener
 from protojobs_client.loop_thread import LoopThread
@@ -98,6 +99,11 @@ class Client:
 
         functools.update_wrapper(call, method)
         return call
+
+    @functools.cached_property
+    def admin(self) -> Admin:
+        """Return what administrators ask for: tokens and the audit log."""
+        return Admin(self._client.admin, self._thread)
 
     def on(self, event: ClientEvent, hook: Callable[..., object] | None = None) -> Any:
         """Call `hook` at every such event; without a hook, a decorator. See `protojobs_client.middleware`."""

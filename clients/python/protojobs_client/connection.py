@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
 import grpc
+from protojobs.v1.admin_service_pb2_grpc import AdminServiceStub
 from protojobs.v1.job_service_pb2_grpc import JobServiceStub
 from protojobs.v1.queue_service_pb2_grpc import QueueServiceStub
 from protojobs.v1.schedule_service_pb2_grpc import ScheduleServiceStub
@@ -19,6 +20,7 @@ from protojobs_client.retrying import retrying
 from protojobs_client.rpc_telemetry import rpc_interceptors
 
 if TYPE_CHECKING:  # these exist in the stub files only
+    from protojobs.v1.admin_service_pb2_grpc import AdminServiceAsyncStub
     from protojobs.v1.job_service_pb2_grpc import JobServiceAsyncStub
     from protojobs.v1.queue_service_pb2_grpc import QueueServiceAsyncStub
     from protojobs.v1.schedule_service_pb2_grpc import ScheduleServiceAsyncStub
@@ -68,6 +70,11 @@ class Connection:
     def server(self) -> "ServerServiceAsyncStub":
         """Stub of ServerService."""
         return ServerServiceStub(self.channel)
+
+    @cached_property
+    def admin(self) -> "AdminServiceAsyncStub":
+        """Stub of AdminService."""
+        return AdminServiceStub(self.channel)
 
     async def call(
         self,

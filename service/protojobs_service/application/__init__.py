@@ -19,6 +19,7 @@ from protojobs_service.application.lease_session import (
     StopCause,
     Window,
 )
+from protojobs_service.application.new_tokens import TOKEN_PREFIX, MadeToken
 from protojobs_service.application.outbox import Deliver, Refused, Relay
 from protojobs_service.application.queues import Queues, QueueStats
 from protojobs_service.application.retry import Retried, Retry
@@ -27,7 +28,7 @@ from protojobs_service.application.service import Application
 from protojobs_service.application.settle import Settle
 from protojobs_service.application.store_time import StoreTime
 from protojobs_service.application.timings import Timings
-from protojobs_service.application.tokens import TOKEN_PREFIX, MadeToken, Tokens
+from protojobs_service.application.tokens import Tokens
 from protojobs_service.application.update import Changes, Update
 from protojobs_service.application.upkeep_once import UpkeepDone
 from protojobs_service.application.wait import Wait

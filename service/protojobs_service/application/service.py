@@ -23,6 +23,7 @@ from protojobs_service.application.lease_claims import LeaseClaims
 from protojobs_service.application.lease_errands import Errands
 from protojobs_service.application.lease_room import LeaseRoom
 from protojobs_service.application.lease_watch import LeaseWatch
+from protojobs_service.application.new_tokens import MadeToken, make_by_hand
 from protojobs_service.application.queues import Queues
 from protojobs_service.application.retry import Retry
 from protojobs_service.application.schedules import MakeDraft, Schedules, no_templates
@@ -37,6 +38,7 @@ from protojobs_service.application.upkeep_once import UpkeepDone, upkeep_once
 from protojobs_service.application.wait import Wait
 from protojobs_service.application.watch import Watch
 from protojobs_service.application.workers import Workers
+from protojobs_service.domain.access import Grant
 from protojobs_service.domain.bounds import AUDIT_KEPT, Limits
 from protojobs_service.domain.errors import StoreUnavailable
 from protojobs_service.domain.features import BUILT
@@ -164,6 +166,17 @@ class Application:
             await self.store_time.refresh()
             await self.known_queues.refresh()
             return await upkeep_once(self.driver, self.schedules, self.watch, self.tokens, self.audit, most)
+        finally:
+            await self.driver.close()
+
+    async def create_first_token(self, name: str, grants: Sequence[Grant], ttl: timedelta) -> MadeToken:
+        """Open the driver, make a token, put that into the audit log and close it, instead of `running`.
+
+        Raises what `Tokens.create` raises.
+        """
+        await self.driver.open(self.room, self.follow_ups)
+        try:
+            return await make_by_hand(self.driver, name, grants, ttl)
         finally:
             await self.driver.close()
 

@@ -2,36 +2,23 @@
 
 import hmac
 import re
-import secrets
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from hashlib import sha256
-from typing import Final, NamedTuple
 
 from protojobs_service.application.clock import Clock
 from protojobs_service.application.known_tokens import Known, KnownTokens
+from protojobs_service.application.new_tokens import MadeToken, check_id, hash_of, make_session, make_token
 from protojobs_service.application.store_time import StoreTime
 from protojobs_service.domain import bounds
 from protojobs_service.domain.access import Grant, Principal, TokenId
-from protojobs_service.domain.errors import InvalidField, PermissionDenied, TokenNotFound, Unauthenticated
-from protojobs_service.port import Driver, NewToken, StoredToken
-from protojobs_service.port import Tokens as StoredTokens
+from protojobs_service.domain.errors import PermissionDenied, TokenNotFound, Unauthenticated
+from protojobs_service.port import Driver, StoredToken
 
-TOKEN_PREFIX: Final = "pj_"  # noqa: S105 # the part of a token that everybody knows
-"""What every token begins with: scanners for leaked secrets find them by it."""
-
-_SECRET_BYTES = 32
 _TEXT = re.compile(r"pj_([0-9a-f]{16})_([0-9a-f]{64})\Z")
 _NOBODYS = bytes(sha256().digest_size)
 _NOTE_EVERY = 60.0
 _NOTES_AT_A_TIME = 500
-
-
-class MadeToken(NamedTuple):
-    """A new token, and the only copy of what its owner shows: `pj_<id>_<secret>`, 256 random bits in hexadecimal digits."""
-
-    token: StoredToken
-    text: str
 
 
 class Tokens:
@@ -65,7 +52,7 @@ class Tokens:
 
         Repeating it changes nothing. Raises InvalidField (token_id), TokenNotFound, StoreUnavailable.
         """
-        _check_id(token_id)
+        check_id(token_id)
         token = await self._driver.tokens.revoke(token_id)
         if token is None:
             raise TokenNotFound
@@ -85,7 +72,7 @@ class Tokens:
         token_id, secret = parts.groups()
         known = await self.known.get(token_id)
         expected = _NOBODYS if known is None else known.token.secret_hash
-        proven = hmac.compare_digest(_hash(secret), expected)
+        proven = hmac.compare_digest(hash_of(secret), expected)
         if known is None or not proven or not self._is_live(known, self._store_time.now()):
             raise Unauthenticated
         self._note(known)
@@ -114,7 +101,6 @@ class Tokens:
         Close it with `revoke`. Raises InvalidField (ttl), PermissionDenied where no token or a session proves the principal,
         TokenNotFound where that token has ended, QuotaExceeded, StoreUnavailable.
         """
-        _check_ttl(ttl, bounds.SESSION_TTL)
         if principal.token_id is None:
             raise PermissionDenied("sessions are opened with tokens")
         [parent] = await self._driver.tokens.get([principal.token_id])
@@ -122,19 +108,9 @@ class Tokens:
             raise TokenNotFound
         if parent.parent is not None:
             raise PermissionDenied("a session opens no other session")
-        secret, session_id = _new_secret(), _new_id()
-        new = NewToken(
-            id=session_id,
-            name=parent.name,
-            secret_hash=_hash(secret),
-            grants=parent.grants,
-            created_by=principal.id,
-            ttl=ttl,
-            parent=parent.id,
-        )
-        token = await self._driver.tokens.add(new, most_live=bounds.MAX_TOKEN_SESSIONS)
-        self.known.learn(token)
-        return MadeToken(token, _text(session_id, secret))
+        made = await make_session(self._driver.tokens, parent, ttl)
+        self.known.learn(made.token)
+        return made
 
     async def note_uses(self) -> None:
         """Tell the store which tokens were used since the last time. Raises StoreUnavailable; then they are told later."""
@@ -163,48 +139,3 @@ class Tokens:
         idle = now - (token.used_at or token.created_at)
         here = timedelta(seconds=min(self._clock.monotonic() - known.used_at, bounds.SESSION_TTL.total_seconds()))
         return min(idle, here) < bounds.SESSION_IDLE
-
-
-async def make_token(
-    tokens: StoredTokens, name: str, grants: Sequence[Grant], ttl: timedelta, *, created_by: str, token_id: TokenId = ""
-) -> MadeToken:
-    """Make a token in a store, as `Tokens.create` does: for a command that has no server to ask. Raises as that does."""
-    if not bounds.NAME.match(name):
-        raise InvalidField("name", "must be 1 to 128 of A-Z a-z 0-9 . _ -")
-    if not 1 <= len(grants) <= bounds.MAX_GRANTS:
-        raise InvalidField("grants", f"must be 1 to {bounds.MAX_GRANTS}")
-    for place, grant in enumerate(grants):
-        if not bounds.GRANT_QUEUES.match(grant.queues):
-            raise InvalidField(f"grants[{place}].queues", "must be 1 to 128 of A-Z a-z 0-9 . _ - * ?")
-    _check_ttl(ttl, bounds.MAX_TOKEN_TTL)
-    if token_id:
-        _check_id(token_id)
-    secret, token_id = _new_secret(), token_id or _new_id()
-    new = NewToken(id=token_id, name=name, secret_hash=_hash(secret), grants=tuple(grants), created_by=created_by, ttl=ttl)
-    return MadeToken(await tokens.add(new, most_live=bounds.MAX_LIVE_TOKENS), _text(token_id, secret))
-
-
-def _check_id(token_id: str) -> None:
-    if not bounds.TOKEN_ID.match(token_id):
-        raise InvalidField("token_id", "must be 16 of 0-9 a-f")
-
-
-def _check_ttl(ttl: timedelta, most: timedelta) -> None:
-    if not bounds.MIN_TOKEN_TTL <= ttl <= most:
-        raise InvalidField("ttl", f"must be {bounds.MIN_TOKEN_TTL.total_seconds():.0f} s to {most.total_seconds():.0f} s")
-
-
-def _new_id() -> TokenId:
-    return secrets.token_hex(8)
-
-
-def _new_secret() -> str:
-    return secrets.token_hex(_SECRET_BYTES)
-
-
-def _text(token_id: TokenId, secret: str) -> str:
-    return f"{TOKEN_PREFIX}{token_id}_{secret}"
-
-
-def _hash(secret: str) -> bytes:
-    return sha256(secret.encode()).digest()

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from protojobs_service.cli.audit import audit
 from protojobs_service.cli.config import config
 from protojobs_service.cli.connection import share_options
 from protojobs_service.cli.dispatch import dispatch
@@ -19,6 +20,7 @@ from protojobs_service.cli.queues import queues
 from protojobs_service.cli.schedules import schedules
 from protojobs_service.cli.serve import dev, serve
 from protojobs_service.cli.stats import stats
+from protojobs_service.cli.tokens import tokens
 from protojobs_service.cli.upkeep import upkeep
 from protojobs_service.cli.workers import workers
 
@@ -45,6 +47,8 @@ app.add_typer(schedules, name="schedules")
 app.command()(stats)
 app.add_typer(workers, name="workers")
 app.add_typer(outbox, name="outbox")
+app.add_typer(tokens, name="tokens")
+app.add_typer(audit, name="audit")
 app.command()(health)
 app.add_typer(config, name="config")
 share_options(app)

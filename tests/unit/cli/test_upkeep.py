@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sqlite3
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,26 @@ def test_what_no_server_did_is_done_once(tmp_path: Path, monkeypatch: pytest.Mon
     assert (bounded["promoted"], bounded["expired"], bounded["unfinished"]) == (2, 1, ["promoted"])
     assert "promoted 1, ticks 0, unheld 0, expired 0" in rest
     assert not any(nothing.values())
+
+
+def test_ended_tokens_and_old_audit_records_are_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROTOJOBS_SQLITE__PATH", str(tmp_path / "jobs.db"))
+    monkeypatch.setenv("PROTOJOBS_AUDIT__RETENTION_DAYS", "2")
+    assert run("migrate", "upgrade").exit_code == 0
+    for name in ("old", "young"):
+        assert run("tokens", "create", name, "--grant", "admin", "--ttl", "1h", "--store").exit_code == 0
+    day = 86_400_000_000
+    with closing(sqlite3.connect(tmp_path / "jobs.db")) as database:
+        database.execute("UPDATE token SET ends_at = ends_at - 31 * ? WHERE name = 'old'", (day,))
+        database.execute("UPDATE audit SET at = at - 3 * ? WHERE details LIKE '%old%'", (day,))
+        database.commit()
+
+    done = json.loads(run("upkeep", "--once", "--json").stdout)
+
+    assert (done["tokens_forgotten"], done["audit_forgotten"]) == (1, 1)
+    with closing(sqlite3.connect(tmp_path / "jobs.db")) as database:
+        assert database.execute("SELECT name FROM token").fetchall() == [("young",)]
+        assert database.execute("SELECT count(*) FROM audit").fetchall() == [(1,)]
 
 
 def test_a_store_that_a_server_holds_alone_is_left_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

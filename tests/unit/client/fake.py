@@ -13,7 +13,8 @@ from google.protobuf.duration_pb2 import Duration
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 from grpc_health.v1 import health_pb2
-from protojobs.v1 import job_pb2, job_service_pb2, queue_service_pb2, schedule_service_pb2, worker_service_pb2
+from protojobs.v1 import admin_service_pb2, job_pb2, job_service_pb2, queue_service_pb2, schedule_service_pb2, worker_service_pb2
+from protojobs.v1.admin_service_pb2_grpc import AdminServiceServicer, add_AdminServiceServicer_to_server
 from protojobs.v1.job_service_pb2_grpc import JobServiceServicer, add_JobServiceServicer_to_server
 from protojobs.v1.queue_service_pb2_grpc import QueueServiceServicer, add_QueueServiceServicer_to_server
 from protojobs.v1.schedule_service_pb2_grpc import ScheduleServiceServicer, add_ScheduleServiceServicer_to_server
@@ -287,6 +288,35 @@ def _health() -> grpc.GenericRpcHandler:
 
 
 @dataclass
+class FakeAdmin(AdminServiceServicer):
+    """Makes tokens, and loses as many answers as told."""
+
+    made: list[admin_service_pb2.CreateTokenRequest] = field(default_factory=list[admin_service_pb2.CreateTokenRequest])
+    revoked: list[str] = field(default_factory=list[str])
+    lost: int = 0
+
+    @override
+    async def CreateToken(
+        self, request: admin_service_pb2.CreateTokenRequest, context: Context
+    ) -> admin_service_pb2.CreateTokenResponse:
+        if request.token_id in {each.token_id for each in self.made}:
+            await refuse(context, status(grpc.StatusCode.ALREADY_EXISTS, "TOKEN_EXISTS"))
+        self.made.append(request)
+        if self.lost:
+            self.lost -= 1
+            await refuse(context, status(grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE"))
+        token = admin_service_pb2.Token(token_id=request.token_id, name=request.name, grants=request.grants)
+        return admin_service_pb2.CreateTokenResponse(token=token, secret=f"pj_{request.token_id}_secret")
+
+    @override
+    async def RevokeToken(
+        self, request: admin_service_pb2.RevokeTokenRequest, context: Context
+    ) -> admin_service_pb2.RevokeTokenResponse:
+        self.revoked.append(request.token_id)
+        return admin_service_pb2.RevokeTokenResponse(token=admin_service_pb2.Token(token_id=request.token_id))
+
+
+@dataclass
 class FakeServer:
     """The services on one port, which outlives a restart."""
 
@@ -294,6 +324,7 @@ class FakeServer:
     queues: FakeQueues = field(default_factory=FakeQueues)
     schedules: FakeSchedules = field(default_factory=FakeSchedules)
     workers: FakeWorkers = field(default_factory=FakeWorkers)
+    admin: FakeAdmin = field(default_factory=FakeAdmin)
     credentials: grpc.ServerCredentials | None = None
     port: int = 0
 
@@ -309,6 +340,7 @@ class FakeServer:
         add_QueueServiceServicer_to_server(self.queues, self._server)
         add_ScheduleServiceServicer_to_server(self.schedules, self._server)
         add_WorkerServiceServicer_to_server(self.workers, self._server)
+        add_AdminServiceServicer_to_server(self.admin, self._server)
         self._server.add_generic_rpc_handlers((_health(),))
         if self.credentials is None:
             self.port = self._server.add_insecure_port(self.address)

@@ -5,7 +5,8 @@ import inspect
 from pathlib import Path
 
 import protojobs_client
-from protojobs_client import AsyncClient, Client
+import pytest
+from protojobs_client import Admin, AsyncAdmin, AsyncClient, Client
 
 
 def test_all_is_what_the_package_imports() -> None:
@@ -24,13 +25,14 @@ def test_the_package_carries_its_types() -> None:
     assert (Path(inspect.getfile(protojobs_client)).parent / "py.typed").exists()
 
 
-def test_both_clients_have_the_same_methods_with_the_same_documentation() -> None:
-    methods = {name: value for name, value in inspect.getmembers(AsyncClient, inspect.isfunction) if name[0] != "_"}
+@pytest.mark.parametrize(("waiting", "blocking"), [(AsyncClient, Client), (AsyncAdmin, Admin)])
+def test_both_clients_have_the_same_methods_with_the_same_documentation(waiting: type, blocking: type) -> None:
+    methods = {name: getattr(waiting, name) for name in dir(waiting) if name[0] != "_"}
 
-    assert {name for name in dir(Client) if name[0] != "_"} == set(methods)
+    assert {name for name in dir(blocking) if name[0] != "_"} == set(methods)
     for name, method in methods.items():
         if name != "close":
-            assert inspect.getdoc(getattr(Client, name)) == inspect.getdoc(method)
+            assert inspect.getdoc(getattr(blocking, name)) == inspect.getdoc(method)
 
 
 def test_every_public_method_is_documented() -> None:

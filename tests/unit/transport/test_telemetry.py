@@ -1,12 +1,15 @@
 """Logs and metrics as others read them."""
 
+import io
 import json
 import logging
+import sys
 from collections.abc import Iterator
 
 import pytest
 import structlog
-from protojobs_service.telemetry import CallMeter, Telemetry, configure_logs, request_scope
+from protojobs_service.port import NewAuditRecord
+from protojobs_service.telemetry import CallMeter, Telemetry, configure_logs, request_scope, say_audit
 
 
 @pytest.fixture(autouse=True)
@@ -42,6 +45,45 @@ def test_an_event_is_one_line_of_json_with_its_fields_and_those_of_its_call(caps
         "request_id": "r1",
         "trace_id": "t1",
     }
+
+
+def test_a_record_of_the_audit_log_is_a_line_of_json_on_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
+    record = NewAuditRecord(
+        principal="token:1", via="grpc", rpc="a.B/C", target="q\n\u2028", outcome="OK", peer="ipv4:1", details={"n": "1"}
+    )
+
+    say_audit(record)
+
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    [line] = [json.loads(line) for line in captured.out.split("\n")[:-1]]
+    assert line.pop("time").endswith("+00:00")
+    assert line == {
+        "event": "audit",
+        "principal": "token:1",
+        "via": "grpc",
+        "rpc": "a.B/C",
+        "target": "q\n\u2028",
+        "outcome": "OK",
+        "peer": "ipv4:1",
+        "details": {"n": "1"},
+    }
+
+
+def test_nobody_who_acts_is_hurt_by_a_closed_standard_output(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = io.StringIO()
+    closed.close()
+    monkeypatch.setattr(sys, "stdout", closed)
+
+    say_audit(NewAuditRecord(principal="", via="", rpc="", target="", outcome="", peer=""))
+
+
+def test_a_number_that_is_kept_elsewhere_is_a_counter() -> None:
+    telemetry = Telemetry(driver="memory")
+    telemetry.count("protojobs.audit.lost", "Lost.", lambda: 3)
+
+    assert b"protojobs_audit_lost_total 3.0" in telemetry.render()
+    telemetry.close()
 
 
 @pytest.mark.parametrize("form", ["json", "console"])
