@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import typer
 from google.protobuf.descriptor_pb2 import (
@@ -23,6 +23,7 @@ from protojobs_service.settings import Settings
 from protojobs_service.transport.status import CODES
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
+from typing_extensions import TypeIs
 
 PROTO = Path(__file__).resolve().parents[1] / "proto"
 _MESSAGE, _ENUM, _SERVICE = 4, 5, 6  # fields of FileDescriptorProto
@@ -197,17 +198,27 @@ environment wins over the file, options of the command over both. `protojobs con
 def _setting_rows(prefix: str, section: type[BaseModel]) -> Iterator[str]:
     for name, field in section.model_fields.items():
         inner = field.annotation
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
+        if _is_section(inner):
             yield from _setting_rows(f"{prefix}{name}.", inner)
             continue
         full = f"{prefix}{name}"
-        variable = "PROTOJOBS_" + full.replace(".", "__").upper()
-        yield f"| `{full}` | `{variable}` | {_default(field)} | {_bounds(field)} | {_cell(field.description or '')} |"
+        # Entries of a list have no variable of their own.
+        variable = "" if "[]" in full else f"`PROTOJOBS_{full.replace('.', '__').upper()}`"
+        yield f"| `{full}` | {variable} | {_default(field)} | {_bounds(field)} | {_cell(field.description or '')} |"
+        entry = next(iter(get_args(inner)), None)
+        if _is_section(entry):
+            yield from _setting_rows(f"{full}[].", entry)
+
+
+def _is_section(found: Any) -> TypeIs[type[BaseModel]]:
+    return isinstance(found, type) and issubclass(found, BaseModel)
 
 
 def _default(field: FieldInfo) -> str:
     if field.default_factory is not None:
         return "made at start"
+    if field.is_required():
+        return "required"
     value = getattr(field.default, "value", field.default)
     return "-" if value is None or isinstance(value, SecretStr) else f"`{value}`" if str(value) else "empty"
 

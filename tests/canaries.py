@@ -14,7 +14,7 @@ from typing import Any, Final
 import pytest
 from google.protobuf.message import Message
 from opentelemetry.sdk.trace import Span
-from protojobs_service.application import tokens
+from protojobs_service.application import new_tokens
 from protojobs_service.drivers.sql import mysql_link, postgres_link, sqlite_thread
 from protojobs_service.telemetry import Telemetry
 from protojobs_service.transport import status
@@ -163,14 +163,14 @@ def _watch_spans(patch: pytest.MonkeyPatch) -> None:
 
 def _plant_tokens(patch: pytest.MonkeyPatch) -> None:
     """Watch out for the secret of every token that is made."""
-    make = tokens._new_secret
+    make = new_tokens._new_secret
 
     def planted() -> str:
         secret = make()
         plant(secret)
         return secret
 
-    patch.setattr(tokens, "_new_secret", planted)
+    patch.setattr(new_tokens, "_new_secret", planted)
 
 
 def _watch_statements(patch: pytest.MonkeyPatch) -> None:

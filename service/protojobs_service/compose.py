@@ -27,6 +27,7 @@ from protojobs_service.drivers.traced import TracedDriver
 from protojobs_service.port import Driver
 from protojobs_service.settings import DriverName, InvalidSettings, OtelSettings, Settings
 from protojobs_service.telemetry import Telemetry, say_audit, service_version
+from protojobs_service.transport.authenticators import authentication_of
 from protojobs_service.transport.outbox import OutboxDispatch
 from protojobs_service.transport.schedule_convert import Templates
 from protojobs_service.transport.server import GrpcServer
@@ -151,9 +152,11 @@ async def start_server(
     )
     telemetry.count("protojobs.audit.lost", "Audit records that are in no store.", lambda: [(application.audit.lost, {})])
     try:
+        keeps_tokens = settings.driver is not DriverName.MEMORY
+        authentication = authentication_of(settings, application.tokens, keeps_tokens=keeps_tokens)
         with _sole_error():
             async with application.running(), _relaying(settings, application) as relays:
-                server = GrpcServer(application, settings, telemetry)
+                server = GrpcServer(application, settings, telemetry, authentication)
                 admin = Admin(
                     application,
                     telemetry,
@@ -161,7 +164,12 @@ async def start_server(
                     load=lambda: _load(server),
                     refusals=lambda: _refusals(server),
                     relays=relays,
-                    routes=web_routes(server.local, None, settings, record=application.audit.record),
+                    routes=web_routes(
+                        server.local,
+                        None if authentication is None else application.tokens,
+                        settings,
+                        record=application.audit.record,
+                    ),
                 )
                 admin_place = settings.listener("admin")
                 async with admin.serving(admin_place) as admin_port, server.running() as port:

@@ -13,6 +13,7 @@ from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self, cast
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -35,7 +36,8 @@ from pydantic_settings import (
 )
 from yaml import YAMLError
 
-from protojobs_service.domain.bounds import MAX_LANES, MAX_QUEUES, MAX_SCHEDULES, Limits
+from protojobs_service.domain.access import EVERY_QUEUE, Grant, Scope
+from protojobs_service.domain.bounds import GRANT_QUEUES, MAX_LANES, MAX_QUEUES, MAX_SCHEDULES, Limits
 
 CONFIG_VARIABLE = "PROTOJOBS_CONFIG"
 DEFAULT_PORT = 50051
@@ -155,6 +157,94 @@ class TlsSettings(_Section):
     def enabled(self) -> bool:
         """Tell whether the listener is encrypted."""
         return self.cert is not None
+
+
+def _check_glob(value: str) -> str:
+    if not GRANT_QUEUES.match(value):
+        raise ValueError("must be 1 to 128 of A-Z a-z 0-9 . _ - * ?")
+    return value
+
+
+QueueGlob = Annotated[str, AfterValidator(_check_glob)]
+"""A queue's name in which `*` stands for any characters and `?` for one."""
+
+
+class GrantSettings(_Section):
+    """A scope on some queues."""
+
+    scope: Scope = Field(description="producer, worker, observer, operator or admin.")
+    queues: QueueGlob = Field(default=EVERY_QUEUE, description="Glob of queue names.")
+
+    @property
+    def grant(self) -> Grant:
+        """Return it."""
+        return Grant(self.scope, self.queues)
+
+
+class ClaimGrantSettings(GrantSettings):
+    """A grant of all tokens in which a claim has such a value."""
+
+    claim: str = Field(min_length=1, max_length=128, description="A claim whose value is a text or a list of texts.")
+    value: str = Field(min_length=1, max_length=512, description="Glob of its value.")
+
+
+class OidcSettings(_Section):
+    """One identity provider whose tokens are taken."""
+
+    issuer: str = Field(min_length=1, max_length=512, description="Exactly what its tokens have as iss.")
+    audience: str = Field(min_length=1, max_length=512, description="What its tokens must have among their aud.")
+    jwks_url: str | None = Field(default=None, description="Where its keys are: https, or http on loopback.")
+    jwks_file: Path | None = Field(default=None, description="File of its keys, instead of jwks_url.")
+    ca_file: Path | None = Field(default=None, description="PEM file of the roots of jwks_url; unset: the system's.")
+    token_file: Path | None = Field(default=None, description="File of the bearer token that jwks_url is read with.")
+    timeout: float = Field(default=5.0, ge=0.1, le=9, description="Seconds to wait for an answer of jwks_url.")
+    algorithms: tuple[Literal["RS256", "ES256", "EdDSA"], ...] = Field(
+        default=("RS256", "ES256", "EdDSA"), min_length=1, description="Signatures that are taken."
+    )
+    grants: tuple[ClaimGrantSettings, ...] = Field(default=(), max_length=1000, description="What its tokens allow.")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if (self.jwks_url is None) == (self.jwks_file is None):
+            raise ValueError("needs one of jwks_url and jwks_file")
+        if self.jwks_url is not None:
+            parts = urlsplit(self.jwks_url)
+            if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname or "")):
+                raise ValueError("jwks_url must be https, or http on loopback: whoever can change the answer can make tokens")
+        return self
+
+
+class MtlsSettings(_Section):
+    """Certificates that let their owners in."""
+
+    uri: str | None = Field(default=None, min_length=1, max_length=512, description="Glob of a URI in the certificate (SPIFFE ID).")
+    host: str | None = Field(
+        default=None, min_length=1, max_length=512, description="Glob of a DNS name in it, of certificates without a URI."
+    )
+    name: str = Field(default="", max_length=128, description="What people read; empty: the name in the certificate.")
+    grants: tuple[GrantSettings, ...] = Field(default=(), max_length=100, description="What they allow.")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if (self.uri is None) == (self.host is None):
+            raise ValueError("needs one of uri and host")
+        return self
+
+
+class AuthSettings(_Section):
+    """Who may call."""
+
+    mode: Literal["auto", "none", "required"] = Field(
+        default="auto",
+        description="required: every call brings credentials; none: everybody may do everything; auto: none on loopback or with "
+        "insecure, else required.",
+    )
+    oidc: tuple[OidcSettings, ...] = Field(
+        default=(), max_length=100, description="Identity providers, Kubernetes too: a list (JSON in the environment)."
+    )
+    mtls: tuple[MtlsSettings, ...] = Field(
+        default=(), max_length=1000, description="Client certificates: a list; the first entry that fits decides."
+    )
 
 
 class LimitSettings(_Section):
@@ -299,6 +389,7 @@ class Settings(BaseSettings):
     postgres: PostgresSettings = PostgresSettings()
     mysql: MysqlSettings = MysqlSettings()
     store: StoreSettings = StoreSettings()
+    auth: AuthSettings = AuthSettings()
     limits: LimitSettings = LimitSettings()
     session: SessionSettings = SessionSettings()
     grpc: GrpcSettings = GrpcSettings()
@@ -331,6 +422,18 @@ class Settings(BaseSettings):
     def listener(self, name: str) -> "Listener":
         """Return the listener of that name."""
         return next(each for each in self.listeners if each.name == name)
+
+    @property
+    def is_loopback(self) -> bool:
+        """Tell whether only this machine can reach the server."""
+        return all(is_loopback(each.host) for each in self.listeners)
+
+    @property
+    def asks_for_credentials(self) -> bool:
+        """Tell whether callers must say who they are."""
+        if self.auth.mode == "auto":
+            return not (self.is_loopback or self.insecure)
+        return self.auth.mode == "required"
 
     @classmethod
     def settings_customise_sources(

@@ -11,10 +11,13 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from protojobs_client import AsyncClient, Options, UnavailableError
+from protojobs_client.errors import UnauthenticatedError
 from protojobs_service.compose import RunningServer, start_server
 from protojobs_service.settings import InvalidSettings
 
 from tests.certificates import Authority, Files, key_pem, replace
+from tests.identity import key_file
+from tests.wire.callers import KEY, provider
 from tests.wire.peer import settings_for
 
 pytestmark = pytest.mark.asyncio
@@ -83,17 +86,23 @@ async def test_a_client_that_trusts_the_authority_is_served(server_files: Files,
         assert await _call(server, ca=client_files.ca) == "memory"
 
 
-async def test_with_a_certificate_a_server_listens_beyond_loopback(server_files: Files, client_files: Files) -> None:
-    async with start_server(settings_for(host="0.0.0.0", tls=_encrypted(server_files))) as server:
-        assert await _call(server, ca=client_files.ca) == "memory"
+async def test_with_a_certificate_a_server_listens_beyond_loopback_and_asks_who_calls(
+    server_files: Files, client_files: Files, tmp_path: Path
+) -> None:
+    auth = {"oidc": [provider(key_file(tmp_path / "keys.json", KEY))]}
+    async with start_server(settings_for(host="0.0.0.0", tls=_encrypted(server_files), auth=auth)) as server:
+        with pytest.raises(UnauthenticatedError):
+            await _call(server, ca=client_files.ca)
+        assert await _call(server, ca=client_files.ca, token=KEY.sign()) == "memory"
 
 
-async def test_an_unencrypted_admin_port_beyond_loopback_is_refused_by_name(server_files: Files) -> None:
+async def test_an_unencrypted_admin_port_beyond_loopback_is_refused_by_name(server_files: Files, tmp_path: Path) -> None:
     with pytest.raises(InvalidSettings, match=r"admin_host: .* tls.cert or --insecure"):
         async with start_server(settings_for(admin_host="0.0.0.0")):
             pass
 
-    async with start_server(settings_for(admin_host="0.0.0.0", admin_tls=_encrypted(server_files))):
+    auth = {"oidc": [provider(key_file(tmp_path / "keys.json", KEY))]}
+    async with start_server(settings_for(admin_host="0.0.0.0", admin_tls=_encrypted(server_files), auth=auth)):
         pass
 
 

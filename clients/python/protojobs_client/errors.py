@@ -32,6 +32,7 @@ ProtoJobsError
 │   └── QuotaExceededError        QUOTA_EXCEEDED
 ├── UnavailableError              no server answers: safe to retry
 │   ├── StoreUnavailableError     STORE_UNAVAILABLE
+│   ├── IssuerUnavailableError    ISSUER_UNAVAILABLE
 │   └── DrainingError             DRAINING
 ├── DeadlineExceededError         DEADLINE (a TimeoutError too): the outcome is unknown
 ├── AbortedError
@@ -267,6 +268,10 @@ class StoreUnavailableError(UnavailableError):
     """The server's store does not answer."""
 
 
+class IssuerUnavailableError(UnavailableError):
+    """The server cannot read the keys that the credentials are verified with."""
+
+
 class DrainingError(UnavailableError):
     """The server is shutting down."""
 
@@ -488,6 +493,7 @@ _BY_REASON: dict[str, type[ProtoJobsError]] = {
     "OVERLOADED": OverloadedError,
     "QUOTA_EXCEEDED": QuotaExceededError,
     "STORE_UNAVAILABLE": StoreUnavailableError,
+    "ISSUER_UNAVAILABLE": IssuerUnavailableError,
     "DRAINING": DrainingError,
     "DEADLINE": DeadlineExceededError,
     "INTERNAL": InternalError,

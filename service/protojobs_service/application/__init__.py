@@ -1,6 +1,7 @@
 """Use cases: one verb, one file; no wire, no storage. Transport imports this package, and the port's values through it."""
 
 from protojobs_service.application.audit import Audit
+from protojobs_service.application.authentication import Authentication, OwnTokens, Proof
 from protojobs_service.application.bulk import Action, Bulk, BulkJobs, Done
 from protojobs_service.application.cancel import Cancel
 from protojobs_service.application.clock import Clock, SystemClock
@@ -21,9 +22,10 @@ from protojobs_service.application.lease_session import (
 )
 from protojobs_service.application.new_tokens import TOKEN_PREFIX, MadeToken
 from protojobs_service.application.outbox import Deliver, Refused, Relay
+from protojobs_service.application.peers import PeerRule, Peers
 from protojobs_service.application.queues import Queues, QueueStats
 from protojobs_service.application.retry import Retried, Retry
-from protojobs_service.application.schedules import MakeDraft, Schedules
+from protojobs_service.application.schedules import Judge, MakeDraft, Schedules
 from protojobs_service.application.service import Application
 from protojobs_service.application.settle import Settle
 from protojobs_service.application.store_time import StoreTime
@@ -69,6 +71,7 @@ __all__ = [
     "Audit",
     "AuditQuery",
     "AuditRecord",
+    "Authentication",
     "Bulk",
     "BulkJobs",
     "Caller",
@@ -88,6 +91,7 @@ __all__ = [
     "HeldLease",
     "Hello",
     "Inspect",
+    "Judge",
     "KnownQueues",
     "LeaseCalls",
     "LeaseSession",
@@ -101,6 +105,10 @@ __all__ = [
     "Outbox",
     "OutboxRow",
     "OutboxStatus",
+    "OwnTokens",
+    "PeerRule",
+    "Peers",
+    "Proof",
     "QueueNumbers",
     "QueueStats",
     "Queues",

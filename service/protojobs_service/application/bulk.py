@@ -47,6 +47,7 @@ _MEANT = _STATES | {Action.RETRY: frozenset({State.FAILED})}
 class Bulk:
     """A step of a bulk action. ids: these jobs, else those of `query`, from its `after` on.
 
+    sees: tells of the queue of a job that `ids` name whether the caller may know of it; raises what refuses the step.
     before: fixed by the first step, None in it. queue, priority: what MOVE and SET_PRIORITY set, and `envelope` writes into the
     spec.
     """
@@ -59,6 +60,7 @@ class Bulk:
     priority: int = 0
     envelope: Callable[[bytes], bytes] = bytes
     dry_run: bool = False
+    sees: Callable[[str], bool] = bool
 
 
 class Done(NamedTuple):
@@ -94,7 +96,7 @@ class BulkJobs:
         """Return the jobs of a step, how many more there are not, and where the next step begins."""
         if bulk.ids:
             outlines = await self._driver.jobs.outline(bulk.ids)
-            known = [outline for outline in outlines if outline is not None]
+            known = [outline for outline in outlines if outline is not None and bulk.sees(outline.queue)]
             return known, len(outlines) - len(known), None
         query, end = bulk.query, before + timedelta(microseconds=1)
         if query.created_before is None or query.created_before > end:

@@ -23,6 +23,11 @@ class Inspect:
             raise JobNotFound
         return record
 
+    async def queue(self, job_id: JobId) -> str | None:
+        """Return the queue of a job; None where there is no such job, or no longer. Raises StoreUnavailable."""
+        [outline] = await self._driver.jobs.outline([job_id])
+        return None if outline is None else outline.queue
+
     async def list(self, query: ListQuery) -> Sequence[JobRecord]:
         """Return jobs by id order, at most `query.limit`. Raises StoreUnavailable."""
         return await self._driver.jobs.list(query)

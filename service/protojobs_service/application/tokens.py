@@ -132,7 +132,8 @@ class Tokens:
 
     def _is_live(self, known: Known, now: datetime) -> bool:
         token = known.token
-        if token.ends_at <= now:
+        # Revocation has no time of its own here: this server may be a little behind the store that noted it.
+        if token.revoked_at is not None or token.ends_at <= now:
             return False
         if token.parent is None:
             return True

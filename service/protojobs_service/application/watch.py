@@ -69,7 +69,7 @@ class Watch:
         if State.RUNNING not in wanted.states:
             return
         await self._known.refresh()
-        loud = self._loud()
+        loud = {queue for queue in self._loud() if wanted.sees is None or wanted.sees(queue)}
         silent = sorted(wanted.queues - loud)
         if silent:
             raise InvalidField("filter.states", f"RUNNING needs the setting events = ALL of queue {silent[0]}")

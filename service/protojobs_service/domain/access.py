@@ -14,6 +14,11 @@ TokenId: TypeAlias = str
 EVERY_QUEUE: Final = "*"
 
 
+def matches(pattern: str, text: str) -> bool:
+    """Tell whether a text is what the pattern says: `*` stands for any characters, also none, `?` for one, all else for itself."""
+    return fnmatchcase(text, pattern.replace("[", "[[]"))
+
+
 class Scope(StrEnum):
     """What kind of work is allowed. None includes another, except that ADMIN includes all."""
 
@@ -59,7 +64,7 @@ class Principal:
         """Tell whether one of the scopes is held on this queue."""
         if not self.everywhere.isdisjoint(scopes):
             return True
-        return any(grant.scope in scopes and fnmatchcase(queue, grant.queues) for grant in self.grants)
+        return any(grant.scope in scopes and matches(grant.queues, queue) for grant in self.grants)
 
     def among(self, scopes: Collection[Scope], queues: Iterable[str]) -> list[str]:
         """Return those of the queues on which one of the scopes is held."""

@@ -36,6 +36,7 @@
     |  |- QuotaExceeded        a cap of the store                             (QUOTA_EXCEEDED)
     |- Unavailable             safe to retry
        |- StoreUnavailable     the store does not answer                      (STORE_UNAVAILABLE)
+       |- IssuerUnavailable    the keys of a token's issuer are not there     (ISSUER_UNAVAILABLE)
        |- Draining             this server is shutting down                   (DRAINING)
 
 `transport.status` maps each class to its gRPC code.
@@ -337,6 +338,15 @@ class StoreUnavailable(Unavailable):
     reason = "STORE_UNAVAILABLE"
 
     def __init__(self, message: str = "the store does not answer") -> None:
+        super().__init__(message)
+
+
+class IssuerUnavailable(Unavailable):
+    """The keys that a token of an identity provider is to be verified with cannot be read; nobody knows whether it is good."""
+
+    reason = "ISSUER_UNAVAILABLE"
+
+    def __init__(self, message: str = "the keys of the token's issuer cannot be read now") -> None:
         super().__init__(message)
 
 

@@ -1,6 +1,6 @@
 """What happened to a job, as those hear of it who watch."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
@@ -112,7 +112,10 @@ def as_of(record: JobRecord, after: State, attempt: int, ending: Ending) -> JobR
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventFilter:
-    """Which events; empty means any; all that is set must hold. A deleted job has no labels, parent or times: it does not match."""
+    """Which events; empty means any; all that is set must hold. A deleted job has no labels, parent or times: it does not match.
+
+    sees: tells of which queues the watcher may know; None: of all.
+    """
 
     queues: frozenset[str] = frozenset()
     kinds: frozenset[str] = frozenset()
@@ -121,6 +124,7 @@ class EventFilter:
     parent: JobId | None = None
     created_after: datetime | None = None
     created_before: datetime | None = None
+    sees: Callable[[str], bool] | None = None
 
     @property
     def live(self) -> bool:
@@ -129,7 +133,9 @@ class EventFilter:
 
     def wants(self, queue: str, kind: str) -> bool:
         """Tell whether events of this queue and kind may match."""
-        return (not self.queues or queue in self.queues) and (not self.kinds or kind in self.kinds)
+        if (self.queues and queue not in self.queues) or (self.kinds and kind not in self.kinds):
+            return False
+        return self.sees is None or self.sees(queue)
 
     def matches(self, event: JobEvent) -> bool:
         """Tell whether the event is one of these."""

@@ -8,12 +8,13 @@ from protojobs.v1 import job_service_pb2
 
 from protojobs_service.application import Action, Bulk, Done, ListQuery
 from protojobs_service.domain import bounds
-from protojobs_service.domain.errors import InvalidField
+from protojobs_service.domain.errors import InvalidField, JobNotFound
 from protojobs_service.domain.job import JobId
 from protojobs_service.transport import convert, ids
 from protojobs_service.transport.convert import EPOCH, Pages
 from protojobs_service.transport.filters import parse_filter
 from protojobs_service.transport.job_changes import edited
+from protojobs_service.transport.permissions import access
 
 _MICROSECOND = timedelta(microseconds=1)
 _ACTIONS = {
@@ -51,7 +52,17 @@ def parse_bulk(request: job_service_pb2.BulkJobsRequest, pages: Pages) -> Bulk:
         priority=priority,
         envelope=_envelope(queue, priority),
         dry_run=request.validate_only,
+        sees=_sees,
     )
+
+
+def _sees(queue: str) -> bool:
+    """Tell whether the caller may act on jobs of a queue that it has named by id. Raises PermissionDenied."""
+    try:
+        access().check_stored(queue, JobNotFound)
+    except JobNotFound:
+        return False
+    return True
 
 
 def to_response(done: Done, pages: Pages) -> job_service_pb2.BulkJobsResponse:

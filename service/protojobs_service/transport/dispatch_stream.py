@@ -15,6 +15,8 @@ from protojobs_service.domain.job import Draft
 from protojobs_service.transport import wire
 from protojobs_service.transport.ids import format_id
 from protojobs_service.transport.interceptors import Context, Drain
+from protojobs_service.transport.job_access import judge_items
+from protojobs_service.transport.permissions import access
 from protojobs_service.transport.results import place_errors, read_specs, to_result
 from protojobs_service.transport.specs import Specs
 from protojobs_service.transport.status import MalformedMessage
@@ -46,6 +48,7 @@ class DispatchStream:
         self._specs = specs
         self._drain = drain
         self._window = window
+        self._judge = access()
         self._frames: deque[_Frame] = deque()
         self._jobs = 0
         self._bytes = 0
@@ -90,7 +93,7 @@ class DispatchStream:
         if not 1 <= len(specs) <= bounds.MAX_BATCH_ITEMS:
             raise InvalidField("specs", f"must be 1 to {bounds.MAX_BATCH_ITEMS} items")
         self._last_seq = frame.seq
-        items = read_specs(self._specs, specs)
+        items = judge_items(read_specs(self._specs, specs), self._judge)
         drafts = [item for item in items if not isinstance(item, JobsError)]
         stored = tasks.create_task(self._store(drafts))
         self._frames.append(_Frame(frame.seq, specs, items, stored, len(data)))

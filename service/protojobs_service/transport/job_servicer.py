@@ -10,13 +10,15 @@ from protojobs.v1 import job_pb2, job_service_pb2
 
 from protojobs_service.application import Answer, Application, Dispatched, Retake
 from protojobs_service.domain import bounds
-from protojobs_service.domain.errors import BatchAborted, InvalidField, JobIdTime, JobsError
+from protojobs_service.domain.errors import BatchAborted, InvalidField, JobIdTime, JobNotFound, JobsError
 from protojobs_service.domain.job import Draft, JobId
 from protojobs_service.transport import bulk, convert, filters, ids, job_changes, wire
 from protojobs_service.transport.convert import Pages
 from protojobs_service.transport.dispatch_stream import DispatchStream
 from protojobs_service.transport.ids import format_id
 from protojobs_service.transport.interceptors import Context, Drain, long_poll, parse, raw
+from protojobs_service.transport.job_access import check_draft, check_job, judge_items, narrow
+from protojobs_service.transport.permissions import access
 from protojobs_service.transport.results import OUTCOMES, id_text, is_all_created, place_errors, read_specs, to_result
 from protojobs_service.transport.specs import Common, Specs
 from protojobs_service.transport.status import under
@@ -41,6 +43,7 @@ class JobServicer:
         request = parse(wire.DispatchRequest, data)
         try:
             draft = self._specs.draft(request.spec)
+            check_draft(draft, access())
             if request.validate_only:
                 self._check_id_time(draft)
                 return job_service_pb2.DispatchResponse(job_id=format_id(draft.job.id))
@@ -59,9 +62,9 @@ class JobServicer:
         envelopes = list(request.specs)
         if not 1 <= len(envelopes) <= bounds.MAX_BATCH_ITEMS:
             raise InvalidField("specs", f"must be 1 to {bounds.MAX_BATCH_ITEMS} items")
-        if not request.validate_only and (common := self._specs.common(data, envelopes)) is not None:
+        if not request.validate_only and (common := self._common(data, envelopes)) is not None:
             return await self._dispatch_common(common, atomic=request.atomic)
-        items = read_specs(self._specs, envelopes)
+        items = judge_items(read_specs(self._specs, envelopes), access())
         if request.atomic:
             _raise_first(items)
         if request.validate_only:
@@ -71,6 +74,13 @@ class JobServicer:
         if request.atomic:
             _raise_first(stored)
         return _results(items, place_errors(items, stored))
+
+    def _common(self, data: bytes, envelopes: Sequence[bytes]) -> Common | None:
+        """Return the jobs of a batch where all are common, and all go to queues that the caller may dispatch to."""
+        common, judge = self._specs.common(data, envelopes), access()
+        if common is None or judge.everywhere:
+            return common
+        return common if all(judge.may(queue) for queue in {job.queue for job in common.jobs}) else None
 
     async def _dispatch_common(self, common: Common, *, atomic: bool) -> job_service_pb2.DispatchBatchResponse | bytes:
         answers = await self._application.dispatch.common(common.jobs, atomic=atomic)
@@ -90,7 +100,11 @@ class JobServicer:
         """Return one job."""
         full = _is_full(request.view)
         record = await self._application.inspect.get(ids.parse_id(request.job_id, "job_id"))
-        return job_service_pb2.GetJobResponse(job=to_job(record, full=full))
+        judge = access()
+        judge.check_stored(record.queue, JobNotFound)
+        if full:
+            judge.check_texts(record.queue)
+        return job_service_pb2.GetJobResponse(job=to_job(record, full=full, texts=judge.shows(record.queue)))
 
     async def ListJobs(self, request: job_service_pb2.ListJobsRequest, _context: Context) -> job_service_pb2.ListJobsResponse:
         """Return a page of jobs."""
@@ -107,9 +121,10 @@ class JobServicer:
             newest_first=request.order != job_service_pb2.JOB_ORDER_OLDEST,
             limit=size + 1,
         )
-        records = await self._application.inspect.list(query)
+        records = await self._application.inspect.list(await narrow(self._application, query, full=full))
         token = pages.token(records[size - 1].id) if len(records) > size else ""
-        jobs = [to_job(record, full=full) for record in records[:size]]
+        shows = access().shows
+        jobs = [to_job(record, full=full, texts=shows(record.queue)) for record in records[:size]]
         return job_service_pb2.ListJobsResponse(jobs=jobs, next_page_token=token)
 
     async def ListAttempts(
@@ -122,26 +137,38 @@ class JobServicer:
         size = convert.parse_page_size(request.page_size)
         pages = Pages(request)
         after = int.from_bytes(pages.place(request.page_token) or b"\0")
+        queue = await check_job(self._application, job_id)
         rest = [attempt for attempt in await self._application.inspect.attempts(job_id) if attempt.attempt > after]
         token = pages.token(rest[size - 1].attempt.to_bytes(8)) if len(rest) > size else ""
-        attempts = [to_attempt(attempt) for attempt in rest[:size]]
+        texts = access().shows(queue)
+        attempts = [to_attempt(attempt, texts=texts) for attempt in rest[:size]]
         return job_service_pb2.ListAttemptsResponse(attempts=attempts, next_page_token=token)
 
     async def UpdateJob(self, request: job_service_pb2.UpdateJobRequest, _context: Context) -> job_service_pb2.UpdateJobResponse:
         """Change a job that waits."""
         job_id = ids.parse_id(request.job_id, "job_id")
         changes = job_changes.parse_changes(request, self._specs)
+        await check_job(self._application, job_id)
+        if changes.queue is not None:
+            access().check(changes.queue)
         record = await self._application.update.one(job_id, changes)
         return job_service_pb2.UpdateJobResponse(job=to_job(record, full=False))
 
     async def BulkJobs(self, request: job_service_pb2.BulkJobsRequest, _context: Context) -> job_service_pb2.BulkJobsResponse:
         """Act on the next jobs of many."""
         pages = Pages(request)
-        return bulk.to_response(await self._application.bulk.step(bulk.parse_bulk(request, pages)), pages)
+        asked = bulk.parse_bulk(request, pages)
+        if asked.queue:
+            access().check(asked.queue)
+        if not asked.ids:
+            asked = replace(asked, query=await narrow(self._application, asked.query))
+        return bulk.to_response(await self._application.bulk.step(asked), pages)
 
     async def DeleteJob(self, request: job_service_pb2.DeleteJobRequest, _context: Context) -> job_service_pb2.DeleteJobResponse:
         """Remove a job."""
-        await self._application.inspect.delete(ids.parse_id(request.job_id, "job_id"))
+        job_id = ids.parse_id(request.job_id, "job_id")
+        await check_job(self._application, job_id)
+        await self._application.inspect.delete(job_id)
         return job_service_pb2.DeleteJobResponse()
 
     async def Cancel(self, request: job_service_pb2.CancelRequest, _context: Context) -> job_service_pb2.CancelResponse:
@@ -149,12 +176,15 @@ class JobServicer:
         job_id = ids.parse_id(request.job_id, "job_id")
         default, high = bounds.DEFAULT_CANCEL_DEADLINE, bounds.MAX_CANCEL_DEADLINE
         deadline = convert.parse_optional_span(request, "deadline", default, high)
+        await check_job(self._application, job_id)
         return job_service_pb2.CancelResponse(state=state_of(await self._application.cancel.one(job_id, deadline)))
 
     async def Retry(self, request: job_service_pb2.RetryRequest, _context: Context) -> job_service_pb2.RetryResponse:
         """Take a job up again."""
         retake = _retake(request, ids.parse_id(request.job_id, "job_id"))
-        retried = await self._application.retry.one(retake, self._edit(request))
+        edit = self._edit(request)
+        await check_job(self._application, retake.id)
+        retried = await self._application.retry.one(retake, edit)
         return job_service_pb2.RetryResponse(state=state_of(retried.state), already=retried.already)
 
     @long_poll(bounds.MAX_WAIT.total_seconds())
@@ -162,7 +192,9 @@ class JobServicer:
         """Return a job once it is final, or as it is after a while."""
         job_id = ids.parse_id(request.job_id, "job_id")
         wait = convert.parse_optional_span(request, "wait", bounds.DEFAULT_WAIT, bounds.MAX_WAIT)
+        await check_job(self._application, job_id)
         record = await self._application.wait.final(job_id, wait)
+        access().check_stored(record.queue, JobNotFound)  # it may have moved meanwhile
         return job_service_pb2.WaitJobResponse(job=to_job(record, full=True), done=record.state.is_final)
 
     async def WatchJobs(self, request: job_service_pb2.WatchJobsRequest, context: Context) -> None:

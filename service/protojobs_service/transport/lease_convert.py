@@ -8,7 +8,7 @@ from protojobs.v1 import worker_service_pb2
 
 from protojobs_service.application import HeldLease, Hello, News, Settle, Settlement, Window
 from protojobs_service.domain import bounds
-from protojobs_service.domain.errors import InvalidField, JobsError
+from protojobs_service.domain.errors import InvalidField, JobsError, PermissionDenied
 from protojobs_service.domain.job import Draft, Handle, JobId, Progress, make_tuple
 from protojobs_service.domain.outcome import (
     COMPLETE,
@@ -21,8 +21,12 @@ from protojobs_service.domain.outcome import (
     ReleaseCause,
     Snooze,
 )
+from protojobs_service.transport.audit import item_refused
+from protojobs_service.transport.caller import of_caller
 from protojobs_service.transport.convert import EPOCH, check_name, check_text, parse_optional_span, parse_span, parse_spec
 from protojobs_service.transport.ids import format_id, ids_of, parse_id
+from protojobs_service.transport.job_access import check_draft
+from protojobs_service.transport.permissions import DISPATCH, access_by
 from protojobs_service.transport.specs import Specs
 from protojobs_service.transport.status import under
 from protojobs_service.transport.wire import RawComplete, RawSettle, RawSettleItem
@@ -99,10 +103,10 @@ def _small(number: int, field: str) -> int:
 
 
 def parse_secret(session_id: bytes) -> bytes:
-    """Return the secret of a session. Raises InvalidField."""
+    """Return the secret of a session of this caller: another caller's session has another one. Raises InvalidField."""
     if len(session_id) != _SECRET_BYTES:
         raise InvalidField("session_id", f"must be {_SECRET_BYTES} bytes")
-    return session_id
+    return of_caller(session_id)
 
 
 def _parse_queues(queues: Sequence[worker_service_pb2.QueueSubscription]) -> dict[str, int]:
@@ -199,6 +203,8 @@ class SettleReader:
                 job_id = parse_id(text, "job_id")
                 outcome = self._outcome(item, job_id, attempt)
             except JobsError as error:
+                if isinstance(error, PermissionDenied):
+                    item_refused(error, text)
                 refused.append(Refusal(text, attempt, error.message))
                 continue
             if isinstance(outcome, Complete) and outcome.result_dropped:
@@ -239,7 +245,9 @@ class SettleReader:
             try:
                 if not parse_spec(envelope).id:
                     envelope += _ID_PREFIX + format_id(self._settle.child_id(job_id, attempt, place)).encode()
-                drafts.append(self._specs.draft(envelope))
+                draft = self._specs.draft(envelope)
+                check_draft(draft, access_by(DISPATCH))
+                drafts.append(draft)
             except JobsError as error:
                 raise under(error, f"complete.dispatch[{place}]") from None
         dropped = len(result) > bounds.MAX_RESULT_BYTES

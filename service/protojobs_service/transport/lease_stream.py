@@ -39,6 +39,7 @@ from protojobs_service.transport.lease_convert import (
     parse_update,
     parse_window,
 )
+from protojobs_service.transport.permissions import access
 from protojobs_service.transport.queue_limits import to_throttle
 from protojobs_service.transport.status import MalformedMessage, under
 
@@ -151,6 +152,7 @@ class LeaseStream:
         try:
             hello = parse_hello(frame.hello, self._application.limits)
             self._max_frame_bytes = parse_frame_bytes(frame.hello.max_frame_bytes)
+            access().check(*hello.weights)
         except InvalidField as error:
             raise under(error, "hello") from None
         self._read_seq = frame.seq

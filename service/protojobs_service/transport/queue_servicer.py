@@ -18,6 +18,7 @@ from protojobs_service.domain.queue import EventLevel, Fairness, QueueSettings, 
 from protojobs_service.transport import convert
 from protojobs_service.transport.convert import EPOCH, Pages
 from protojobs_service.transport.interceptors import Context, Drain
+from protojobs_service.transport.permissions import access
 from protojobs_service.transport.queue_history import KEPT_PATHS, parse_kept
 from protojobs_service.transport.queue_limits import LIMIT_PATHS, parse_limits
 from protojobs_service.transport.views import to_queue, to_stats
@@ -62,20 +63,21 @@ class QueueServicer:
         size = convert.parse_page_size(request.page_size)
         pages = Pages(request)
         after = (pages.place(request.page_token) or b"").decode()
-        rest = [queue for queue in await self._queues.list() if queue.name > after]
+        may = access().may
+        rest = [queue for queue in await self._queues.list() if queue.name > after and may(queue.name)]
         token = pages.token(rest[size - 1].name.encode()) if len(rest) > size else ""
         return queue_service_pb2.ListQueuesResponse(queues=[to_queue(queue) for queue in rest[:size]], next_page_token=token)
 
     async def GetQueue(self, request: queue_service_pb2.GetQueueRequest, _context: Context) -> queue_service_pb2.GetQueueResponse:
         """Return one queue."""
-        queue = await self._queues.get(convert.check_name("queue", request.queue))
+        queue = await self._queues.get(_named(request.queue))
         return queue_service_pb2.GetQueueResponse(queue=to_queue(queue))
 
     async def UpdateQueue(
         self, request: queue_service_pb2.UpdateQueueRequest, _context: Context
     ) -> queue_service_pb2.UpdateQueueResponse:
         """Change settings of a queue."""
-        name = convert.check_name("queue.name", request.queue.name)
+        name = _named(request.queue.name, "queue.name")
         try:
             change = _change(request.queue, request.update_mask.paths, self._most_payload)
         except InvalidField as error:
@@ -86,21 +88,21 @@ class QueueServicer:
         self, request: queue_service_pb2.DeleteQueueRequest, _context: Context
     ) -> queue_service_pb2.DeleteQueueResponse:
         """Remove a queue."""
-        await self._queues.delete(convert.check_name("queue", request.queue), force=request.force)
+        await self._queues.delete(_named(request.queue), force=request.force)
         return queue_service_pb2.DeleteQueueResponse()
 
     async def PauseQueue(
         self, request: queue_service_pb2.PauseQueueRequest, _context: Context
     ) -> queue_service_pb2.PauseQueueResponse:
         """Stop leasing from a queue."""
-        await self._queues.pause(convert.check_name("queue", request.queue))
+        await self._queues.pause(_named(request.queue))
         return queue_service_pb2.PauseQueueResponse()
 
     async def ResumeQueue(
         self, request: queue_service_pb2.ResumeQueueRequest, _context: Context
     ) -> queue_service_pb2.ResumeQueueResponse:
         """Lease from a queue again."""
-        await self._queues.resume(convert.check_name("queue", request.queue))
+        await self._queues.resume(_named(request.queue))
         return queue_service_pb2.ResumeQueueResponse()
 
     async def ClearQueue(
@@ -122,16 +124,25 @@ class QueueServicer:
         await watch_stats(lambda: self._stats(request.queue), interval, self._drain, context)
 
     async def _stats(self, name: str) -> queue_service_pb2.StatsResponse:
-        queue = convert.check_name("queue", name) if name else None
+        queue, may = _named(name) if name else None, access().may
         stats, at = await self._queues.stats(queue)
         response = queue_service_pb2.StatsResponse(snapshot_time=convert.to_timestamp(at))
         for each in stats:
+            if not may(each.numbers.queue):
+                continue
             message = to_stats(each)
             oldest = each.numbers.oldest_pending_at
             if oldest is not None:
                 message.oldest_pending_age.CopyFrom(convert.to_duration(max(at - oldest, timedelta())))
             response.queues.append(message)
         return response
+
+
+def _named(name: str, field: str = "queue") -> str:
+    """Return the queue that a request names. Raises InvalidField, PermissionDenied."""
+    queue = convert.check_name(field, name)
+    access().check(queue)
+    return queue
 
 
 def _change(queue: queue_service_pb2.Queue, mask: Any, most_payload: int) -> Callable[[QueueSettings], QueueSettings]:
@@ -260,7 +271,7 @@ def _parse_aging(queue: queue_service_pb2.Queue) -> timedelta | None:
 
 
 def _clear_query(request: queue_service_pb2.ClearQueueRequest, pages: Pages) -> ClearQuery:
-    queue = convert.check_name("queue", request.queue)
+    queue = _named(request.queue)
     states = convert.parse_states("states", request.states)
     if State.RUNNING in states:
         raise InvalidField(f"states[{states.index(State.RUNNING)}]", "RUNNING jobs are never deleted; cancel them")

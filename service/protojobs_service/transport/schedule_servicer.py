@@ -7,14 +7,18 @@ from datetime import datetime
 from protojobs.v1 import job_pb2, schedule_service_pb2
 from uuid_utils import uuid7
 
-from protojobs_service.application import Application, job_of
+from protojobs_service.application import Application, Judge, job_of
 from protojobs_service.domain import bounds
-from protojobs_service.domain.errors import InvalidField, JobIdTime, JobsError
+from protojobs_service.domain.errors import InvalidField, JobIdTime, JobsError, PermissionDenied, ScheduleNotFound
 from protojobs_service.domain.job import JobId
+from protojobs_service.domain.schedule import Schedule
 from protojobs_service.transport import convert, ids
+from protojobs_service.transport.chains import strip
 from protojobs_service.transport.convert import Pages, to_timestamp
 from protojobs_service.transport.ids import format_id
 from protojobs_service.transport.interceptors import Context
+from protojobs_service.transport.job_access import chain_queues, check_draft
+from protojobs_service.transport.permissions import Access, access
 from protojobs_service.transport.schedule_convert import parse_count, parse_definition, parse_from, parse_spec, to_schedule
 from protojobs_service.transport.specs import Specs
 from protojobs_service.transport.status import under
@@ -41,14 +45,18 @@ class ScheduleServicer:
         if request.schedule.spec.WhichOneof("when") in ("at", "in"):
             return await self._schedule_once(request)
         wanted, etag = parse_definition(request.schedule, self._specs), request.schedule.etag
+        judge = access()
+        if not judge.everywhere:
+            judge.check(wanted.queue, *chain_queues(request.schedule.job))
         act = self._schedules.rehearse if request.validate_only else self._schedules.define
-        return schedule_service_pb2.ScheduleResponse(schedule=to_schedule(await act(wanted, etag)))
+        return schedule_service_pb2.ScheduleResponse(schedule=to_schedule(await act(wanted, etag, _owner(judge))))
 
     async def _schedule_once(self, request: schedule_service_pb2.ScheduleRequest) -> schedule_service_pb2.ScheduleResponse:
         schedule = request.schedule
         job = _once(schedule)
         try:
             draft = self._specs.draft(job.SerializeToString())
+            check_draft(draft, access())
             job_id = draft.job.id
             if not request.validate_only:
                 [answer] = await self._dispatch.many([draft])
@@ -70,7 +78,8 @@ class ScheduleServicer:
     ) -> schedule_service_pb2.GetScheduleResponse:
         """Return one schedule."""
         found = await self._schedules.get(convert.check_name("name", request.name))
-        return schedule_service_pb2.GetScheduleResponse(schedule=to_schedule(found))
+        _judge()(found.queue)
+        return schedule_service_pb2.GetScheduleResponse(schedule=_shown(found))
 
     async def ListSchedules(
         self, request: schedule_service_pb2.ListSchedulesRequest, _context: Context
@@ -85,7 +94,7 @@ class ScheduleServicer:
             some = await self._schedules.page(after, min(_SLICE, size - len(page)))
             if not some:
                 return schedule_service_pb2.ListSchedulesResponse(schedules=page)
-            page += [to_schedule(each) for each in some]
+            page += [_shown(each) for each in some if access().may(each.queue)]
             taken += sum(len(each.template) for each in some)
             after = some[-1].name
         more = await self._schedules.page(after, 1)
@@ -96,21 +105,21 @@ class ScheduleServicer:
         self, request: schedule_service_pb2.DeleteScheduleRequest, _context: Context
     ) -> schedule_service_pb2.DeleteScheduleResponse:
         """Remove a schedule."""
-        await self._schedules.delete(convert.check_name("name", request.name), request.etag)
+        await self._schedules.delete(convert.check_name("name", request.name), request.etag, _judge())
         return schedule_service_pb2.DeleteScheduleResponse()
 
     async def PauseSchedule(
         self, request: schedule_service_pb2.PauseScheduleRequest, _context: Context
     ) -> schedule_service_pb2.PauseScheduleResponse:
         """Stop its ticks."""
-        await self._schedules.pause(convert.check_name("name", request.name))
+        await self._schedules.pause(convert.check_name("name", request.name), _judge())
         return schedule_service_pb2.PauseScheduleResponse()
 
     async def ResumeSchedule(
         self, request: schedule_service_pb2.ResumeScheduleRequest, _context: Context
     ) -> schedule_service_pb2.ResumeScheduleResponse:
         """Let it tick again."""
-        await self._schedules.resume(convert.check_name("name", request.name))
+        await self._schedules.resume(convert.check_name("name", request.name), _judge())
         return schedule_service_pb2.ResumeScheduleResponse()
 
     async def TriggerSchedule(
@@ -120,7 +129,7 @@ class ScheduleServicer:
         name = convert.check_name("name", request.name)
         job_id = ids.parse_id(request.job_id, "job_id") if request.job_id else JobId(uuid7().bytes)
         try:
-            stored = await self._schedules.trigger(name, job_id)
+            stored = await self._schedules.trigger(name, job_id, _judge())
         except JobIdTime:
             raise JobIdTime.at("job_id", self._store_time.now()) from None
         return schedule_service_pb2.TriggerScheduleResponse(job_id=format_id(stored))
@@ -133,7 +142,7 @@ class ScheduleServicer:
         if request.WhichOneof("source") == "spec":
             times = self._preview(request.spec, start, count)
         else:
-            times = await self._schedules.preview(convert.check_name("name", request.name), start, count)
+            times = await self._schedules.preview(convert.check_name("name", request.name), start, count, _judge())
         return schedule_service_pb2.PreviewScheduleResponse(times=[to_timestamp(at) for at in times])
 
     def _preview(self, spec: schedule_service_pb2.ScheduleSpec, start: datetime | None, count: int) -> list[datetime]:
@@ -146,6 +155,34 @@ class ScheduleServicer:
             case _:
                 return self._schedules.preview_spec(parse_spec(spec, "spec"), start, count)
         return [once] if start is None or once >= start else []
+
+
+def _judge() -> Judge:
+    """Return what judges a stored schedule by its queue, on any thread; it raises ScheduleNotFound, PermissionDenied."""
+    judge = access()
+
+    def check(queue: str) -> None:
+        judge.check_stored(queue, ScheduleNotFound)
+
+    return check
+
+
+def _owner(judge: Access) -> Judge:
+    """Return what keeps a schedule from being redefined by who may not change it; it does not tell whose it is."""
+
+    def check(queue: str) -> None:
+        if not judge.may(queue):
+            raise PermissionDenied("another schedule has this name, on a queue that is not yours to operate")
+
+    return check
+
+
+def _shown(schedule: Schedule) -> schedule_service_pb2.Schedule:
+    """Return a schedule; without payload and headers of its jobs where the caller may not see them."""
+    found = to_schedule(schedule)
+    if not access().shows(schedule.queue):
+        strip(found.job)
+    return found
 
 
 def _once(schedule: schedule_service_pb2.Schedule) -> job_pb2.JobSpec:

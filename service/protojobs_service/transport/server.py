@@ -20,13 +20,14 @@ from protojobs.v1 import (
     worker_service_pb2,
 )
 
-from protojobs_service.application import Application, SystemClock
+from protojobs_service.application import Application, Authentication, SystemClock
 from protojobs_service.domain.queue_limits import RateLimit
 from protojobs_service.settings import GrpcSettings, LimitSettings, Settings, is_loopback
 from protojobs_service.telemetry import Telemetry, service_version
 from protojobs_service.transport.admin_servicer import AdminServicer
 from protojobs_service.transport.answers import Answers
 from protojobs_service.transport.audit import AuditTrail
+from protojobs_service.transport.auth import Authenticate, OpenStreams
 from protojobs_service.transport.health import Health
 from protojobs_service.transport.interceptors import (
     Admission,
@@ -45,6 +46,7 @@ from protojobs_service.transport.job_servicer import JobServicer
 from protojobs_service.transport.limits import MOST_METADATA, Allowance, CallerLimits
 from protojobs_service.transport.listener import bind
 from protojobs_service.transport.local import LocalCalls
+from protojobs_service.transport.permissions import Authorize
 from protojobs_service.transport.queue_servicer import QueueServicer
 from protojobs_service.transport.schedule_servicer import ScheduleServicer
 from protojobs_service.transport.server_servicer import ServerServicer
@@ -62,8 +64,12 @@ _BURST_SECONDS = 2
 class GrpcServer:
     """Serves an application over gRPC."""
 
-    def __init__(self, application: Application, settings: Settings, telemetry: Telemetry) -> None:
+    def __init__(
+        self, application: Application, settings: Settings, telemetry: Telemetry, authentication: Authentication | None = None
+    ) -> None:
         self._application = application
+        self._authentication = authentication
+        self._open_streams = OpenStreams(application.clock)
         self._settings = settings
         self.drain_signal = Drain()
         limits = settings.limits
@@ -93,6 +99,8 @@ class GrpcServer:
             *rpc_spans(telemetry.tracer),
             Errors(version),
             AuditTrail(application.audit, application.known_queues),
+            Authenticate(authentication, self._open_streams),
+            Authorize(),
             self.caller_limits,
             self.answers,
             Deadline(timedelta(seconds=limits.call_timeout)),
@@ -126,10 +134,15 @@ class GrpcServer:
         await server.start()
         try:
             async with asyncio.TaskGroup() as tasks:
-                probing = tasks.create_task(self.health.run(), name="store probe")
+                timers = [tasks.create_task(self.health.run(), name="store probe")]
+                if self._authentication is not None:
+                    timers.append(tasks.create_task(self._authentication.run(), name="authentication"))
+                    looking = self._open_streams.run(self._authentication.still_valid)
+                    timers.append(tasks.create_task(looking, name="credentials of streams"))
                 yield port
                 await self._drain()
-                probing.cancel()
+                for timer in timers:
+                    timer.cancel()
         finally:
             # Refuses new calls at once, and cancels those that still run after the grace.
             await server.stop(self._settings.shutdown.grace if self.drain_signal.begun else 0)

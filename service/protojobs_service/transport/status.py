@@ -76,6 +76,7 @@ CODES: dict[type[errors.JobsError], grpc.StatusCode] = {
     errors.PermissionDenied: grpc.StatusCode.PERMISSION_DENIED,
     errors.Unavailable: grpc.StatusCode.UNAVAILABLE,
     errors.StoreUnavailable: grpc.StatusCode.UNAVAILABLE,
+    errors.IssuerUnavailable: grpc.StatusCode.UNAVAILABLE,
     errors.Draining: grpc.StatusCode.UNAVAILABLE,
     MalformedMessage: grpc.StatusCode.INVALID_ARGUMENT,
     UnsupportedRpc: grpc.StatusCode.UNIMPLEMENTED,

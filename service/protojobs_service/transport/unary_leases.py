@@ -10,6 +10,7 @@ from protojobs_service.transport import wire
 from protojobs_service.transport.convert import parse_optional_span, to_duration
 from protojobs_service.transport.lease_answers import SettledBuilder, cancel_items, lease_refs, refused_updates
 from protojobs_service.transport.lease_convert import SettleReader, parse_acquire, parse_held, parse_secret, parse_update
+from protojobs_service.transport.permissions import access
 from protojobs_service.transport.status import under
 
 
@@ -24,6 +25,7 @@ class UnaryLeases:
     async def acquire(self, request: worker_service_pb2.AcquireLeasesRequest) -> bytes:
         """Wait for jobs; returns the bytes of an AcquireLeasesResponse."""
         hello = parse_acquire(request, self._application.limits)
+        access().check(*hello.weights)
         wait = parse_optional_span(request, "wait", bounds.DEFAULT_WAIT, bounds.MAX_WAIT)
         acquired = await self._calls.acquire(hello, wait)
         rest = worker_service_pb2.AcquireLeasesResponse(

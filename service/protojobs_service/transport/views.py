@@ -49,8 +49,8 @@ def state_of(state: State | None) -> job_pb2.JobState.ValueType:
     return job_pb2.JOB_STATE_UNSPECIFIED if state is None else STATES[state]
 
 
-def to_job(record: JobRecord, *, full: bool) -> job_pb2.Job:
-    """Return a job; without payload, headers, result and stack unless `full`."""
+def to_job(record: JobRecord, *, full: bool, texts: bool = True) -> job_pb2.Job:
+    """Return a job; without payload, headers, result and stack unless `full`, and of its error only the type unless `texts`."""
     job = job_pb2.Job(
         id=format_id(record.id),
         spec=_to_spec(record, full=full),
@@ -74,7 +74,7 @@ def to_job(record: JobRecord, *, full: bool) -> job_pb2.Job:
     if record.progress is not None:
         job.progress.CopyFrom(_to_progress(record.progress))
     if record.last_error is not None:
-        job.last_error.CopyFrom(_to_error(record.last_error, full=full))
+        job.last_error.CopyFrom(_to_error(record.last_error, full=full, texts=texts))
     if full and record.result is not None:
         job.result = record.result
     if record.parent is not None:
@@ -96,8 +96,8 @@ def _to_spec(record: JobRecord, *, full: bool) -> job_pb2.JobSpec:
     return spec
 
 
-def to_attempt(record: AttemptRecord) -> job_pb2.Attempt:
-    """Return an attempt with its whole error."""
+def to_attempt(record: AttemptRecord, *, texts: bool = True) -> job_pb2.Attempt:
+    """Return an attempt with its whole error; only its type unless `texts`."""
     attempt = job_pb2.Attempt(
         job_id=format_id(record.job_id),
         attempt=record.attempt,
@@ -111,11 +111,13 @@ def to_attempt(record: AttemptRecord) -> job_pb2.Attempt:
     if record.finished_at is not None:
         attempt.finish_time.CopyFrom(to_timestamp(record.finished_at))
     if record.error is not None:
-        attempt.error.CopyFrom(_to_error(record.error, full=True))
+        attempt.error.CopyFrom(_to_error(record.error, full=True, texts=texts))
     return attempt
 
 
-def _to_error(error: JobError, *, full: bool) -> job_pb2.JobError:
+def _to_error(error: JobError, *, full: bool, texts: bool) -> job_pb2.JobError:
+    if not texts:
+        return job_pb2.JobError(type=error.type)
     return job_pb2.JobError(type=error.type, message=error.message, stack=error.stack if full else "")
 
 

@@ -17,6 +17,7 @@ from protojobs_service.transport import convert
 from protojobs_service.transport.convert import to_duration, to_timestamp
 from protojobs_service.transport.ids import format_id, parse_id
 from protojobs_service.transport.interceptors import Context, Drain
+from protojobs_service.transport.permissions import access
 from protojobs_service.transport.views import state_of, to_job
 
 _MOST_BYTES = 1024 * 1024
@@ -26,7 +27,9 @@ _SERVER = "server"
 
 async def watch_jobs(watch: Watch, drain: Drain, request: job_service_pb2.WatchJobsRequest, context: Context) -> None:
     """Write events as they come, and a sign of life where none do; the first answer comes at once, with where it begins."""
-    with await watch.open(_parse_filter(request.filter), request.cursor) as watcher, drain.calling(watcher.stop):
+    wanted = _parse_filter(request.filter)
+    access().check(*sorted(wanted.queues))
+    with await watch.open(wanted, request.cursor) as watcher, drain.calling(watcher.stop):
         while (news := await watcher.next()) is not None:
             for response in _responses(news):
                 await context.write(response)
@@ -64,7 +67,7 @@ def _to_event(shown: Shown) -> job_pb2.JobEvent:
     event = shown.event
     message = job_pb2.JobEvent(
         cursor=shown.cursor,
-        job=job_pb2.Job(id=format_id(event.id)) if event.job is None else to_job(event.job, full=False),
+        job=_to_job(event),
         to=state_of(event.after),
         attempt=event.attempt,
         event_time=to_timestamp(event.at),
@@ -75,6 +78,12 @@ def _to_event(shown: Shown) -> job_pb2.JobEvent:
     if event.started_at is not None and event.type in RUN_TIMED:
         message.execution_time.CopyFrom(to_duration(max(event.at, event.started_at) - event.started_at))
     return message
+
+
+def _to_job(event: JobEvent) -> job_pb2.Job:
+    if event.job is None:
+        return job_pb2.Job(id=format_id(event.id))
+    return to_job(event.job, full=False, texts=access().shows(event.queue))
 
 
 def _actor(event: JobEvent) -> str:
@@ -90,6 +99,7 @@ def _parse_filter(asked: job_service_pb2.JobFilter) -> EventFilter:
         parent=parse_id(asked.parent_job_id, "filter.parent_job_id") if asked.parent_job_id else None,
         created_after=_time(asked, "created_after"),
         created_before=_time(asked, "created_before"),
+        sees=None if access().everywhere else access().may,
     )
 
 

@@ -14,13 +14,14 @@ from protojobs.v1 import worker_service_pb2
 
 from protojobs_service.application import Application, SessionRecord
 from protojobs_service.domain import bounds
-from protojobs_service.domain.errors import InvalidField
+from protojobs_service.domain.errors import InvalidField, SessionNotFound
 from protojobs_service.transport import wire
 from protojobs_service.transport.convert import Pages, check_name, parse_optional_span, parse_page_size, to_timestamp
 from protojobs_service.transport.ids import format_id
 from protojobs_service.transport.interceptors import Context, long_poll, parse, raw
 from protojobs_service.transport.lease_convert import SettleReader
 from protojobs_service.transport.lease_stream import LeaseStream
+from protojobs_service.transport.permissions import Access, access
 from protojobs_service.transport.specs import Specs
 from protojobs_service.transport.unary_leases import UnaryLeases
 
@@ -66,7 +67,8 @@ class WorkerServicer:
         size, pages = parse_page_size(request.page_size), Pages(request)
         place = pages.place(request.page_token)
         records = await self._application.workers.list(queue, int.from_bytes(place or b"", "big"), size + 1)
-        response = worker_service_pb2.ListWorkersResponse(workers=[_to_worker(record) for record in records[:size]])
+        workers = [_to_worker(record, access()) for record in records[:size] if _is_seen(record, access())]
+        response = worker_service_pb2.ListWorkersResponse(workers=workers)
         if len(records) > size:
             response.next_page_token = pages.token(records[size - 1].session.to_bytes(8, "big"))
         return response
@@ -79,17 +81,34 @@ class WorkerServicer:
         if number >= _MAX_SESSION:
             raise InvalidField("session", "must be a session's public number")
         deadline = parse_optional_span(request, "deadline", bounds.DEFAULT_DRAIN_DEADLINE, bounds.MAX_DRAIN_DEADLINE)
+        await self._check_session(number)
         await self._application.workers.drain(number, deadline)
         return worker_service_pb2.DrainWorkerResponse()
 
+    async def _check_session(self, number: int) -> None:
+        """Let a worker be drained only by who operates all its queues. Raises SessionNotFound, PermissionDenied."""
+        judge = access()
+        if judge.everywhere:
+            return
+        for record in await self._application.workers.list(None, number - 1, 1):
+            if record.session == number:
+                if not _is_seen(record, judge):
+                    raise SessionNotFound
+                judge.check(*record.queues)
 
-def _to_worker(record: SessionRecord) -> worker_service_pb2.Worker:
+
+def _is_seen(record: SessionRecord, judge: Access) -> bool:
+    return any(judge.may(queue) for queue in record.queues)
+
+
+def _to_worker(record: SessionRecord, judge: Access) -> worker_service_pb2.Worker:
+    """Return a worker; of its queues and jobs those that the caller may see."""
     worker = worker_service_pb2.Worker(
         session=str(record.session),
         worker=record.worker,
         sdk=record.sdk,
         sdk_version=record.sdk_version,
-        queues=record.queues,
+        queues=[queue for queue in record.queues if judge.may(queue)],
         kinds=record.kinds,
         slots_total=record.slots,
         slots_used=record.in_flight,
@@ -97,7 +116,7 @@ def _to_worker(record: SessionRecord) -> worker_service_pb2.Worker:
     )
     worker.heartbeat_time.CopyFrom(to_timestamp(record.heartbeat_at))
     worker.start_time.CopyFrom(to_timestamp(record.created_at))
-    for job in record.running[:_MOST_RUNNING]:
+    for job in [job for job in record.running if judge.may(job.queue)][:_MOST_RUNNING]:
         running = worker.running.add(job_id=format_id(job.id), kind=job.kind, queue=job.queue, attempt=job.attempt)
         running.start_time.CopyFrom(to_timestamp(job.started_at))
     return worker

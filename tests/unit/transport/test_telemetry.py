@@ -80,7 +80,7 @@ def test_nobody_who_acts_is_hurt_by_a_closed_standard_output(monkeypatch: pytest
 
 def test_a_number_that_is_kept_elsewhere_is_a_counter() -> None:
     telemetry = Telemetry(driver="memory")
-    telemetry.count("protojobs.audit.lost", "Lost.", lambda: 3)
+    telemetry.count("protojobs.audit.lost", "Lost.", lambda: [(3, {})])
 
     assert b"protojobs_audit_lost_total 3.0" in telemetry.render()
     telemetry.close()

@@ -93,6 +93,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """NOT_FOUND: no such token."""
     ERROR_REASON_TOKEN_EXISTS: _ErrorReason.ValueType  # 34
     """ALREADY_EXISTS: the id of the token is taken."""
+    ERROR_REASON_ISSUER_UNAVAILABLE: _ErrorReason.ValueType  # 35
+    """UNAVAILABLE: the keys of the token's issuer cannot be read; safe to retry."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Stable reasons. On the wire they are the upper-case name without the prefix, for example JOB_NOT_FOUND."""
@@ -167,4 +169,6 @@ ERROR_REASON_TOKEN_NOT_FOUND: ErrorReason.ValueType  # 33
 """NOT_FOUND: no such token."""
 ERROR_REASON_TOKEN_EXISTS: ErrorReason.ValueType  # 34
 """ALREADY_EXISTS: the id of the token is taken."""
+ERROR_REASON_ISSUER_UNAVAILABLE: ErrorReason.ValueType  # 35
+"""UNAVAILABLE: the keys of the token's issuer cannot be read; safe to retry."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
