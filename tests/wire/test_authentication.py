@@ -106,7 +106,6 @@ FORGED = {
     "nobody": KEY.sign(without=("sub",)),
     "deep": f"{_part({'alg': 'ES256'})}.{base64.urlsafe_b64encode(b'[' * 5000).decode()}.AAAA",
     "deep header": f"{base64.urlsafe_b64encode(b'[' * 5000).decode()}.{_part({})}.AAAA",
-    "long": KEY.sign(filler="x" * 7000),
     "two parts": "a.b",
     "no text": "\u00ff".encode("latin-1").hex(),
     "empty": "",

@@ -159,10 +159,16 @@ async def test_a_principal_without_a_token_of_ours_lasts_until_its_time() -> Non
     assert stand.tokens.looks == []
 
 
-@pytest.mark.parametrize("bearer", ["", "x", "a.b.c", "pj_" + "x" * 9000])
+@pytest.mark.parametrize("bearer", ["", "x", "a.b.c", "pj_mallory"])
 async def test_what_nobody_can_verify_is_refused(bearer: str) -> None:
     with pytest.raises(Unauthenticated):
         await Stand().authentication.principal(Proof(bearer))
+
+
+async def test_a_token_that_is_too_long_is_refused_unread() -> None:
+    # Over gRPC the bound on metadata comes first, between 8 and 16 KiB by chance; over HTTP this one is what holds.
+    with pytest.raises(Unauthenticated, match="too long"):
+        await Stand().authentication.principal(Proof("pj_alice" + "x" * 8192))
 
 
 async def test_where_nobody_is_asked_everybody_may_everything() -> None:
