@@ -1,7 +1,7 @@
 """JobService and ScheduleService over the wire."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -109,9 +109,11 @@ async def test_fields_that_the_server_does_not_know_reach_the_worker(peer: Peer)
     assert sent in raw
 
 
-@pytest.mark.parametrize("start", [{"delay": Duration(seconds=3600)}, {"run_time": _time(3600)}], ids=["delay", "run_time"])
-async def test_a_job_for_later_is_scheduled(peer: Peer, start: dict[str, Any]) -> None:
-    answer = await peer.dispatch(**start)
+@pytest.mark.parametrize(
+    "start", [lambda: {"delay": Duration(seconds=3600)}, lambda: {"run_time": _time(3600)}], ids=["delay", "run_time"]
+)
+async def test_a_job_for_later_is_scheduled(peer: Peer, start: Callable[[], dict[str, Any]]) -> None:
+    answer = await peer.dispatch(**start())
 
     job = await peer.get(answer.job_id)
     wait = job.next_time.ToDatetime(tzinfo=now().tzinfo) - now()
