@@ -32,7 +32,7 @@ class Refused(grpc.aio.AbortError):
 
 
 class LocalCalls:
-    """Calls procedures by their path, `protojobs.v1.JobService/GetJob`. via: what the audit log says that calls come by."""
+    """Calls procedures by their path, `protojobs.v1.JobService/GetJob`."""
 
     def __init__(self, procedures: Mapping[str, Procedure]) -> None:
         self._procedures = procedures
