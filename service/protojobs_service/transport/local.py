@@ -3,9 +3,7 @@
 What the admin port offers is called this way, so that authentication, permission, limits, audit and errors are those of gRPC.
 """
 
-import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn, TypeVar, cast
 
 import grpc
@@ -18,8 +16,6 @@ from protojobs_service.transport.status import DETAILS_KEY
 
 M = TypeVar("M", bound=Message)
 Metadata = Sequence[tuple[str, str | bytes]]
-
-_MOST_UNREAD = 16
 
 
 class Refused(grpc.aio.AbortError):
@@ -43,29 +39,6 @@ class LocalCalls:
         response = await run(Call(rpc, _bytes(request), cast("Context", LocalContext(metadata, peer))))
         return answer.FromString(_bytes(response))
 
-    async def stream(
-        self, path: str, request: Message | bytes, answer: type[M], *, metadata: Metadata = (), peer: str = ""
-    ) -> AsyncIterator[M]:
-        """Give the answers of an RPC that streams only those. Raises Refused. Closing the iterator ends the call."""
-        rpc, run = self._procedures[f"/{path}"]
-        context = LocalContext(metadata, peer)
-
-        async def serve() -> None:
-            try:
-                await run(Call(rpc, _bytes(request), cast("Context", context)))
-            finally:
-                await context.written.put(None)
-
-        serving = asyncio.ensure_future(serve())  # noqa: TID251 # it ends with the iterator below
-        try:
-            while (response := await context.written.get()) is not None:
-                yield answer.FromString(response)
-            await serving
-        finally:
-            serving.cancel()
-            with contextlib.suppress(asyncio.CancelledError, Refused):
-                await serving
-
 
 class LocalContext:
     """What a servicer and the interceptors use of gRPC's context. It has no deadline of its own."""
@@ -74,7 +47,6 @@ class LocalContext:
         self._metadata = tuple(metadata)
         self._peer = peer
         self._code = grpc.StatusCode.OK
-        self.written: asyncio.Queue[bytes | None] = asyncio.Queue(_MOST_UNREAD)
 
     def invocation_metadata(self) -> Metadata:
         """Return what came with the call."""
@@ -104,10 +76,6 @@ class LocalContext:
     def code(self) -> grpc.StatusCode:
         """Return how the call ended."""
         return self._code
-
-    async def write(self, response: Message | bytes) -> None:
-        """Hand an answer to whoever reads the stream."""
-        await self.written.put(_bytes(response))
 
     async def abort(self, code: grpc.StatusCode, details: str = "", trailing_metadata: Any = ()) -> NoReturn:
         """End the call. Raises Refused."""
