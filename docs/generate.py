@@ -85,7 +85,8 @@ after the limits of a caller, so that one flood leaves room for others. Answers 
 bounded by `limits.max_answer_bytes`, of which one caller may take the fourth part. GetServerInfo and health checks are never
 refused.
 
-A peer that ignores the server's settings may still make gRPC itself hold much memory for up to 5 s: where anybody can connect, put
+A peer that ignores the server's settings may still make gRPC itself hold much memory for a while (100 calls of 1 MB of
+metadata each: some 200 MB): where anybody can connect, put
 a proxy in front that ends HTTP/2, with limits of its own for streams, resets and headers.
 
 ## What a store may hold
