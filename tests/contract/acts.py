@@ -165,8 +165,8 @@ async def put_in(driver: Driver, clock: Clock, state: State, **fields: Any) -> J
     if state is State.SCHEDULED:
         return await store(driver, delay=MINUTE, **fields)
     if state is State.EXPIRED:
-        job_id = await store(driver, expire_at=await driver.ping() + SECOND, **fields)
-        await clock.advance(2 * SECOND)
+        job_id = await store(driver, expire_at=await driver.ping() + MINUTE, **fields)
+        await clock.advance(2 * MINUTE)
         assert await driver.jobs.expire(100) == 1
         return job_id
     job_id = await store(driver, **fields)

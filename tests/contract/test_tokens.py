@@ -223,6 +223,15 @@ async def test_a_session_opened_while_its_token_is_revoked_ends_with_it_or_is_re
     assert [each for each in found if each is not None and each.revoked_at is None] == []
 
 
+async def test_a_revoked_token_opens_no_session_by_a_clock_that_was_put_back(driver: Driver, clock: Clock) -> None:
+    await add(driver, 1)
+    await driver.tokens.revoke(f"{1:016x}")
+    await clock.advance(-SECOND)
+
+    with pytest.raises(TokenNotFound):
+        await add(driver, 2, parent=f"{1:016x}")
+
+
 async def test_use_is_noted_of_those_that_were_used(driver: Driver, clock: Clock) -> None:
     for number in (1, 2, 3):
         await add(driver, number)

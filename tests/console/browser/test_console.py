@@ -282,6 +282,7 @@ async def test_below_a_path_every_link_form_and_asset_stays_below_it(browser: Br
         await page.get_by_role("button", name="Pause letters").click()
         await page.get_by_role("dialog").get_by_role("button", name="Pause").click()
         await expect(page.locator("#q-letters")).to_contain_text("paused")
+        await page.wait_for_load_state()  # keys mean something once the script is there
         await page.keyboard.press("g")
         await page.keyboard.press("j")
         await page.get_by_role("link", name=job_id).click()

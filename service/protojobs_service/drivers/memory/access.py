@@ -28,7 +28,7 @@ class MemoryTokens:
         ends_at = now + token.ttl
         if token.parent is not None:
             parent = self._tokens.get(token.parent)
-            if parent is None or parent.ends_at <= now:
+            if parent is None or parent.revoked_at is not None or parent.ends_at <= now:
                 raise TokenNotFound
             ends_at = min(ends_at, parent.expires_at)
         alike = [each for each in self._tokens.values() if each.parent == token.parent and each.ends_at > now]

@@ -27,8 +27,10 @@ def add_token(c: Connection, cold: Cold, token: NewToken, most_live: int) -> Sto
     if token.parent is not None:
         alike = table.c.parent == token.parent
         # Locked: a revocation that is on its way sees the session, or is seen by it.
-        row = c.execute(select(table.c.ends_at).where(table.c.id == token.parent).with_for_update()).one_or_none()
-        if row is None or row.ends_at <= now:
+        columns = select(table.c.ends_at, table.c.revoked_at)
+        row = c.execute(columns.where(table.c.id == token.parent).with_for_update()).one_or_none()
+        # Its revocation may have a later time than ours: this transaction waited for it.
+        if row is None or row.revoked_at is not None or row.ends_at <= now:
             raise TokenNotFound
         ends_at = min(ends_at, row.ends_at)
     else:
