@@ -52,6 +52,7 @@ from protojobs_service.port import (
     Settled,
     Settlement,
     SettleVerdict,
+    SideStore,
     Tokens,
     Witness,
 )
@@ -127,6 +128,11 @@ class TracedDriver:
     def audit(self) -> AuditLog:
         """Return its audit log as it is."""
         return self._driver.audit
+
+    @property
+    def side_store(self) -> SideStore:
+        """Return its side store as it is."""
+        return self._driver.side_store
 
     def capabilities(self) -> Sequence[Capability]:
         """Return its capabilities."""

@@ -49,6 +49,7 @@ from protojobs_service.port.sessions import (
     SessionRecord,
     Sessions,
 )
+from protojobs_service.port.side_store import SideStore
 
 __all__ = [
     "NOBODY",
@@ -109,6 +110,7 @@ __all__ = [
     "SettleVerdict",
     "Settled",
     "Settlement",
+    "SideStore",
     "StoredToken",
     "Tokens",
     "UniqueOf",

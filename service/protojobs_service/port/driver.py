@@ -14,6 +14,7 @@ from protojobs_service.port.jobs import Jobs
 from protojobs_service.port.queues import Queues
 from protojobs_service.port.schedules import Schedules
 from protojobs_service.port.sessions import Sessions
+from protojobs_service.port.side_store import SideStore
 
 Fingerprint = Callable[[str, str, bytes], bytes]
 """(queue, kind, envelope) -> 16 bytes over queue, kind, content type and payload: tells a retried dispatch from a reused id.
@@ -165,6 +166,11 @@ class Driver(Protocol):
 
     @property
     def audit(self) -> AuditLog: ...
+
+    @property
+    def side_store(self) -> SideStore:
+        """Return where a driver that is built over this one keeps facts of its own."""
+        ...
 
     def capabilities(self) -> Sequence[Capability]:
         """Return every capability of the contract, available or with the reason why not."""

@@ -1,6 +1,7 @@
 """The reference driver: everything in the dictionaries and heaps of one process. Nothing survives the process.
 
-Read it as the specification of every driver: `store` first, then `jobs`, `sessions`, `queues`, `schedules`, `events`, `access`.
+Read it as the specification of every driver: `store` first, then `jobs`, `sessions`, `queues`, `schedules`, `events`, `access`,
+`side_store`.
 No method awaits anything, so each is one transaction; conditional writes of other drivers are plain ifs here. It never claims at
 insert, it only tells Room.arrived.
 """
@@ -16,6 +17,7 @@ from protojobs_service.drivers.memory.jobs import MemoryJobs
 from protojobs_service.drivers.memory.queues import MemoryQueues
 from protojobs_service.drivers.memory.schedules import MemorySchedules
 from protojobs_service.drivers.memory.sessions import MemorySessions
+from protojobs_service.drivers.memory.side_store import MemorySideStore
 from protojobs_service.drivers.memory.store import Store
 from protojobs_service.port.access import AuditLog, Tokens
 from protojobs_service.port.driver import NO_FOLLOW_UPS, NOBODY, Capability, Fingerprint, FollowUps, Pool, Room, Witness
@@ -24,6 +26,7 @@ from protojobs_service.port.jobs import Jobs
 from protojobs_service.port.queues import Queues
 from protojobs_service.port.schedules import Schedules
 from protojobs_service.port.sessions import Sessions
+from protojobs_service.port.side_store import SideStore
 
 __all__ = ["MemoryDriver"]
 
@@ -47,6 +50,7 @@ class MemoryDriver:
         self._events = MemoryEvents(self._store, self._jobs)
         self._schedules = MemorySchedules(self._store, self._jobs, max_schedules)
         self._tokens, self._audit = MemoryTokens(clock), MemoryAuditLog(clock)
+        self._side_store = MemorySideStore()
 
     @property
     def name(self) -> str:
@@ -80,6 +84,10 @@ class MemoryDriver:
     @property
     def audit(self) -> AuditLog:
         return self._audit
+
+    @property
+    def side_store(self) -> SideStore:
+        return self._side_store
 
     def capabilities(self) -> Sequence[Capability]:
         why = "jobs live in the memory of one process"

@@ -30,6 +30,7 @@ from protojobs_service.drivers.sql.ready import NoRoom, Ready
 from protojobs_service.drivers.sql.schedules import SqlSchedules
 from protojobs_service.drivers.sql.sessions import SqlSessions
 from protojobs_service.drivers.sql.settling import SettleCall, Settling
+from protojobs_service.drivers.sql.side_store import SqlSideStore
 from protojobs_service.drivers.sql.store import Store
 from protojobs_service.port.access import AuditLog, Tokens
 from protojobs_service.port.driver import (
@@ -50,6 +51,7 @@ from protojobs_service.port.jobs import Dispatched, Jobs, Settled
 from protojobs_service.port.queues import Queues
 from protojobs_service.port.schedules import Schedules
 from protojobs_service.port.sessions import Sessions
+from protojobs_service.port.side_store import SideStore
 
 _log = logging.getLogger(__name__)
 
@@ -114,6 +116,7 @@ class SqlDriver(Driver):
         self._schedules = SqlSchedules(store, for_rest, self._lanes, self._ready, max_schedules)
         self._events = SqlEvents(store, for_rest)
         self._tokens, self._audit = SqlTokens(store, for_rest), SqlAuditLog(store, for_rest)
+        self._side_store = SqlSideStore(store, for_rest)
         self._watchers: list[asyncio.Task[None]] = []
 
     @property
@@ -147,6 +150,10 @@ class SqlDriver(Driver):
     @property
     def audit(self) -> AuditLog:
         return self._audit
+
+    @property
+    def side_store(self) -> SideStore:
+        return self._side_store
 
     def capabilities(self) -> Sequence[Capability]:
         one = self._store.name == "sqlite"

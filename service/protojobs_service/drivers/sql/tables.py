@@ -22,7 +22,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
 )
-from sqlalchemy.dialects import mysql
+from sqlalchemy.dialects import mysql, postgresql
 from sqlalchemy.types import TypeDecorator, UserDefinedType
 
 
@@ -61,6 +61,13 @@ LABEL_VALUE = Text().with_variant(mysql.VARCHAR(256, collation="utf8mb4_nopad_bi
 JOB_KEY = Text().with_variant(mysql.VARCHAR(128, collation="utf8mb4_nopad_bin"), "mysql")
 TOKEN_ID = Text().with_variant(String(16), "mysql")
 PRINCIPAL = Text().with_variant(mysql.VARCHAR(512, collation="utf8mb4_nopad_bin"), "mysql")
+
+SIDE_NAME = (
+    Text()
+    .with_variant(mysql.VARCHAR(255, collation="utf8mb4_nopad_bin"), "mysql")
+    .with_variant(postgresql.TEXT(collation="C"), "postgresql")
+)
+"""Ordered byte by byte, whatever the database's collation says."""
 
 
 def digest(size: int) -> Any:
@@ -144,6 +151,7 @@ class Tables:
     done_flush: Table
     token: Table
     audit: Table
+    side_note: Table
 
 
 def _hot_columns() -> list[Column[Any]]:
@@ -479,6 +487,12 @@ def build(*, schema: str | None = None, prefix: str = "", clustered: bool = Fals
     index("audit_age", audit.c.at)
     index("audit_principal", audit.c.principal, audit.c.id)
     index("audit_rpc", audit.c.rpc, audit.c.id)
+    side_note = table(  # of a driver that is built over this one
+        "side_note",
+        Column("name", SIDE_NAME, primary_key=True),
+        Column("value", BYTES, nullable=False),
+        Column("changed_at", BigInteger, nullable=False),
+    )
     return Tables(
         metadata=m,
         job=job,
@@ -512,4 +526,5 @@ def build(*, schema: str | None = None, prefix: str = "", clustered: bool = Fals
         done_flush=done_flush,
         token=token,
         audit=audit,
+        side_note=side_note,
     )
