@@ -204,3 +204,15 @@ async def test_tables_on_mariadb_compare_byte_by_byte_whatever_the_database_does
         columns = await connection.execute(text(f"SELECT collation_name FROM information_schema.columns {where}"))
         assert {name for (name,) in columns} == {None, "utf8mb4_bin", "utf8mb4_nopad_bin"}
     await engine.dispose()
+
+
+@pytest.mark.postgres
+async def test_side_notes_on_postgres_are_ordered_byte_by_byte_whatever_the_database_does(postgres_dsn: str) -> None:
+    await upgrade(postgres_dsn)
+
+    engine = create_async_engine(postgres_dsn)
+    async with engine.connect() as connection:
+        where = "WHERE table_name = 'side_note' AND column_name = 'name'"
+        found = await connection.execute(text(f"SELECT collation_name::text FROM information_schema.columns {where}"))
+        assert found.scalars().all() == ["C"]
+    await engine.dispose()
