@@ -1,24 +1,32 @@
 """Storing jobs."""
 
 import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
+from protojobs_service.domain.job import NewJob
 from protojobs_service.domain.lifecycle import State
 from protojobs_service.domain.retry import DEFAULT_POLICY
-from protojobs_service.port import Dispatched, DispatchVerdict, Driver
+from protojobs_service.port import ClearQuery, Dispatched, DispatchVerdict, Driver
 
 from tests.contract.acts import (
     EXACT,
+    FAIL,
     MINUTE,
     SECOND,
     TTL,
+    Worker,
     claim,
     connect,
     during,
     new_id,
     new_job,
+    numbers_of,
     record,
     run,
+    settle,
     state_of,
     states_of,
     store,
@@ -27,6 +35,8 @@ from tests.contract.acts import (
 from tests.contract.backends import FakeRoom
 
 pytestmark = pytest.mark.asyncio
+
+FAR = datetime(2200, 1, 1, tzinfo=UTC)
 
 
 async def test_new_job_is_pending_and_reads_as_it_was_dispatched(driver: Driver) -> None:
@@ -232,3 +242,108 @@ async def test_expiring_job_with_a_future_deadline_is_pending(driver: Driver) ->
 
     found = await record(driver, job_id)
     assert (found.state, found.expire_at) == (State.PENDING, expire_at)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{}, {"policy": EXACT}, {"labels": {"a": "b"}}, {"delay": MINUTE}, {"expire_at": FAR}],
+    ids=["plain", "policy", "labels", "delay", "expire"],
+)
+@pytest.mark.parametrize("atomic", [False, True])
+async def test_job_that_a_log_accepted_earlier_was_created_then(driver: Driver, fields: dict[str, Any], atomic: bool) -> None:
+    accepted_at = await driver.ping() - MINUTE
+    job, without = new_job(accepted_at=accepted_at, **fields), new_job(**fields)
+
+    _, span = await during(driver, driver.jobs.dispatch([job, without], atomic=atomic))
+
+    assert (await record(driver, job.id)).created_at == accepted_at
+    assert span.holds((await record(driver, without.id)).created_at)
+
+
+@pytest.mark.parametrize("fields", [{}, {"labels": {"a": "b"}}], ids=["plain", "labels"])
+async def test_job_that_a_log_accepts_only_later_is_created_now(driver: Driver, fields: dict[str, Any]) -> None:
+    job = new_job(accepted_at=await driver.ping() + MINUTE, **fields)
+
+    _, span = await during(driver, driver.jobs.dispatch([job]))
+
+    assert span.holds((await record(driver, job.id)).created_at)
+
+
+async def test_delay_of_a_job_that_a_log_accepted_counts_from_the_stores_now(driver: Driver) -> None:
+    job = new_job(delay=MINUTE, accepted_at=await driver.ping() - SECOND)
+
+    _, span = await during(driver, driver.jobs.dispatch([job]))
+
+    assert span.holds((await record(driver, job.id)).next_at, plus=MINUTE)
+
+
+async def test_job_that_a_log_accepted_earlier_stands_in_line_by_its_arrival(driver: Driver) -> None:
+    accepted_at = await driver.ping() - MINUTE
+    first = await store(driver)
+    later = await store_all(driver, [new_job(accepted_at=accepted_at), new_job(accepted_at=accepted_at - MINUTE), new_job()])
+
+    leases = await claim(driver, await connect(driver))
+
+    assert [lease.id for lease in leases] == [first, *later]
+
+
+async def test_job_that_a_log_accepted_earlier_starts_when_it_is_leased(driver: Driver, room: FakeRoom) -> None:
+    worker = await connect(driver)
+    room.places = [worker.handle]
+    accepted_at = await driver.ping() - MINUTE
+
+    _, span = await during(driver, start(driver, worker, job := new_job(accepted_at=accepted_at)))
+
+    found = await record(driver, job.id)
+    assert (found.state, found.created_at) == (State.RUNNING, accepted_at)
+    assert span.holds(found.started_at)
+
+
+async def start(driver: Driver, worker: Worker, job: NewJob) -> None:
+    """Dispatch a job and lease it, unless it was leased with its dispatch."""
+    [answer] = await driver.jobs.dispatch([job])
+    if answer.state is State.PENDING:
+        await run(driver, worker, job.id)
+
+
+async def test_oldest_job_of_a_queue_is_the_one_that_a_log_accepted_first(driver: Driver) -> None:
+    accepted_at = await driver.ping() - MINUTE
+    await store_all(driver, [new_job(kind="a", accepted_at=accepted_at), new_job(kind="b")])
+
+    numbers = await numbers_of(driver)
+
+    assert numbers.oldest_pending_at == numbers.pending_by_kind["a"][1] == accepted_at
+    assert numbers.pending_by_kind["b"][1] != accepted_at
+
+
+async def test_a_queue_is_cleared_by_when_a_log_accepted_its_jobs(driver: Driver) -> None:
+    now = await driver.ping()
+    old, young = await store_all(driver, [new_job(accepted_at=now - MINUTE), new_job(accepted_at=now - SECOND)])
+
+    cleared = await driver.queues.clear(ClearQuery(queue="q", states=frozenset({State.PENDING}), before=now - 2 * SECOND))
+
+    assert cleared.deleted == 1
+    assert await states_of(driver, [old, young]) == [None, State.PENDING]
+
+
+async def test_retries_of_a_job_are_bounded_from_when_a_log_accepted_it(driver: Driver) -> None:
+    policy, worker = replace(EXACT, max_retry_duration=timedelta(seconds=35)), await connect(driver)
+    now = await driver.ping()
+    late, fresh = await store_all(driver, [new_job(policy=policy, accepted_at=now - age) for age in (30 * SECOND, SECOND)])
+
+    for job_id in (late, fresh):
+        await settle(driver, worker, await run(driver, worker, job_id), FAIL)
+
+    assert await states_of(driver, [late, fresh]) == [State.FAILED, State.RETRYING]
+
+
+async def test_job_that_a_log_accepted_is_known_when_it_comes_again(driver: Driver) -> None:
+    now = await driver.ping()
+    job, other = new_job(accepted_at=now - MINUTE), new_job(accepted_at=now - MINUTE)
+    await driver.jobs.dispatch([job])
+
+    again = await driver.jobs.dispatch([job._replace(accepted_at=now - SECOND), other, job])
+
+    verdicts = [answer.verdict for answer in again]
+    assert verdicts == [DispatchVerdict.EXISTING, DispatchVerdict.CREATED, DispatchVerdict.EXISTING]
+    assert (await record(driver, job.id)).created_at == now - MINUTE

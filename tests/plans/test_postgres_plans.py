@@ -119,9 +119,12 @@ async def test_a_dispatch_reads_no_table_but_its_keys(ground: Ground) -> None:
         await ground.store.dispatch(flush._replace(ids=new_ids(BATCH)), 0)
         more = [] if handles is None else [handles]
         columns = (flush.ids, flush.lanes, flush.bands, flush.envelopes, 10**6, 0, *more)
-        plan = await explain(ground, "dispatch", "dispatch", (handles is not None, False), *columns)
-        assert scanned(plan) == set()
-        assert buffers(plan) / BATCH < BUFFERS_A_DISPATCH
+        plan = await explain(ground, "dispatch", "dispatch", (handles is not None, False, False), *columns)
+        accepted = [10**9] * BATCH
+        plan_of_accepted = await explain(ground, "dispatch", "dispatch", (handles is not None, False, True), *columns, accepted)
+        for each in (plan, plan_of_accepted):
+            assert scanned(each) == set()
+            assert buffers(each) / BATCH < BUFFERS_A_DISPATCH
 
 
 async def fill(ground: Ground, n: int) -> None:

@@ -27,6 +27,8 @@ class NewJob(NamedTuple):
 
     policy None: every default. Times: `delay` from the store's now, or `run_at`; both None means at once.
     follow_ups: its envelope names jobs to store when it completes or fails. result_retention: how long its result is kept.
+    accepted_at: when a log accepted it, where that was before this store: then it was created, unless that is still to come. Its
+    place in line is by its arrival here.
     """
 
     id: JobId
@@ -45,6 +47,7 @@ class NewJob(NamedTuple):
     fairness_key: str | None = None
     concurrency_key: str | None = None
     result_retention: timedelta | None = None
+    accepted_at: datetime | None = None
 
 
 def child_id(prefix: bytes, parent: JobId, attempt: int, index: int) -> JobId:

@@ -39,13 +39,16 @@ def rows(
     base: int = 1000,
     handles: Sequence[int] | None = None,
     policies: Sequence[str | None] | None = None,
+    accepted: Sequence[int | None] | None = None,
     size: int = 20,
 ) -> Rows:
     """Return a flush of these ids, in one lane and band."""
     envelopes = [job_id.ljust(size, b".") for job_id in ids]
     n = len(ids)
     policies = None if policies is None else list(policies)
-    return Rows(list(ids), [lane] * n, [band] * n, envelopes, policies, None if handles is None else list(handles), base)
+    handles = None if handles is None else list(handles)
+    accepted = None if accepted is None else list(accepted)
+    return Rows(list(ids), [lane] * n, [band] * n, envelopes, policies, handles, base, accepted)
 
 
 def group(*places: int, lanes: Sequence[int] = (LANE,), low: int = 0, max_bytes: int = 0) -> ClaimGroup:

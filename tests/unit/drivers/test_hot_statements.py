@@ -1,6 +1,7 @@
 """Dispatch, claim and complete, on SQLite and PostgreSQL alike."""
 
 import asyncio
+from collections.abc import Sequence
 from random import Random
 
 import pytest
@@ -95,6 +96,37 @@ async def test_policies_come_back_with_the_claim(ground: Ground) -> None:
     claimed = await ground.store.claim([group(*[handle] * 4)], 1)
 
     assert [c.policy for c in claimed] == ["{}", None, '{"max_retries": 3}', None]
+
+
+@pytest.mark.parametrize("policies", [None, ["{}", None, None, "{}"]])
+async def test_jobs_that_a_log_accepted_are_as_old_as_that_says_and_start_now(
+    ground: Ground, policies: Sequence[str | None] | None
+) -> None:
+    known, *fresh = new_ids(4)
+    handle = await ground.add_handle()
+    before = await now_of(ground)
+    await ground.store.dispatch(rows([known]), 0)
+    flush = rows([known, *fresh], handles=[0, handle, handle, 0], policies=policies, accepted=[5, 7, None, 1 << 60])
+
+    inserted = await ground.store.dispatch(flush._replace(base=9000), 0)
+
+    assert list(inserted.created or ()) == [1, 2, 3]
+    after = await now_of(ground)
+    job, running = ground.store.tables.job, ground.store.tables.running
+    created = await ground.store.run(lambda c: {row.id: row.created_at for row in c.execute(select(job.c.id, job.c.created_at))})
+    started = await ground.store.run(
+        lambda c: {row.id: row.started_at for row in c.execute(select(running.c.id, running.c.started_at))}
+    )
+    assert created[fresh[0]] == 7
+    assert all(before <= created[job_id] <= after for job_id in (known, *fresh[1:]))
+    assert started.keys() == set(fresh[:2])
+    assert all(before <= at <= after for at in started.values())
+    assert await ground.counted() == await ground.recounted() == {(LANE, PENDING): 2, (LANE, RUNNING): 2}
+
+
+async def now_of(ground: Ground) -> int:
+    """Return the store's clock."""
+    return await ground.store.run(lambda c: c.execute(select(ground.store.now())).scalar_one())
 
 
 async def test_probes_are_tried_in_order_from_their_low_mark(ground: Ground) -> None:

@@ -117,6 +117,18 @@ async def test_jobs_claimed_at_insert_have_not_waited(watched: Watched) -> None:
     assert watched.notes.waits == [("q", 0), ("q", 0)]
 
 
+async def test_jobs_that_a_log_accepted_earlier_have_waited_there(watched: Watched) -> None:
+    worker = await connect(watched.driver, "q")
+    watched.room.places += [worker.handle]
+    accepted_at = watched.clock.now() - timedelta(seconds=30.2)
+
+    await store_all(watched.driver, [new_job(accepted_at=accepted_at)])
+    watched.room.places += [worker.handle]
+    await store_all(watched.driver, [new_job(accepted_at=accepted_at - timedelta(seconds=30)), new_job()])
+
+    assert watched.notes.waits == [("q", 30), ("q", 60)]
+
+
 async def test_of_a_large_claim_four_waits_are_told_evenly_spread(watched: Watched) -> None:
     worker = await connect(watched.driver, "q")
     for _ in range(4):

@@ -195,11 +195,12 @@ class Store:
 
     def create(self, spec: NewJob, now: datetime, decision: Decision | None = None) -> None:
         """Store a job: SCHEDULED where it names a time to come, else PENDING. decision: of its unique key, which it takes."""
+        created_at = min(now, spec.accepted_at or now)
         job = StoredJob(
             spec=spec,
             fingerprint=self.fingerprint(spec.queue, spec.kind, spec.envelope),
-            created_at=now,
-            since=now,
+            created_at=created_at,
+            since=created_at,
             expire_at=spec.expire_at,
         )
         self.jobs[spec.id] = job

@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import Collection, Sequence
 from functools import partial
+from operator import attrgetter
 from typing import NamedTuple
 
 from protojobs_service.domain.errors import Conflict, JobsError, QuotaExceeded, StoreUnavailable
 from protojobs_service.domain.job import Handle, JobId, Lease, NewJob, make_tuple
 from protojobs_service.domain.lifecycle import State
-from protojobs_service.drivers.sql.cold.base import Cold
+from protojobs_service.drivers.sql.cold.base import Cold, micros
 from protojobs_service.drivers.sql.cold.dispatch import (
     LaneIds,
     Refused,
@@ -31,6 +32,7 @@ from protojobs_service.port.jobs import Dispatched, DispatchVerdict
 _CREATED_PENDING = Dispatched(DispatchVerdict.CREATED, State.PENDING)
 _CREATED_RUNNING = Dispatched(DispatchVerdict.CREATED, State.RUNNING)
 _FULL = Dispatched(DispatchVerdict.FULL, None)
+_ACCEPTED_AT = attrgetter("accepted_at")
 _TRIES = 5
 _WAIT_S = 0.1
 _STEP_S = 0.005
@@ -209,14 +211,14 @@ class Dispatching:
             for i in places:
                 answers[i] = _CREATED_RUNNING
             self._room.deliver(list(map(_lease, handles, jobs)))
-            self._ready.leased(len(jobs), lambda place: (jobs[place].queue, 0.0))
+            self._ready.leased(len(jobs), lambda place: self._wait(jobs[place]))
             return
-        leases: list[Lease] = []
+        leased: list[int] = []
         waiting: list[int] = []
         returned = {i for i, handle in enumerate(handles) if handle}
         for i in created:
             if handles[i] and i not in unplaced:
-                leases.append(_lease(handles[i], jobs[i]))
+                leased.append(i)
                 answers[places[i]] = _CREATED_RUNNING
                 returned.discard(i)
             else:
@@ -224,10 +226,16 @@ class Dispatching:
                 answers[places[i]] = _CREATED_PENDING
         if returned:
             self._room.unreserve([(Handle(handles[i]), len(jobs[i].envelope)) for i in sorted(returned)])
-        if leases:
-            self._room.deliver(leases)
-            self._ready.leased(len(leases), lambda place: (leases[place].queue, 0.0))
+        if leased:
+            self._room.deliver([_lease(handles[i], jobs[i]) for i in leased])
+            self._ready.leased(len(leased), lambda place: self._wait(jobs[leased[place]]))
         self._ready.add(_arrivals(rows, waiting), len(waiting), announced=True)
+
+    def _wait(self, job: NewJob) -> tuple[str, float]:
+        """Return the queue of a job that was claimed at insert, and how long it had waited in the log that accepted it."""
+        if job.accepted_at is None:
+            return job.queue, 0.0
+        return job.queue, max(0, self._positions.now() - micros(job.accepted_at)) / 1e6
 
     async def _store_cold(
         self,
@@ -340,6 +348,7 @@ def _pairs(calls: Sequence[DispatchCall]) -> set[Pair]:
 
 def _rows(jobs: Sequence[NewJob], lanes: LaneIds, handles: list[Handle] | None, base: int) -> Rows:
     policies = [None if job.policy is None else job.policy.dump() for job in jobs] if any(job.policy for job in jobs) else None
+    accepted = [None if at is None else micros(at) for at in map(_ACCEPTED_AT, jobs)] if any(map(_ACCEPTED_AT, jobs)) else None
     return Rows(
         ids=[job.id for job in jobs],
         lanes=[lanes[job.queue, job.kind] for job in jobs],
@@ -348,6 +357,7 @@ def _rows(jobs: Sequence[NewJob], lanes: LaneIds, handles: list[Handle] | None, 
         policies=policies,
         handles=None if handles is None else list(handles),
         base=base,
+        accepted=accepted,
     )
 
 

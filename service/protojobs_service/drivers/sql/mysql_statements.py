@@ -71,14 +71,18 @@ class Statements:
         ignore: leave known ids alone, and return the others; without, a known id is an error.
         """
         ids, lanes, bands, envelopes, policies, base = rows.ids, rows.lanes, rows.bands, rows.envelopes, rows.policies, rows.base
-        if policies is None:
+        if policies is None and rows.accepted is None:
             values = ",".join(
                 [f"(x'{ids[i].hex()}',{lanes[i]},{bands[i]},{base + i},@now,NULL,x'{envelopes[i].hex()}')" for i in order]
             )
         else:
+            times = ["@now"] * len(ids) if rows.accepted is None else list(map(_created_at, rows.accepted))
+            texts = ["NULL"] * len(ids) if policies is None else list(map(_text, policies))
             values = ",".join(
-                f"(x'{ids[i].hex()}',{lanes[i]},{bands[i]},{base + i},@now,{_text(policies[i])},x'{envelopes[i].hex()}')"
-                for i in order
+                [
+                    f"(x'{ids[i].hex()}',{lanes[i]},{bands[i]},{base + i},{times[i]},{texts[i]},x'{envelopes[i].hex()}')"
+                    for i in order
+                ]
             )
         insert, returning = ("INSERT IGNORE", " RETURNING id") if ignore else ("INSERT", "")
         return f"{insert} INTO {self.job} (id,lane,band,position,created_at,policy,envelope) VALUES {values}{returning}"
@@ -182,6 +186,10 @@ class Statements:
 
 def _list(ids: Iterable[bytes]) -> str:
     return ",".join([f"x'{job_id.hex()}'" for job_id in ids])
+
+
+def _created_at(accepted: int | None) -> str:
+    return "@now" if accepted is None else f"LEAST(@now,{accepted})"
 
 
 def _text(value: str | None) -> str:

@@ -132,8 +132,9 @@ class PostgresStore:
 
     async def dispatch(self, rows: Rows, slot: int) -> Inserted:
         """Insert jobs; see Store.dispatch. Every id must lie in `id_range`."""
-        statement = self._statements.dispatch[rows.handles is not None, rows.policies is not None]
-        more = [column for column in (rows.handles, rows.policies) if column is not None]
+        optional = (rows.handles, rows.policies, rows.accepted)
+        statement = self._statements.dispatch[rows.handles is not None, rows.policies is not None, rows.accepted is not None]
+        more = [column for column in optional if column is not None]
         values = (rows.ids, rows.lanes, rows.bands, rows.envelopes, rows.base, slot, *more)
         ((created, unplaced),) = await self._dispatcher.fetch(statement, *values)
         if rows.handles is None or unplaced or 0 in rows.handles:

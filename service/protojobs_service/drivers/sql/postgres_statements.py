@@ -4,6 +4,7 @@ Every one wants the planner settings of `postgres_link.PLANNER`; tests/plans pro
 """
 
 from dataclasses import dataclass
+from itertools import product
 
 from sqlalchemy import URL, Table
 
@@ -20,9 +21,9 @@ _PENDING, _RUNNING, _COMPLETED = State.PENDING.value, State.RUNNING.value, State
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statements:
-    """The texts. dispatch: by (with handles, with policies); claim: one group by whether it has a budget of bytes."""
+    """The texts. dispatch: by (with handles, policies, accepted); claim: one group by whether it has a budget of bytes."""
 
-    dispatch: dict[tuple[bool, bool], str]
+    dispatch: dict[tuple[bool, bool, bool], str]
     claim: dict[bool, str]
     claim_several: str
     complete: str
@@ -32,7 +33,7 @@ def render(tables: Tables, *, clock: str) -> Statements:
     """Return the statements for these tables; `clock` is an SQL expression in microseconds."""
     both = (False, True)
     return Statements(
-        dispatch={(handles, policies): _dispatch(tables, clock, handles, policies) for handles in both for policies in both},
+        dispatch={columns: _dispatch(tables, clock, *columns) for columns in product(both, both, both)},
         claim={budget: _claim(tables, clock, several=False, bounded=budget) for budget in both},
         claim_several=_claim(tables, clock, several=True, bounded=True),
         complete=_complete(tables, clock),
@@ -61,21 +62,26 @@ def _moved(before: int, after: int) -> str:
     )
 
 
-def _dispatch(t: Tables, clock: str, handles: bool, policies: bool) -> str:
-    """$1 ids, $2 lanes, $3 bands, $4 envelopes, $5 base, $6 slot; then handles and policies, where the text has them.
+def _dispatch(t: Tables, clock: str, handles: bool, policies: bool, accepted: bool) -> str:
+    """$1 ids, $2 lanes, $3 bands, $4 envelopes, $5 base, $6 slot; then handles, policies and accepted, where the text has them.
 
     `order by id`, so that two replicas that store the same ids lock them in the same order. Ordinals are position - base: a row
     that is returned was made here, with the position that was given to it here.
     """
-    policy_column, policy = (",policy", f",${8 if handles else 7}::text[]") if policies else ("", "")
-    policy_alias = ",p" if policies else ""
+    policy_column, arrays, names = "", "", ""
+    created_at, now = f"(select {clock})", "created_at"
+    if policies:
+        policy_column, arrays, names = ",policy", f",${7 + handles}::text[]", ",p"
+    if accepted:
+        arrays, names = f"{arrays},${7 + handles + policies}::bigint[]", f"{names},c"
+        created_at, now = f"least(u.c,{created_at})", created_at  # `least` passes over nulls
     insert = f"""
 with i as (insert into {quoted(t.job)} (id,lane,band,position,created_at,envelope{policy_column})
-   select u.id,u.l,u.b,$5::bigint+u.o-1,(select {clock}),u.e{",u.p" if policies else ""}
-     from unnest($1::uuid[],$2::int[],$3::smallint[],$4::bytea[]{policy}) with ordinality u(id,l,b,e{policy_alias},o)
+   select u.id,u.l,u.b,$5::bigint+u.o-1,{created_at},u.e{",u.p" if policies else ""}
+     from unnest($1::uuid[],$2::int[],$3::smallint[],$4::bytea[]{arrays}) with ordinality u(id,l,b,e{names},o)
     order by u.id
    on conflict (id) do nothing
-   returning id,lane,band,position,created_at as now,octet_length(envelope) as size),"""
+   returning id,lane,band,position,{now} as now,octet_length(envelope) as size),"""
     created = "case when count(*)<cardinality($1::uuid[]) then coalesce(array_agg((position-$5::bigint)::int),'{}') end as created"
     ready = f"insert into {quoted(t.ready)} (position,id,lane,band,attempt,size) select position,id,lane,band,0,size from"
     if not handles:

@@ -6,7 +6,7 @@
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, repeat
+from itertools import chain
 from typing import Any
 
 from sqlalchemy import Table
@@ -151,8 +151,8 @@ class Statements:
         """
         total = len(rows.ids)
         positions = range(rows.base, rows.base + total)
-        policies = repeat(None, total) if rows.policies is None else rows.policies
-        columns = (rows.ids, rows.lanes, rows.bands, positions, repeat(link.now, total), policies, rows.envelopes)
+        policies = [None] * total if rows.policies is None else rows.policies
+        columns = (rows.ids, rows.lanes, rows.bands, positions, _created_at(rows, link.now), policies, rows.envelopes)
         raw = link.raw
         raw.execute("SAVEPOINT jobs")
         if self._jobs.run(raw, zip(*columns, strict=True)) == total:
@@ -160,8 +160,6 @@ class Statements:
             return None
         raw.execute("ROLLBACK TO jobs")
         raw.execute("RELEASE jobs")
-        policies = repeat(None, total) if rows.policies is None else rows.policies
-        columns = (rows.ids, rows.lanes, rows.bands, positions, repeat(link.now, total), policies, rows.envelopes)
         new = {row[0] for row in self._jobs_returning.fetch(raw, zip(*columns, strict=True))}
         first: dict[bytes, int] = {}
         for place, job_id in enumerate(rows.ids):
@@ -261,6 +259,12 @@ class Statements:
 
     def _count(self, raw: sqlite3.Connection, counts: Counter[tuple[int, int]], slot: int) -> None:
         self._counter.run(raw, ((lane, state, slot, n) for (lane, state), n in counts.items() if n))
+
+
+def _created_at(rows: Rows, now: int) -> list[int]:
+    if rows.accepted is None:
+        return [now] * len(rows.ids)
+    return [now if at is None else min(now, at) for at in rows.accepted]
 
 
 def _index(table: Table, suffix: str) -> str:

@@ -20,7 +20,8 @@ class Rows(NamedTuple):
     """Jobs to insert, as columns of equal length; ids are unique within a flush.
 
     handles: for each row 0, or the place that Room reserved; None when no row has one. base: position of the first row; row i has
-    base + i. policies: None when no row has one.
+    base + i. policies: None when no row has one. accepted: microseconds, the creation time of rows for which it is over; None when
+    no row has one.
     Only jobs that are claimable at once: delayed, labelled and expiring ones are stored by a cold operation.
     """
 
@@ -31,6 +32,7 @@ class Rows(NamedTuple):
     policies: list[str | None] | None
     handles: list[int] | None
     base: int
+    accepted: list[int | None] | None = None
 
 
 class Inserted(NamedTuple):

@@ -55,7 +55,8 @@ def band_of(priority: int) -> int:
 
 def is_plain(job: NewJob) -> bool:
     """Tell whether the hot statement can store this job: claimable at once, with rows in no other table."""
-    return not any(job[6:])  # delay, run_at, expire_at, labels, parent, keys: all at once, half the price for every job
+    # delay, run_at, expire_at, labels, parent, keys, but not accepted_at: all at once, half the price for every job
+    return not any(job[6:-1])
 
 
 def store_jobs(c: Connection, cold: Cold, jobs: Sequence[NewJob], lanes: LaneIds, base: int) -> Stored:
@@ -211,7 +212,7 @@ def _job_row(job: NewJob, lane: int, position: int, now: int) -> dict[str, Any]:
         "lane": lane,
         "band": band_of(job.priority),
         "position": position,
-        "created_at": now,
+        "created_at": now if job.accepted_at is None else min(now, micros(job.accepted_at)),
         "policy": None if job.policy is None else job.policy.dump(),
         "envelope": job.envelope,
     }
