@@ -1,17 +1,19 @@
 """Fixtures every test may use, and the markers that follow from them."""
 
-from collections.abc import Iterator
+import secrets
+from collections.abc import Generator, Iterator
 from contextlib import AbstractContextManager
 from typing import TypeVar
 
 import pytest
 
+from tests.brokers.cluster import KafkaCluster, running_brokers
 from tests.canaries import canaries_watched, no_canary_gets_out, plant
 from tests.mariadb import MariaServer, running_server
 from tests.postgres import Cluster, running_cluster
 from tests.private_server import ServerUnavailable
 
-ServerT = TypeVar("ServerT", Cluster, MariaServer)
+ServerT = TypeVar("ServerT", Cluster, MariaServer, KafkaCluster)
 
 __all__ = ["canaries_watched", "no_canary_gets_out"]  # fixtures of every test
 
@@ -27,9 +29,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             ("durable_cluster", pytest.mark.postgres),
             ("mariadb_server", pytest.mark.mariadb),
             ("durable_mariadb", pytest.mark.mariadb),
+            ("kafka_broker", pytest.mark.kafka),
+            ("own_kafka", pytest.mark.kafka),
+            ("three_kafkas", pytest.mark.kafka),
+            ("secure_kafka", pytest.mark.kafka),
         ):
             if fixture in getattr(item, "fixturenames", ()):
                 item.add_marker(marker)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show, with a test that failed, what its Kafka brokers had to say: their logs go with them."""
+    report = yield
+    if report.failed:
+        for value in getattr(item, "funcargs", {}).values():
+            if isinstance(value, KafkaCluster):
+                report.sections.append(("logs of Kafka", value.log_tail()))
+    return report
 
 
 @pytest.fixture(scope="session")
@@ -54,6 +71,40 @@ def mariadb_server() -> Iterator[MariaServer]:
 def mariadb_dsn(mariadb_server: MariaServer) -> Iterator[str]:
     """Give the test a fresh, empty database and drop it afterwards."""
     yield from _fresh_database(mariadb_server)
+
+
+@pytest.fixture(scope="session")
+def kafka_broker() -> Iterator[KafkaCluster]:
+    """Run one Kafka broker for the session; under xdist, one for each process. Tests may not end or freeze it."""
+    yield from started("Kafka", running_brokers())
+
+
+@pytest.fixture
+def kafka_prefix(kafka_broker: KafkaCluster) -> Iterator[str]:
+    """Give the test a beginning for the names of its topics and groups, and drop those topics afterwards."""
+    prefix = f"t{secrets.token_hex(6)}."
+    try:
+        yield prefix
+    finally:
+        kafka_broker.drop_topics(prefix)
+
+
+@pytest.fixture
+def own_kafka() -> Iterator[KafkaCluster]:
+    """Give the test a Kafka broker that it may end, freeze and start again."""
+    yield from started("Kafka", running_brokers())
+
+
+@pytest.fixture
+def three_kafkas() -> Iterator[KafkaCluster]:
+    """Give the test three Kafka brokers, of which it may end one at a time. They take a third of a test's usual time."""
+    yield from started("Kafka", running_brokers(3))
+
+
+@pytest.fixture(scope="session")
+def secure_kafka() -> Iterator[KafkaCluster]:
+    """Run a Kafka broker for the session that also listens for TLS and a password."""
+    yield from started("Kafka", running_brokers(secure=True))
 
 
 def started(name: str, running: AbstractContextManager[ServerT]) -> Iterator[ServerT]:

@@ -1,0 +1,1 @@
+"""Kafka: the brokers that tests run, and what is built on them."""
