@@ -8,6 +8,8 @@ MEMBERS := proto/python service worker clients/python
 
 SCENARIO ?= both
 DRIVER ?= sqlite
+BENCH_OPTIONS = $(if $(filter-out 0,$(JSON)),--json) $(if $(filter-out 0,$(AUTH)),--auth) $(if $(filter-out 0,$(TLS)),--tls) \
+	$(if $(TRACING),--tracing $(TRACING))
 
 export UV_PYTHON_DOWNLOADS = never
 export PYRIGHT_PYTHON_IGNORE_WARNINGS = 1
@@ -46,8 +48,8 @@ generate: $(READY) ## Generate the Python of the contract and the pages made fro
 baseline: $(READY) ## Store the contract that later changes must stay compatible with (at a release)
 	@$(BIN)/python proto/generate --baseline
 
-bench: $(READY) ## Measure: SCENARIO=both|dispatch|drain|idle DRIVER=sqlite|postgres|mariadb JSON=1
-	@$(BIN)/python -m benchmarks --scenario $(SCENARIO) --driver $(DRIVER) $(if $(filter-out 0,$(JSON)),--json)
+bench: $(READY) ## Measure: SCENARIO=both|drain|... DRIVER=sqlite|postgres|mariadb JSON=1, and what docs/benchmarks.md has
+	@$(BIN)/python -m benchmarks --scenario $(SCENARIO) --driver $(DRIVER) $(BENCH_OPTIONS) $(ARGS)
 
 lock: $(READY) ## Take the newest dependencies that the pyprojects allow
 	$(BIN)/uv lock --quiet --upgrade

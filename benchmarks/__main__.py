@@ -5,25 +5,30 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
-from benchmarks.scenarios import SCENARIOS, Load, Result
+from benchmarks.extras import Extras
+from benchmarks.run import Load, Result
+from benchmarks.scenarios import SCENARIOS
 from benchmarks.stack import Stack, running_stack
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one scenario; 0 if every promise was kept."""
-    chosen = _parser().parse_args(arguments)
-    given = {name: value for name in ("seconds", "jobs", "producers", "outstanding", "batch", "workers", "window", "concurrency")
-             if (value := getattr(chosen, name)) is not None}  # fmt: skip
-    load = Load(**given)
-    with running_stack(chosen.driver) as stack:
-        result = SCENARIOS[chosen.scenario](stack, load)
+    parser = _parser()
+    chosen = parser.parse_args(arguments)
+    if chosen.auth and chosen.driver == "memory":
+        parser.error("--auth needs a store that holds tokens, which memory is not")
+    load = Load(**{name: value for name in Load.__slots__ if (value := getattr(chosen, name)) is not None})
+    with running_stack(chosen.driver, Extras(auth=chosen.auth, tls=chosen.tls, tracing=chosen.tracing)) as stack:
+        with stack.connect() as client:
+            result = SCENARIOS[chosen.scenario](stack, client, load)
         said = _describe(chosen.scenario, stack, load, result)
     print(json.dumps(said, indent=2) if chosen.json else _table(said))
     if not result.report.ok:
         print(result.report, file=sys.stderr)
-    return 0 if result.report.ok and not said["lost"] else 1
+    return 0 if result.ok else 1
 
 
 def _describe(scenario: str, stack: Stack, load: Load, result: Result) -> dict[str, Any]:
@@ -33,10 +38,12 @@ def _describe(scenario: str, stack: Stack, load: Load, result: Result) -> dict[s
         "jobs_per_s": result.jobs_per_s,
         "jobs": result.jobs,
         "seconds": round(result.seconds, 3),
+        "lost": result.lost,
         **result.figures,
-        "verdict": "every invariant holds" if result.report.ok else f"broken: {', '.join(sorted(result.report.broken()))}",
+        "verdict": result.verdict,
         "checker": result.report.summary(),
-        "load": {name: getattr(load, name) for name in load.__slots__},
+        "extras": {**asdict(stack.extras), "spans": stack.spans()},
+        "load": asdict(load),
         "durability": stack.durability(),
         "versions": stack.versions(),
         "cpus": os.cpu_count(),
@@ -45,7 +52,7 @@ def _describe(scenario: str, stack: Stack, load: Load, result: Result) -> dict[s
 
 def _table(said: dict[str, Any]) -> str:
     lines = [f"{said['scenario']} on {said['driver']}: {said['jobs_per_s']:,.0f} jobs/s"]
-    lines += [f"  {name:<22}{_shown(value)}" for name, value in said.items() if name not in {"scenario", "driver", "jobs_per_s"}]
+    lines += [f"  {name:<28}{_shown(value)}" for name, value in said.items() if name not in {"scenario", "driver", "jobs_per_s"}]
     return "\n".join(lines)
 
 
@@ -56,23 +63,57 @@ def _shown(value: Any) -> str:
 _PLAIN = str.maketrans("", "", '{}"')
 
 
+def _extra_options() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--auth", action="store_true", help="the server asks for tokens; producers and workers have one each")
+    parser.add_argument("--tls", action="store_true", help="connections are encrypted")
+    parser.add_argument(
+        "--tracing", type=_share, metavar="SHARE", help="trace server, producers and workers; 0.01 keeps 1 %% of traces"
+    )
+    return parser
+
+
 def _parser() -> argparse.ArgumentParser:
     default = Load()
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure Proto Jobs.")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description="Measure Proto Jobs.",
+        allow_abbrev=False,
+        parents=[_extra_options()],
+    )
     parser.add_argument("--scenario", choices=list(SCENARIOS), default="both")
     parser.add_argument("--driver", choices=["postgres", "mariadb", "sqlite", "memory"], default="sqlite")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--seconds", type=float, help=f"how long to dispatch (default {default.seconds:g})")
-    parser.add_argument("--jobs", type=int, help="how many jobs to dispatch instead")
-    parser.add_argument("--producers", type=int, help=f"producer processes (default {default.producers})")
+    parser.add_argument("--jobs", type=_positive, help="how many jobs to dispatch instead")
+    parser.add_argument("--producers", type=_positive, help=f"producer processes (default {default.producers})")
     parser.add_argument(
-        "--outstanding", type=int, help=f"batches on their way at once, per producer (default {default.outstanding})"
+        "--outstanding", type=_positive, help=f"batches on their way at once, per producer (default {default.outstanding})"
     )
-    parser.add_argument("--batch", type=int, help=f"jobs per dispatch (default {default.batch})")
-    parser.add_argument("--workers", type=int, help=f"worker processes, one stream each (default {default.workers})")
-    parser.add_argument("--window", type=int, help=f"jobs delivered and not settled, per worker (default {default.window})")
-    parser.add_argument("--concurrency", type=int, help=f"slots of a worker (default {default.concurrency})")
+    parser.add_argument("--batch", type=_positive, help=f"jobs per dispatch (default {default.batch})")
+    parser.add_argument("--workers", type=_positive, help=f"worker processes, one stream each (default {default.workers})")
+    parser.add_argument("--window", type=_positive, help=f"jobs delivered and not settled, per worker (default {default.window})")
+    parser.add_argument("--concurrency", type=_positive, help=f"slots of a worker (default {default.concurrency})")
+    parser.add_argument("--backlog", type=_positive, help=f"inversion: unimportant jobs that wait (default {default.backlog})")
+    parser.add_argument("--watchers", type=int, nargs="+", metavar="N", help="watchers: streams, one run for each (default 0 1 10)")
+    parser.add_argument("--rates", type=float, nargs="+", metavar="R", help="latency: jobs/s, one run for each (default 1000 5000)")
+    parser.add_argument("--max-in-flight", type=_positive, help=f"limited: of the queue (default {default.max_in_flight})")
+    parser.add_argument("--claim-rate", type=float, help=f"limited: of the queue, jobs/s (default {default.claim_rate:g})")
     return parser
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("at least 1")
+    return number
+
+
+def _share(text: str) -> float:
+    number = float(text)
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError("between 0 and 1")
+    return number
 
 
 if __name__ == "__main__":

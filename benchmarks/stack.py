@@ -2,66 +2,38 @@
 
 import importlib.metadata
 import json
-import os
 import platform
-import resource
 import signal
 import socket
 import sqlite3
 import subprocess
 import sys
 import tempfile
-from collections.abc import Generator, Sequence
-from contextlib import closing, contextmanager
+from collections import Counter
+from collections.abc import Generator, Mapping
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Literal
 
 import grpc
 import psutil
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
-from protojobs_client import Client, QueueStats
+from protojobs_client import Client, Options, QueueStats
 
+from benchmarks.extras import CONTROL, Extras, make_certificates, make_tokens, telemetry_env
+from benchmarks.programs import BIN, ROOT, end, spawn
+from benchmarks.usage import cpu_s_of
 from benchmarks.waiting import until
 from tests.mariadb import MariaServer, running_server
 from tests.postgres import Cluster, running_cluster
+from tests.telemetry.receiver import Receiver, receiving
 
 QUEUE: Final = "bench"
+WARM_UP_QUEUE: Final = f"{QUEUE}-warm-up"
 KIND: Final = "noop"
-ROOT: Final = Path(__file__).resolve().parents[1]
-BIN: Final = Path(sys.executable).parent
 
 Driver = Literal["postgres", "mariadb", "sqlite", "memory"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Usage:
-    """CPU seconds, user and system together."""
-
-    cpu_s: float
-
-    @classmethod
-    def now(cls) -> Self:
-        """Return what this process has used so far."""
-        used = resource.getrusage(resource.RUSAGE_SELF)
-        return cls(cpu_s=used.ru_utime + used.ru_stime)
-
-    @classmethod
-    def of(cls, pid: int) -> Self:
-        """Return what a process, its live children and those it has waited for have used."""
-        parent = psutil.Process(pid)
-        times = parent.cpu_times()
-        used = times.user + times.system + times.children_user + times.children_system
-        for child in parent.children(recursive=True):
-            try:
-                times = child.cpu_times()
-            except psutil.NoSuchProcess:
-                continue
-            used += times.user + times.system
-        return cls(cpu_s=used)
-
-    def __sub__(self, earlier: "Usage") -> "Usage":
-        return Usage(cpu_s=self.cpu_s - earlier.cpu_s)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -72,38 +44,81 @@ class Stack:
     directory: Path
     address: str
     server: "subprocess.Popen[bytes]"
+    extras: Extras = field(default_factory=Extras)
+    tokens: Mapping[str, Path] = field(default_factory=dict[str, Path])
+    ca: Path | None = None
     cluster: Cluster | None = None
     maria: MariaServer | None = None
+    receiver: Receiver | None = None
     programs: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict[str, "subprocess.Popen[bytes]"])
 
-    def launch(self, module: str, name: str, **config: Any) -> "subprocess.Popen[bytes]":
+    def connect(self) -> Client:
+        """Return a client that may do everything."""
+        return Client(options=Options.from_env(self.environment(CONTROL)))
+
+    def environment(self, role: str) -> dict[str, str]:
+        """Return how a program in one of the roles of GRANTS reaches the server, and where its telemetry goes."""
+        env = {"PROTOJOBS_ADDRESS": self.address}
+        if role in self.tokens:
+            env["PROTOJOBS_TOKEN_FILE"] = str(self.tokens[role])
+        if self.ca is not None:
+            env["PROTOJOBS_CA"] = str(self.ca)
+        if self.receiver is not None and self.extras.tracing is not None:
+            env |= telemetry_env(self.receiver.endpoint, self.extras.tracing, role)
+        return env
+
+    def launch(self, module: str, name: str, **config: Any) -> None:
         """Start one of our programs; its history is `name`.jsonl."""
-        told = {"name": name, "address": self.address, "history": str(self.directory / f"{name}.jsonl"), **config}
-        program = _spawn([sys.executable, "-m", f"benchmarks.{module}", json.dumps(told)], self.directory / f"{name}.log")
-        self.programs[name] = program
-        return program
+        told = {"name": name, "history": str(self.directory / f"{name}.jsonl"), **config}
+        command = [sys.executable, "-m", f"benchmarks.{module}", json.dumps(told)]
+        self.programs[name] = spawn(command, self.directory / f"{name}.log", self.environment(module))
+
+    def launch_relay(self, dsn: str) -> None:
+        """Start a relay of the outbox in a database."""
+        env = {**self.environment("producer"), "PROTOJOBS_OUTBOX_DSN": dsn}
+        self.programs["relay"] = spawn([BIN / "protojobs", "outbox", "relay"], self.directory / "relay.log", env)
 
     def end(self, name: str, *, within: float = 60.0) -> None:
-        """Ask a worker to end, or wait for a producer that ends by itself. Raises RuntimeError if it failed."""
-        program = self.programs.pop(name)
-        if name.startswith("worker"):
+        """Ask a program to end, or wait for a producer that ends by itself. Raises RuntimeError if it failed."""
+        program = self.programs[name]
+        if not name.startswith("producer"):
             program.send_signal(signal.SIGTERM)
         code = program.wait(within)
+        del self.programs[name]
         if code:
             raise RuntimeError(f"{name} ended with {code}:\n{(self.directory / f'{name}.log').read_text()[-3000:]}")
 
-    def stats(self, client: Client) -> QueueStats | None:
-        """Return the numbers of the queue."""
-        return next((numbers for numbers in client.stats().queues if numbers.queue == QUEUE), None)
+    def end_all(self, kind: str, *, within: float) -> None:
+        """End every program whose name begins so."""
+        for name in [name for name in self.programs if name.startswith(kind)]:
+            self.end(name, within=within)
 
-    def usage(self) -> dict[str, Usage]:
-        """Return what server and store have used so far; an embedded store is part of its server."""
-        used = {"server": Usage.of(self.server.pid)}
+    def stats(self, client: Client, queue: str = QUEUE) -> QueueStats | None:
+        """Return the numbers of a queue."""
+        return next((numbers for numbers in client.stats().queues if numbers.queue == queue), None)
+
+    def make_outbox_database(self) -> str:
+        """Return the DSN of an empty database of the driver's kind; with the memory driver it is a SQLite file."""
         if self.cluster is not None:
-            used["store"] = Usage.of(self._postmaster)
+            return self.cluster.dsn(self.cluster.create_database()).replace("postgresql+asyncpg://", "postgresql://")
         if self.maria is not None:
-            used["store"] = Usage.of(int((self.maria.home / "mariadb.pid").read_text()))
+            return self.maria.dsn(self.maria.create_database()).replace("mysql+asyncmy://", "mysql://")
+        return f"sqlite:///{self.directory / 'outbox.db'}"
+
+    def usage(self) -> dict[str, float]:
+        """Return the CPU seconds of server, store and relay so far; an embedded store is part of its server."""
+        used = {"server": cpu_s_of(self.server.pid)}
+        if self.cluster is not None:
+            used["store"] = cpu_s_of(self._postmaster)
+        if self.maria is not None:
+            used["store"] = cpu_s_of(int((self.maria.home / "mariadb.pid").read_text()))
+        if "relay" in self.programs:
+            used["relay"] = cpu_s_of(self.programs["relay"].pid)
         return used
+
+    def spans(self) -> dict[str, int]:
+        """Return how many spans have come from whom so far; the server sends its last ones when it ends."""
+        return {} if self.receiver is None else dict(Counter(self.receiver.services.values()))
 
     def server_rss_mb(self) -> float:
         """Return the resident memory of the server."""
@@ -149,51 +164,62 @@ class Stack:
 
 
 @contextmanager
-def running_stack(driver: Driver) -> Generator[Stack, None, None]:
+def running_stack(driver: Driver, extras: Extras | None = None) -> Generator[Stack, None, None]:
     """Start store and server; end them, and every program that still runs, at the end."""
-    with tempfile.TemporaryDirectory(prefix="protojobs-bench-") as name:
-        directory = Path(name)
-        if driver == "postgres":
-            with running_cluster() as cluster, _serving(driver, directory, cluster=cluster) as stack:
-                yield stack
-        elif driver == "mariadb":
-            with running_server() as maria, _serving(driver, directory, maria=maria) as stack:
-                yield stack
-        else:
-            with _serving(driver, directory) as stack:
-                yield stack
-
-
-@contextmanager
-def _serving(
-    driver: Driver, directory: Path, *, cluster: Cluster | None = None, maria: MariaServer | None = None
-) -> Generator[Stack, None, None]:
-    port = _free_port()
-    env: dict[str, str] = {"PROTOJOBS_DRIVER": driver, "PROTOJOBS_PORT": str(port), "PROTOJOBS_ADMIN_PORT": "0"}
-    if driver == "sqlite":
-        env["PROTOJOBS_SQLITE__PATH"] = str(directory / "jobs.db")
-    if cluster is not None:
-        dsn = cluster.dsn(cluster.create_database())
-        env["PROTOJOBS_POSTGRES__DSN"] = dsn.replace("postgresql+asyncpg://", "postgresql://")
-    if maria is not None:
-        dsn = maria.dsn(maria.create_database())
-        env |= {"PROTOJOBS_DRIVER": "mysql", "PROTOJOBS_MYSQL__DSN": dsn.replace("mysql+asyncmy://", "mysql://")}
-    log = directory / "server.log"
-    server = _spawn([BIN / "protojobs", "serve", "--migrate"], log, env)
-    stack = Stack(driver=driver, directory=directory, address=f"127.0.0.1:{port}", server=server, cluster=cluster, maria=maria)
-    try:
-        # By default gRPC tries again ever less often, up to every two minutes.
-        with grpc.insecure_channel(stack.address, options=[("grpc.max_reconnect_backoff_ms", 200)]) as channel:
+    wanted = extras or Extras()
+    with ExitStack() as exits:
+        directory = Path(exits.enter_context(tempfile.TemporaryDirectory(prefix="protojobs-bench-")))
+        cluster = exits.enter_context(running_cluster()) if driver == "postgres" else None
+        maria = exits.enter_context(running_server()) if driver == "mariadb" else None
+        receiver = exits.enter_context(receiving()) if wanted.tracing is not None else None
+        port = _free_port()
+        env = {"PROTOJOBS_PORT": str(port), "PROTOJOBS_ADMIN_PORT": "0", **_store(driver, directory, cluster, maria)}
+        tokens: dict[str, Path] = {}
+        if wanted.auth:
+            tokens = make_tokens(directory, env)
+            env["PROTOJOBS_AUTH__MODE"] = "required"
+        ca: Path | None = None
+        if wanted.tls:
+            files = make_certificates(directory)
+            ca = files.ca
+            env |= {"PROTOJOBS_TLS__CERT": str(files.cert), "PROTOJOBS_TLS__KEY": str(files.key)}
+        if receiver is not None and wanted.tracing is not None:
+            env |= telemetry_env(receiver.endpoint, wanted.tracing, "server")
+        log = directory / "server.log"
+        server = spawn([BIN / "protojobs", "serve", "--migrate"], log, env)
+        exits.callback(end, server)
+        stack = Stack(
+            driver=driver, directory=directory, address=f"127.0.0.1:{port}", server=server, extras=wanted, tokens=tokens, ca=ca,
+            cluster=cluster, maria=maria, receiver=receiver,
+        )  # fmt: skip
+        exits.callback(_end_programs, stack)
+        with _channel(stack) as channel:
             until("the server serves", lambda: _serves(channel, server, log), within=60)
         yield stack
-    finally:
-        for program in [*stack.programs.values(), server]:
-            program.terminate()
-            try:
-                program.wait(15)
-            except subprocess.TimeoutExpired:
-                program.kill()
-                program.wait()
+
+
+def _store(driver: Driver, directory: Path, cluster: Cluster | None, maria: MariaServer | None) -> dict[str, str]:
+    if cluster is not None:
+        dsn = cluster.dsn(cluster.create_database()).replace("postgresql+asyncpg://", "postgresql://")
+        return {"PROTOJOBS_DRIVER": driver, "PROTOJOBS_POSTGRES__DSN": dsn}
+    if maria is not None:
+        dsn = maria.dsn(maria.create_database()).replace("mysql+asyncmy://", "mysql://")
+        return {"PROTOJOBS_DRIVER": "mysql", "PROTOJOBS_MYSQL__DSN": dsn}
+    path = {"PROTOJOBS_SQLITE__PATH": str(directory / "jobs.db")} if driver == "sqlite" else {}
+    return {"PROTOJOBS_DRIVER": driver, **path}
+
+
+def _end_programs(stack: Stack) -> None:
+    for program in stack.programs.values():
+        end(program)
+
+
+def _channel(stack: Stack) -> grpc.Channel:
+    # By default gRPC tries again ever less often, up to every two minutes.
+    options = [("grpc.max_reconnect_backoff_ms", 200)]
+    if stack.ca is None:
+        return grpc.insecure_channel(stack.address, options=options)
+    return grpc.secure_channel(stack.address, grpc.ssl_channel_credentials(stack.ca.read_bytes()), options=options)
 
 
 def _serves(channel: grpc.Channel, server: "subprocess.Popen[bytes]", log: Path) -> bool:
@@ -209,14 +235,6 @@ def _serves(channel: grpc.Channel, server: "subprocess.Popen[bytes]", log: Path)
     except grpc.RpcError:
         return False
     return answer.status == HealthCheckResponse.SERVING
-
-
-def _spawn(command: Sequence[str | Path], log: Path, env: dict[str, str] | None = None) -> "subprocess.Popen[bytes]":
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("PROTOJOBS_")}
-    with log.open("ab") as output:
-        return subprocess.Popen(
-            command, cwd=ROOT, env={**inherited, **(env or {})}, stdin=subprocess.DEVNULL, stdout=output, stderr=output
-        )
 
 
 def _free_port() -> int:

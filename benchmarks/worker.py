@@ -10,10 +10,11 @@ from time import monotonic
 from typing import Any
 
 import orjson
-from protojobs_client import Options
 from protojobs_worker import JobContext, Worker
 
-from benchmarks.stack import KIND, QUEUE, Usage
+from benchmarks.extras import telemetry
+from benchmarks.stack import KIND, WARM_UP_QUEUE
+from benchmarks.usage import own_cpu_s
 from tests.checker import Recorder
 
 ROWS = 1000
@@ -21,9 +22,9 @@ ROWS = 1000
 
 def main(config: dict[str, Any]) -> int:
     """Serve until told to end, then write history and usage."""
+    queue: str = config["queue"]
     worker = Worker(
-        Options(address=config["address"]),
-        queues=[QUEUE, f"{QUEUE}-warm-up"],
+        queues=[queue, WARM_UP_QUEUE],
         name=config["name"],
         concurrency=config["concurrency"],
         window=config.get("window"),
@@ -31,7 +32,7 @@ def main(config: dict[str, Any]) -> int:
     runs: list[tuple[str, int, float]] = []
 
     def nothing(context: JobContext) -> None:
-        if context.queue == QUEUE:
+        if context.queue == queue:
             runs.append((context.job_id, context.attempt, monotonic()))
 
     async def wait(context: JobContext) -> None:
@@ -43,14 +44,15 @@ def main(config: dict[str, Any]) -> int:
     else:
         worker.handler(KIND, inline=True)(nothing)
 
-    usage = Usage.now()
-    reason = worker.run()
-    used = Usage.now() - usage
+    with telemetry():
+        used = own_cpu_s()
+        reason = worker.run()
+        used = own_cpu_s() - used
     with Recorder(Path(config["history"]), config["name"], session=config["name"]) as recorder:
         recorder.write("session", t=0.0, slots=config["concurrency"])
         for first in range(0, len(runs), ROWS):
             recorder.write_rows("ran", runs[first : first + ROWS])
-        recorder.write("noted", what="usage", cpu_s=used.cpu_s)
+        recorder.write("noted", what="usage", role="workers", queue=queue, cpu_s=used)
     return reason.code
 
 

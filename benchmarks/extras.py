@@ -1,0 +1,75 @@
+"""What a run may have beside the defaults: tokens that are asked for, TLS, and traces of a share of the calls."""
+
+import os
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from opentelemetry import metrics, trace
+from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
+from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+from benchmarks.programs import BIN, run
+from tests.certificates import Authority, Files
+
+CONTROL: Final = "control"
+GRANTS: Final = {CONTROL: "admin", "producer": "producer:bench*", "worker": "worker:bench*", "watcher": "observer:bench*"}
+"""Who calls, and what its token allows."""
+_ENDPOINT: Final = "OTEL_EXPORTER_OTLP_ENDPOINT"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extras:
+    """auth: the server asks for tokens. tls: it has a certificate. tracing: the share of traces that are kept, 0 to 1."""
+
+    auth: bool = False
+    tls: bool = False
+    tracing: float | None = None
+
+
+def make_tokens(directory: Path, server: Mapping[str, str]) -> dict[str, Path]:
+    """Make the store that the server's environment names, and in it a token for each of GRANTS; returns their files."""
+    run([BIN / "protojobs", "migrate", "upgrade"], server)
+    files = {name: directory / f"{name}.token" for name in GRANTS}
+    for name, file in files.items():
+        create = [BIN / "protojobs", "tokens", "create", name, "--grant", GRANTS[name], "--ttl", "1d"]
+        run([*create, "--store", "--output", file], server)
+    return files
+
+
+def make_certificates(directory: Path) -> Files:
+    """Make an authority and a certificate of the server."""
+    authority = Authority()
+    return Files(directory / "tls").write(authority.server(), authority)
+
+
+def telemetry_env(endpoint: str, ratio: float, service: str) -> dict[str, str]:
+    """Return the variables of a process that keeps this share of the traces it begins."""
+    return {
+        _ENDPOINT: endpoint,
+        "OTEL_SERVICE_NAME": service,
+        "OTEL_TRACES_SAMPLER": "parentbased_traceidratio",
+        "OTEL_TRACES_SAMPLER_ARG": f"{ratio:g}",
+    }
+
+
+@contextmanager
+def telemetry() -> Generator[None, None, None]:
+    """Export spans and metrics of this process as its OTEL_* say, all of them by the end; nothing without an endpoint."""
+    if _ENDPOINT not in os.environ:
+        yield
+        return
+    spans = TracerProvider()
+    spans.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    meters = MeterProvider([PeriodicExportingMetricReader(OTLPMetricExporter())])
+    trace.set_tracer_provider(spans)
+    metrics.set_meter_provider(meters)
+    yield
+    spans.shutdown()
+    meters.shutdown()
