@@ -6,8 +6,10 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
+from benchmarks import pairs
 from benchmarks.extras import Extras
 from benchmarks.run import Load, Result
 from benchmarks.scenarios import SCENARIOS
@@ -15,11 +17,14 @@ from benchmarks.stack import Stack, running_stack
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one scenario; 0 if every promise was kept."""
+    """Run one scenario, or two variants of it in turn; 0 if every promise was kept."""
+    given = sys.argv[1:] if arguments is None else arguments
     parser = _parser()
-    chosen = parser.parse_args(arguments)
+    chosen = parser.parse_args(given)
     if chosen.auth and chosen.driver == "memory":
         parser.error("--auth needs a store that holds tokens, which memory is not")
+    if chosen.pairs is not None:
+        return _compare(parser, chosen, given)
     load = Load(**{name: value for name in Load.__slots__ if (value := getattr(chosen, name)) is not None})
     with running_stack(chosen.driver, Extras(auth=chosen.auth, tls=chosen.tls, tracing=chosen.tracing)) as stack:
         with stack.connect() as client:
@@ -29,6 +34,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not result.report.ok:
         print(result.report, file=sys.stderr)
     return 0 if result.ok else 1
+
+
+def _compare(parser: argparse.ArgumentParser, chosen: argparse.Namespace, given: Sequence[str]) -> int:
+    _, one_run = _pair_options().parse_known_args(given)
+    _, plain = _extra_options().parse_known_args(one_run)
+    if chosen.against is not None:
+        home = chosen.against.resolve()
+        a = pairs.there(home, one_run)
+        if not a.python.exists():
+            parser.error(f"{home} has no environment: run `make bench` there once")
+    elif len(plain) < len(one_run):
+        a = pairs.here(" ".join(["benchmarks", *plain]), plain)
+    else:
+        parser.error("--pairs compares with --against PATH, or with the same run without --auth, --tls and --tracing")
+    b = pairs.here(" ".join(["benchmarks", *one_run]), one_run)
+    said = pairs.compare(a, b, chosen.pairs, lambda line: print(line, file=sys.stderr))
+    print(json.dumps(said, indent=2) if chosen.json else pairs.table(said))
+    return 0 if said["kept"] else 1
 
 
 def _describe(scenario: str, stack: Stack, load: Load, result: Result) -> dict[str, Any]:
@@ -63,6 +86,16 @@ def _shown(value: Any) -> str:
 _PLAIN = str.maketrans("", "", '{}"')
 
 
+def _pair_options() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--pairs", type=_positive, metavar="N", help="run two variants in turn, N times each, and compare them")
+    parser.add_argument(
+        "--against", type=Path, metavar="PATH", help="with --pairs: another checkout, instead of this one without extras"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    return parser
+
+
 def _extra_options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--auth", action="store_true", help="the server asks for tokens; producers and workers have one each")
@@ -79,11 +112,10 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m benchmarks",
         description="Measure Proto Jobs.",
         allow_abbrev=False,
-        parents=[_extra_options()],
+        parents=[_pair_options(), _extra_options()],
     )
     parser.add_argument("--scenario", choices=list(SCENARIOS), default="both")
     parser.add_argument("--driver", choices=["postgres", "mariadb", "sqlite", "memory"], default="sqlite")
-    parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--seconds", type=float, help=f"how long to dispatch (default {default.seconds:g})")
     parser.add_argument("--jobs", type=_positive, help="how many jobs to dispatch instead")
     parser.add_argument("--producers", type=_positive, help=f"producer processes (default {default.producers})")
