@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from http.client import IncompleteRead
 from typing import Any
 
 import pytest
@@ -120,8 +121,8 @@ async def test_callers_that_come_during_a_read_cause_no_other() -> None:
 
 @pytest.mark.parametrize(
     "error",
-    [OSError("down"), TimeoutError(), ValueError("no JSON")],
-    ids=["down", "slow", "no JSON"],
+    [OSError("down"), TimeoutError(), ValueError("no JSON"), IncompleteRead(b"{"), RecursionError()],
+    ids=["down", "slow", "no JSON", "broken off", "too deep"],
 )
 async def test_what_was_read_last_is_good_for_a_day_while_nothing_can_be_read(error: Exception) -> None:
     clock, provider = FakeClock(), Provider(FIRST)
@@ -152,11 +153,26 @@ async def test_what_was_read_last_is_good_for_a_day_while_nothing_can_be_read(er
         {"keys": []},
         {"keys": "x"},
         {"keys": [{"kty": "oct", "k": "c2VjcmV0", "kid": "first"}]},
+        {"keys": 7},
+        {"keys": [{"kty": "RSA", "n": 7, "e": 7}]},
+        {"keys": [{**Key("odd").public, "kid": ["odd"]}]},
         "x",
         None,
         7,
     ],
-    ids=["list", "nothing", "no keys", "a text", "a shared secret", "text", "null", "number"],
+    ids=[
+        "list",
+        "nothing",
+        "no keys",
+        "a text",
+        "a shared secret",
+        "keys are 7",
+        "a key is 7",
+        "an id is a list",
+        "text",
+        "null",
+        "number",
+    ],
 )
 async def test_an_answer_without_usable_keys_is_none(answer: Any) -> None:
     provider = Provider(FIRST)
