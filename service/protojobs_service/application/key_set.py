@@ -42,6 +42,7 @@ class KeySet:
         self._keys: Mapping[str | None, PyJWK] = {}
         self._found: Any = None
         self._good_at = self._looked_at = float("-inf")
+        self._reading: asyncio.Task[Any] | None = None
         self._is_wanted = asyncio.Event()
         self._turned = asyncio.Event()
 
@@ -73,8 +74,7 @@ class KeySet:
     async def refresh(self) -> bool:
         """Read the keys, on another thread; tells whether they could be read."""
         try:
-            async with asyncio.timeout(_READ_WITHIN):
-                found = await asyncio.to_thread(self._read)
+            found = await self._answer()
             keys = self._usable(found)
         except Exception as error:  # noqa: BLE001 # whatever a provider answers, this server goes on
             self._looked_at = self._clock.monotonic()
@@ -86,6 +86,17 @@ class KeySet:
             self.version += 1
             _log.info("keys of an identity provider were read", extra={"issuer": self._name, "keys": len(keys)})
         return True
+
+    async def _answer(self) -> Any:
+        """Read on another thread. What takes longer is waited for in the next turn: such threads are few, and others need them."""
+        if self._reading is None:
+            self._reading = asyncio.get_running_loop().create_task(asyncio.to_thread(self._read), name=f"read keys of {self._name}")
+        reading, ended = self._reading, asyncio.Event()
+        reading.add_done_callback(lambda _: ended.set())
+        if not await self._clock.wait(ended, _READ_WITHIN):
+            raise TimeoutError
+        self._reading = None
+        return reading.result()
 
     def _usable(self, found: Any) -> Mapping[str | None, PyJWK]:
         if not isinstance(found, dict):

@@ -119,6 +119,28 @@ async def test_callers_that_come_during_a_read_cause_no_other() -> None:
     assert provider.asked == 1
 
 
+async def test_a_read_that_hangs_takes_one_thread_however_often_its_turn_comes() -> None:
+    clock, provider, go_on, asked = FakeClock(), Provider(FIRST), threading.Event(), list[None]()
+
+    def hang() -> Any:
+        asked.append(None)
+        go_on.wait()
+        return provider()
+
+    keys = KeySet("issuer", hang, ("ES256",), clock)
+
+    async def turn() -> bool:
+        turning = asyncio.ensure_future(keys.refresh())
+        await clock.advance(10)
+        return await turning
+
+    assert [await turn(), await turn(), await turn()] == [False] * 3
+    assert len(asked) == 1
+    go_on.set()
+    assert await keys.refresh()
+    assert await _id(keys, "first") == "first"
+
+
 @pytest.mark.parametrize(
     "error",
     [OSError("down"), TimeoutError(), ValueError("no JSON"), IncompleteRead(b"{"), RecursionError()],
