@@ -12,6 +12,7 @@ from protojobs_service.application.clock import Clock
 from protojobs_service.domain.bounds import AUDIT_KEPT
 from protojobs_service.domain.errors import JobsError
 from protojobs_service.port import AuditQuery, AuditRecord, Driver, NewAuditRecord
+from protojobs_service.port.deadline import unhurried
 
 _log = logging.getLogger(__name__)
 
@@ -127,7 +128,7 @@ class Audit:
         written = self._batch.written
         if self._writer is None or self._writer.done():
             # It ends with what there is to write; `finish` waits for it.
-            self._writer = asyncio.get_running_loop().create_task(self._write(), name="audit")
+            self._writer = asyncio.get_running_loop().create_task(self._write(), name="audit", context=unhurried())
         return written
 
     async def _write(self) -> None:

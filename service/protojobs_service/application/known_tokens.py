@@ -10,6 +10,7 @@ from protojobs_service.application.clock import Clock
 from protojobs_service.domain.access import Principal, TokenId
 from protojobs_service.domain.errors import Overloaded, StoreUnavailable
 from protojobs_service.port import Driver, StoredToken
+from protojobs_service.port.deadline import unhurried
 
 _log = logging.getLogger(__name__)
 
@@ -115,7 +116,7 @@ class KnownTokens:
             waiting = self._wanted[token_id] = loop.create_future()
             if self._reader is None or self._reader.done():
                 # It ends with what is wanted, whoever of the callers goes first.
-                self._reader = loop.create_task(self._read_wanted(), name="tokens")
+                self._reader = loop.create_task(self._read_wanted(), name="tokens", context=unhurried())
         return await asyncio.shield(waiting)
 
     async def _read_wanted(self) -> None:

@@ -29,6 +29,7 @@ from protojobs_service.domain.outcome import COMPLETE, Outcome
 from protojobs_service.domain.queue_limits import HoldCause
 from protojobs_service.domain.retry import Policy
 from protojobs_service.drivers.memory import MemoryDriver
+from protojobs_service.port.deadline import seconds_left
 
 _START = datetime(2026, 1, 1, tzinfo=UTC)
 _numbers = count(1)
@@ -265,6 +266,20 @@ async def open_stand(timings: Timings | None = None) -> Stand:
     await application.store_time.refresh()
     await application.known_queues.refresh()
     return Stand(application, driver, clock)
+
+
+class Patience:
+    """Notes how long a store was given at each call of a method of a port, s; None: as long as it takes."""
+
+    def __init__(self, port: object, method: str) -> None:
+        self.left: list[float | None] = []
+        self._inner: Callable[..., object] = getattr(port, method)
+        setattr(port, method, self)
+
+    def __call__(self, *args: object, **kwargs: object) -> object:
+        """Do what the store does."""
+        self.left.append(seconds_left())
+        return self._inner(*args, **kwargs)
 
 
 class Outage:

@@ -9,8 +9,9 @@ import pytest
 from protojobs_service.application.audit import Audit
 from protojobs_service.domain.errors import StoreUnavailable
 from protojobs_service.port import AuditQuery, NewAuditRecord
+from protojobs_service.port.deadline import deadline_in
 
-from tests.unit.application.stand import Outage, Stand
+from tests.unit.application.stand import Outage, Patience, Stand
 
 pytestmark = pytest.mark.asyncio
 
@@ -74,6 +75,17 @@ async def test_what_a_silent_store_did_not_take_is_counted_and_told_and_hurts_no
     outage.is_on = False
     await audit.record(record("later"))
     assert await stored(stand) == [record("later")]
+
+
+async def test_the_deadline_of_who_was_refused_does_not_hurry_the_writing(stand: Stand) -> None:
+    audit, patience = stand.application.audit, Patience(stand.driver.audit, "append")
+
+    with deadline_in(0.1):
+        audit.refused(refusal())
+    await audit.record(record())
+    await audit.finish()
+
+    assert set(patience.left) == {None}
 
 
 async def test_an_unforeseen_error_of_a_store_ends_no_writing(stand: Stand) -> None:

@@ -21,8 +21,9 @@ from protojobs_service.domain.errors import (
     Unauthenticated,
 )
 from protojobs_service.port import StoredToken, Tokens
+from protojobs_service.port.deadline import deadline_in
 
-from tests.unit.application.stand import Outage, Stand
+from tests.unit.application.stand import Outage, Patience, Stand
 
 pytestmark = pytest.mark.asyncio
 
@@ -284,6 +285,17 @@ async def test_a_caller_that_goes_away_spoils_the_read_for_nobody(stand: Stand) 
 
     assert not await second
     assert len(reads.batches) == 1
+
+
+async def test_the_deadline_of_one_caller_does_not_hurry_a_read_for_others(stand: Stand) -> None:
+    made = await make(stand)
+    patience = Patience(stand.driver.tokens, "get")
+    stand.clock.now += 10
+
+    with deadline_in(0.1):
+        assert not await refused(stand, made.text)
+
+    assert patience.left == [None]
 
 
 async def test_an_unknown_id_is_looked_up_once_in_two_seconds_and_then_found_when_it_was_made(stand: Stand) -> None:
