@@ -87,11 +87,13 @@ class KnownTokens:
         raise KeyError(token_id)
 
     def learn(self, token: StoredToken) -> None:
-        """Take a token as the store has just answered it; its sessions are read again before anybody is told of them."""
+        """Take a token as the store has just answered it: what was asked before brings nothing else."""
         self._take(token.id, token, self._clock.monotonic())
-        for known in self._found.values():
-            if known.token.parent == token.id:
-                known.read_at = float("-inf")
+
+    def is_revoked(self, token_id: TokenId) -> bool:
+        """Tell whether a token is known here to be revoked; reads nothing."""
+        known = self._found.get(token_id)
+        return known is not None and known.token.revoked_at is not None
 
     async def refresh(self) -> None:
         """Read what somebody asked for in the last seconds. Raises StoreUnavailable."""

@@ -137,6 +137,9 @@ class Tokens:
             return False
         if token.parent is None:
             return True
+        # The session may have been read before the store ended it together with its token.
+        if self.known.is_revoked(token.parent):
+            return False
         idle = now - (token.used_at or token.created_at)
         here = timedelta(seconds=min(self._clock.monotonic() - known.used_at, bounds.SESSION_TTL.total_seconds()))
         return min(idle, here) < bounds.SESSION_IDLE

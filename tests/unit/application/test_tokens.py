@@ -562,3 +562,27 @@ async def test_tokens_are_forgotten_thirty_days_after_their_end(stand: Stand) ->
     assert await tokens.forget(10) == 0
     stand.clock.now += 1
     assert await tokens.forget(10) == 1
+
+
+async def test_a_session_that_was_being_read_when_its_token_was_revoked_is_refused_at_once(stand: Stand) -> None:
+    made = await make(stand)
+    session = await open_session(stand, made)
+    principal = await stand.application.tokens.verify(session.text)
+    read, answered = stand.driver.tokens.get, asyncio.Event()
+
+    async def slow(ids: Sequence[TokenId]) -> Sequence[StoredToken | None]:
+        found = await read(ids)
+        await answered.wait()
+        return found
+
+    stand.driver.tokens.get = slow  # type: ignore[method-assign] # the port as the test wants it
+    stand.clock.now += 10
+    reading = asyncio.ensure_future(refused(stand, session.text))
+    await stand.clock.settle()
+
+    await stand.application.tokens.revoke(made.token.id)
+    answered.set()
+
+    assert await reading
+    assert await refused(stand, session.text)
+    assert not stand.application.tokens.still_valid(principal)
