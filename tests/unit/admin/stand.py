@@ -14,7 +14,7 @@ from protojobs_service.admin.sessions import Sessions
 from protojobs_service.admin.site import console_site, site_routes
 from protojobs_service.application import NewAuditRecord
 from protojobs_service.domain.access import Grant, Principal, Scope
-from protojobs_service.domain.errors import PermissionDenied, Unauthenticated
+from protojobs_service.domain.errors import JobsError, PermissionDenied, Unauthenticated
 from protojobs_service.settings import load
 from protojobs_service.transport.caller import caller, calling
 from protojobs_service.transport.interceptors import Call, Errors, Proceed, procedures
@@ -33,12 +33,13 @@ class Opened(NamedTuple):
 
 
 class FakeTokens:
-    """Tokens in a dictionary: one of an operator, and the sessions opened with it."""
+    """Tokens in a dictionary: one of an operator, and the sessions opened with it. failure: what opening one ends in."""
 
     def __init__(self) -> None:
         operator = Principal(id="token:1", name="<b>Ann</b>", grants=(Grant(Scope.OPERATOR, "mail*"),), token_id="1")
         self.live: dict[str, Principal] = {TOKEN: operator}
         self.refused: list[str] = []
+        self.failure: JobsError | None = None
 
     async def verify(self, text: str) -> Principal:
         if text not in self.live:
@@ -46,6 +47,8 @@ class FakeTokens:
         return self.live[text]
 
     async def open_session(self, principal: Principal) -> Opened:
+        if self.failure is not None:
+            raise self.failure
         if principal.id != f"token:{principal.token_id}":
             raise PermissionDenied("a session opens no session")
         text = f"session-{len(self.live)}"

@@ -6,6 +6,7 @@ from protojobs_service.admin.attempts import Attempts
 from protojobs_service.admin.refusal import HttpRefusal
 from protojobs_service.admin.sessions import Visitor
 from protojobs_service.domain.access import Grant, Principal, Scope
+from protojobs_service.domain.errors import JobsError, QuotaExceeded, StoreUnavailable, TokenNotFound
 
 from tests.unit.admin.stand import TOKEN, Browser, Stand
 
@@ -94,6 +95,20 @@ async def test_a_session_opens_no_other_session() -> None:
     answer = await stand.browser().login("session-1")
 
     assert (answer.status_code, "a session opens no session" in answer.text) == (403, True)
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [(StoreUnavailable(), 503), (QuotaExceeded("too many live sessions of this token"), 429), (TokenNotFound(), 401)],
+)
+async def test_a_login_that_fails_says_whether_the_token_is_to_blame(error: JobsError, status: int) -> None:
+    stand = Stand()
+    stand.tokens.failure = error
+
+    answer = await stand.browser().login()
+
+    assert answer.status_code == status
+    assert "__Host-pj" not in answer.cookies
 
 
 async def test_a_form_without_a_token_is_refused() -> None:

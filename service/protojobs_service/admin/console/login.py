@@ -8,10 +8,12 @@ from starlette.routing import BaseRoute, Route
 
 from protojobs_service.admin.attempts import Attempts
 from protojobs_service.admin.console.desk import Console
+from protojobs_service.admin.refusal import http_status
 from protojobs_service.admin.sessions import Sessions
 from protojobs_service.admin.within import peer_of
-from protojobs_service.domain.errors import JobsError, Unauthenticated
+from protojobs_service.domain.errors import JobsError, TokenNotFound, Unauthenticated
 from protojobs_service.transport.local import Refused
+from protojobs_service.transport.status import to_status
 
 _CALLER = "protojobs.v1.AdminService/GetCaller"
 _REFUSED = "this token is unknown, or has ended"
@@ -46,12 +48,13 @@ async def _open(console: Console, sessions: Sessions, request: Request) -> Respo
         # As a call first: what is refused is then audited like any other.
         await console.ask_with(token, request, _CALLER, pb.GetCallerRequest(), pb.GetCallerResponse)
         credential = await sessions.open(token, peer=peer_of(request))
-    except (Refused, Unauthenticated) as error:
+    except (Refused, Unauthenticated, TokenNotFound) as error:
         if isinstance(error, Refused) and error.code is not grpc.StatusCode.UNAUTHENTICATED:
             raise
         return console.page(request, "login.html", 401, problem=_REFUSED)
     except JobsError as error:
-        return console.page(request, "login.html", 403, problem=f"{_NO_SESSION}: {error.message}")
+        status_code = http_status(to_status(error))
+        return console.page(request, "login.html", status_code, problem=f"{_NO_SESSION}: {error.message}")
     await _close(console, sessions, request)
     response = console.go("/")
     console.session_cookie.set(request, response, credential)
