@@ -49,8 +49,11 @@ class Sessions:
         self._record = record
 
     async def verify(self, text: str) -> Principal:
-        """Return who a session, or a token, proves. Raises Unauthenticated, StoreUnavailable, Overloaded."""
-        return await self._tokens.verify(text)
+        """Return who a session proves; a token itself proves nobody here. Raises Unauthenticated, StoreUnavailable, Overloaded."""
+        principal = await self._tokens.verify(text)
+        if not principal.is_session:
+            raise Unauthenticated
+        return principal
 
     async def open(self, token: str, *, peer: str) -> str:
         """Open a session with a token, and return its credential.
@@ -66,7 +69,7 @@ class Sessions:
     async def close(self, credential: str, *, peer: str) -> None:
         """End a session; one that has ended already stays so. Raises StoreUnavailable, Overloaded."""
         with contextlib.suppress(Unauthenticated, NotFound):
-            principal = await self._tokens.verify(credential)
+            principal = await self.verify(credential)
             if principal.token_id is not None:
                 await self._tokens.revoke(principal.token_id)
                 await self._note("logout", principal, peer)

@@ -50,6 +50,11 @@ class Principal:
     token_id: TokenId | None = None
     expires_at: datetime | None = None
 
+    @property
+    def is_session(self) -> bool:
+        """Tell whether a console session proves it: a token of its own, which stands for the one that opened it."""
+        return self.token_id is not None and self.id != f"token:{self.token_id}"
+
     @cached_property
     def everywhere(self) -> frozenset[Scope]:
         """Return the scopes held on every queue: with one of them nothing needs to be checked per item."""

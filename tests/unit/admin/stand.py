@@ -49,7 +49,7 @@ class FakeTokens:
     async def open_session(self, principal: Principal) -> Opened:
         if self.failure is not None:
             raise self.failure
-        if principal.id != f"token:{principal.token_id}":
+        if principal.is_session:
             raise PermissionDenied("a session opens no session")
         text = f"session-{len(self.live)}"
         self.live[text] = Principal(id=principal.id, name=principal.name, grants=principal.grants, token_id=text)

@@ -111,6 +111,17 @@ async def test_a_login_that_fails_says_whether_the_token_is_to_blame(error: Jobs
     assert "__Host-pj" not in answer.cookies
 
 
+async def test_a_token_is_no_session_and_no_logout_ends_it() -> None:
+    stand = Stand()
+    browser = stand.browser()
+    browser.http.cookies = httpx.Cookies({"__Host-pj": TOKEN})
+
+    assert await _shown(browser) == (303, False)
+    await browser.login()
+
+    assert TOKEN in stand.tokens.live
+
+
 async def test_a_form_without_a_token_is_refused() -> None:
     answer = await Stand().browser().post("/login", {})
 

@@ -71,3 +71,13 @@ def test_another_grant_never_takes_anything_away(
 def test_without_grants_nothing_is_allowed_and_anonymous_may_everything(scopes: frozenset[Scope], queue: str) -> None:
     assert not _principal([]).may(scopes, queue)
     assert ANONYMOUS.may(scopes, queue)
+
+
+def test_a_session_is_another_token_than_the_one_that_it_stands_for() -> None:
+    def principal(token_id: str | None) -> Principal:
+        return Principal(id="token:1", name="somebody", token_id=token_id)
+
+    assert principal("2").is_session
+    assert not principal("1").is_session
+    assert not principal(None).is_session
+    assert not ANONYMOUS.is_session
