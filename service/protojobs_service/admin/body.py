@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import AsyncIterator
 from typing import Final
 
 import grpc
@@ -29,17 +30,17 @@ class Intake:
 
     async def read(self, request: Request) -> bytes:
         """Return the whole body. Raises HttpRefusal (413, 408, 429), ClientDisconnect."""
-        announced = request.headers.get("content-length", "")
+        announced, pieces = request.headers.get("content-length", ""), request.stream()
         if announced.isdecimal() and int(announced) > self._most_bytes:
-            raise await self._too_large(request)
+            raise await self._too_large(request, pieces)
         body = bytearray()
         try:
             async with asyncio.timeout(self._seconds):
-                async for chunk in request.stream():
+                async for chunk in pieces:
                     body += chunk
                     self._held += len(chunk)
                     if len(body) > self._most_bytes:
-                        raise await self._too_large(request)
+                        raise await self._too_large(request, pieces)
                     if self._held > self._most_at_once:
                         raise _too_much_at_once()
         except TimeoutError:
@@ -48,19 +49,19 @@ class Intake:
             self._held -= len(body)
         return bytes(body)
 
-    async def _too_large(self, request: Request) -> HttpRefusal:
-        await self._drop(request)
+    async def _too_large(self, request: Request, rest: AsyncIterator[bytes]) -> HttpRefusal:
+        await self._drop(request, rest)
         code = grpc.StatusCode.RESOURCE_EXHAUSTED
         return HttpRefusal(413, f"the body has more than {self._most_bytes} bytes", code=code, headers=_CLOSE)
 
-    async def _drop(self, request: Request) -> None:
+    async def _drop(self, request: Request, rest: AsyncIterator[bytes]) -> None:
         """Let the rest pass by, if it is not much: who is still sending when we hang up never sees the answer."""
         if "expect" in request.headers:
             return
         left = _DROPPED * self._most_bytes
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._seconds):
-                async for chunk in request.stream():
+                async for chunk in rest:
                     left -= len(chunk)
                     if left < 0:
                         break

@@ -189,6 +189,16 @@ async def test_a_body_that_does_not_arrive_is_given_up() -> None:
     assert (refusal.value.status_code, refusal.value.headers) == (408, {"connection": "close"})
 
 
+async def test_a_body_of_one_piece_that_is_too_large_is_refused_as_that() -> None:
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b"a" * 101, "more_body": False}
+
+    with pytest.raises(HttpRefusal) as refusal:
+        await Intake(100, most_at_once=100).read(_request(receive))
+
+    assert refusal.value.status_code == 413
+
+
 async def test_bodies_on_the_way_are_bounded_together_and_counted_until_they_have_ended() -> None:
     intake = Intake(100, most_at_once=150)
     paused = asyncio.Event()
