@@ -1,6 +1,7 @@
 """The numbers of the outboxes that this server relays."""
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 
 from protojobs_service.application import OutboxStatus, Relay
@@ -9,13 +10,16 @@ from protojobs_service.telemetry import Reading, Telemetry
 
 _STATUS_LIFETIME = 10.0
 """s: to count the rows that wait is work for somebody else's database."""
+_PATIENCE = 5.0
+"""s, as for the store (`queue_gauges`)."""
 
 
 class OutboxGauges:
-    """Keeps the last look at each outbox; forgets it where the database does not answer."""
+    """Keeps the last look at each outbox; forgets it where the database does not answer in time. patience: s."""
 
-    def __init__(self, relays: Sequence[Relay]) -> None:
+    def __init__(self, relays: Sequence[Relay], *, patience: float = _PATIENCE) -> None:
         self._relays = relays
+        self._patience = patience
         self._seen: dict[str, OutboxStatus] = {}
         self._read_at = float("-inf")
 
@@ -31,12 +35,15 @@ class OutboxGauges:
         if now - self._read_at < _STATUS_LIFETIME:
             return
         self._read_at = now
-        for relay in self._relays:
-            self._seen.pop(relay.name, None)
-            try:
+        async with asyncio.TaskGroup() as tasks:
+            for relay in self._relays:
+                tasks.create_task(self._look(relay))
+
+    async def _look(self, relay: Relay) -> None:
+        self._seen.pop(relay.name, None)
+        with contextlib.suppress(JobsError, TimeoutError):
+            async with asyncio.timeout(self._patience):
                 self._seen[relay.name] = await relay.status()
-            except JobsError:
-                continue
 
     def _lag(self) -> Reading:
         return [

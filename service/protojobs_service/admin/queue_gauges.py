@@ -5,18 +5,21 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
-from protojobs_service.application import Application, QueueStats
+from protojobs_service.application import Application, QueueStats, deadline_in
 from protojobs_service.domain.errors import JobsError
 from protojobs_service.domain.labels import MAX_QUEUE_LABELS, OTHER
 from protojobs_service.telemetry import Reading, Telemetry
 
 _STATS_LIFETIME = 1.0
+_PATIENCE = 5.0
+"""s: whoever looks gives up after 10 by default, and would lose every other number too (Prometheus, scrape_timeout)."""
 
 
 class QueueGauges:
-    """Keeps the last numbers of the queues for the gauges, read from the store at most once a second."""
+    """Keeps the last numbers of the queues for the gauges, read from the store at most once a second. patience: s."""
 
-    def __init__(self, application: Application) -> None:
+    def __init__(self, application: Application, *, patience: float = _PATIENCE) -> None:
+        self._patience = patience
         self._application = application
         self._stats: Sequence[QueueStats] = ()
         self._at: datetime | None = None
@@ -30,16 +33,18 @@ class QueueGauges:
         telemetry.observe("protojobs.worker.connected", "Live worker sessions that read a queue.", self.workers, "{session}")
 
     async def refresh(self) -> None:
-        """Read the numbers anew unless that was just done; forget them where the store does not answer."""
+        """Read the numbers anew unless that was just done; forget them where the store does not answer in time."""
         async with self._lock:
-            now = asyncio.get_running_loop().time()
-            if now - self._read_at < _STATS_LIFETIME:
+            clock = asyncio.get_running_loop().time
+            if clock() - self._read_at < _STATS_LIFETIME:
                 return
-            self._read_at = now
             try:
-                self._stats, self._at = await self._application.queues.stats()
-            except JobsError:
+                with deadline_in(self._patience):
+                    async with asyncio.timeout(self._patience):
+                        self._stats, self._at = await self._application.queues.stats()
+            except (JobsError, TimeoutError):
                 self._stats, self._at = (), None
+            self._read_at = clock()
 
     def depth(self) -> Reading:
         """Return the jobs by queue and state."""
