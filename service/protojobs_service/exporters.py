@@ -78,7 +78,8 @@ class OncePerMinute(logging.Filter):
         """Tell whether to write it. The record's own time counts."""
         if record.levelno < logging.WARNING or not record.name.startswith("opentelemetry."):
             return True
-        if record.created - self._said_at < _QUIET_SECONDS:
+        # Below 0 the clock was set back.
+        if 0 <= record.created - self._said_at < _QUIET_SECONDS:
             return False
         self._said_at = record.created
         return True

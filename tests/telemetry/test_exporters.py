@@ -139,3 +139,11 @@ def test_exporters_warn_once_a_minute_and_others_whenever_they_want() -> None:
     assert heard.filter(_warning("opentelemetry.sdk._shared_internal", 162, logging.ERROR)) is False
     assert heard.filter(_warning(exporter, 162, logging.INFO)) is True
     assert heard.filter(_warning("protojobs_service.compose", 162)) is True
+
+
+def test_a_clock_that_was_set_back_silences_no_exporter() -> None:
+    heard = OncePerMinute()
+
+    said = [heard.filter(_warning("opentelemetry.sdk._shared_internal", at)) for at in (5000, 100, 101, 160)]
+
+    assert said == [True, True, False, True]
