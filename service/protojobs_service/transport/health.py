@@ -8,11 +8,14 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from protojobs_service.application import Clock, StoreTime
-from protojobs_service.domain.errors import JobsError
+from protojobs_service.domain.errors import JobsError, Overloaded
 from protojobs_service.transport.interceptors import Context
 
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+# Each is a call of gRPC's, some 20 KiB: all servers and balancers that watch us are fewer.
+_MOST_WATCHERS = 10_000
 
 _log = logging.getLogger(__name__)
 
@@ -24,7 +27,9 @@ class HealthServicer(health_pb2_grpc.HealthServicer):
     condition), so clients that watch would never hear of a drain.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, most_watchers: int = _MOST_WATCHERS) -> None:
+        self._most_watchers = most_watchers
+        self._watchers = 0
         self._statuses: dict[str, int] = {}
         self._changed = asyncio.Event()
 
@@ -42,11 +47,20 @@ class HealthServicer(health_pb2_grpc.HealthServicer):
         return health_pb2.HealthCheckResponse(status=status)
 
     async def Watch(self, request: health_pb2.HealthCheckRequest, context: Context) -> None:  # noqa: N802
-        """Send the status of one service now and whenever it changes."""
+        """Send the status of one service now and whenever it changes. Raises Overloaded; no other limit holds for watchers."""
+        if self._watchers >= self._most_watchers:
+            raise Overloaded("too many watchers of health")
+        self._watchers += 1
+        try:
+            await self._tell(request.service, context)
+        finally:
+            self._watchers -= 1
+
+    async def _tell(self, service: str, context: Context) -> None:
         told = None
         while True:
             changed = self._changed
-            status = self._statuses.get(request.service, health_pb2.HealthCheckResponse.SERVICE_UNKNOWN)
+            status = self._statuses.get(service, health_pb2.HealthCheckResponse.SERVICE_UNKNOWN)
             if status != told:
                 await context.write(health_pb2.HealthCheckResponse(status=status))
                 told = status
