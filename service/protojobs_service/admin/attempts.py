@@ -1,13 +1,13 @@
 """How often somebody may try to log in."""
 
 import ipaddress
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import grpc
 
 from protojobs_service.admin.refusal import HttpRefusal
+from protojobs_service.domain.recent import Recent
 
 _MOST = 10
 _SECONDS_EACH = 6.0
@@ -28,16 +28,14 @@ class Attempts:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._peers: OrderedDict[str, _Peer] = OrderedDict()
+        self._peers = Recent[str, _Peer](_MOST_PEERS)
 
     def take(self, host: str) -> None:
         """Count an attempt. Raises HttpRefusal (429)."""
         now, name = self._clock(), _network(host)
-        peer = self._peers.pop(name, None) or _Peer(_MOST, now)
+        peer = self._peers.get(name) or _Peer(_MOST, now)
         peer.left, peer.at = min(_MOST, peer.left + (now - peer.at) / _SECONDS_EACH), now
         self._peers[name] = peer
-        if len(self._peers) > _MOST_PEERS:
-            self._peers.popitem(last=False)
         if peer.left < 1:
             raise _too_often()
         peer.left -= 1

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -11,6 +10,7 @@ from itertools import islice
 from protojobs_service.application.clock import Clock
 from protojobs_service.domain.bounds import AUDIT_KEPT
 from protojobs_service.domain.errors import JobsError
+from protojobs_service.domain.recent import Recent
 from protojobs_service.port import AuditQuery, AuditRecord, Driver, NewAuditRecord
 from protojobs_service.port.deadline import unhurried
 
@@ -61,7 +61,7 @@ class Audit:
         self._say = say
         self._batch = _Batch()
         self._writer: asyncio.Task[None] | None = None
-        self._refusals: OrderedDict[tuple[str, str, str], _Refusal] = OrderedDict()
+        self._refusals = Recent[tuple[str, str, str], _Refusal](_MOST_KEYS)
         self._minute, self._in_minute = float("-inf"), 0
         self.lost, self._unsaid, self._said_at = 0, 0, float("-inf")
 
@@ -87,10 +87,10 @@ class Audit:
             seen.left_out += 1
             return
         if seen is None and not self._has_room(now):
-            self._see(key, _Refusal(float("-inf"), left_out=1))
+            self._refusals[key] = _Refusal(float("-inf"), left_out=1)
             return
         self._in_minute += 1
-        self._see(key, _Refusal(now))
+        self._refusals[key] = _Refusal(now)
         left_out = 0 if seen is None else seen.left_out
         self._put(replace(record, details={**record.details, LEFT_OUT: str(left_out)}) if left_out else record)
 
@@ -106,12 +106,6 @@ class Audit:
         """Return once everything noted before is written or lost."""
         if self._writer is not None:
             await asyncio.wait([self._writer])
-
-    def _see(self, key: tuple[str, str, str], refusal: _Refusal) -> None:
-        self._refusals[key] = refusal
-        self._refusals.move_to_end(key)
-        if len(self._refusals) > _MOST_KEYS:
-            self._refusals.popitem(last=False)
 
     def _has_room(self, now: float) -> bool:
         if now - self._minute >= _EVERY:

@@ -13,6 +13,7 @@ from protojobs_service.application.clock import Clock, SystemClock
 from protojobs_service.application.key_set import KeySet, ReadKeys
 from protojobs_service.domain.access import Grant, Principal, matches
 from protojobs_service.domain.errors import Unauthenticated
+from protojobs_service.domain.recent import Recent
 
 ALGORITHMS: Final = ("RS256", "ES256", "EdDSA")
 """All that is ever taken: never `none`, never one with a shared secret (RFC 8725, 3.1)."""
@@ -61,7 +62,7 @@ class Identities:
         clock = clock or SystemClock()
         self._issuers = {issuer.name: (issuer, KeySet(issuer.name, issuer.read, issuer.algorithms, clock)) for issuer in issuers}
         self._now = now
-        self._seen: dict[bytes, tuple[KeySet, _Seen]] = {}
+        self._seen = Recent[bytes, tuple[KeySet, _Seen]](_MOST_REMEMBERED)
 
     async def verify(self, text: str) -> Principal:
         """Return whose token it is. Raises Unauthenticated; IssuerUnavailable where the issuer's keys cannot be read."""
@@ -72,8 +73,6 @@ class Identities:
         self._seen.pop(digest, None)
         issuer, keys = self._issuer(text)
         version, principal = keys.version, await self._principal(issuer, keys, text)
-        if len(self._seen) >= _MOST_REMEMBERED:
-            self._seen.clear()
         self._seen[digest] = keys, _Seen(principal, version)
         return principal
 

@@ -2,13 +2,13 @@
 
 import asyncio
 import logging
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from protojobs_service.application.clock import Clock
 from protojobs_service.domain.access import Principal, TokenId
 from protojobs_service.domain.errors import Overloaded, StoreUnavailable
+from protojobs_service.domain.recent import Recent
 from protojobs_service.port import Driver, StoredToken
 from protojobs_service.port.deadline import unhurried
 
@@ -47,8 +47,8 @@ class KnownTokens:
     def __init__(self, driver: Driver, clock: Clock) -> None:
         self._driver = driver
         self._clock = clock
-        self._found: OrderedDict[TokenId, Known] = OrderedDict()
-        self._missing: OrderedDict[TokenId, float] = OrderedDict()
+        self._found = Recent[TokenId, Known](_MOST_KNOWN)
+        self._missing = Recent[TokenId, float](_MOST_MISSING)
         self._unread: set[TokenId] = set()
         self._wanted: dict[TokenId, asyncio.Future[StoreUnavailable | None]] = {}
         self._reader: asyncio.Task[None] | None = None
@@ -154,19 +154,14 @@ class KnownTokens:
         if token is None:
             self._found.pop(token_id, None)
             self._missing[token_id] = read_at
-            self._missing.move_to_end(token_id)
-            if len(self._missing) > _MOST_MISSING:
-                self._missing.popitem(last=False)
             return
         self._missing.pop(token_id, None)
         known = self._found.get(token_id)
         if known is None:
             self._found[token_id] = Known(token, _principal(token), read_at, asked_at=self._clock.monotonic())
-            if len(self._found) > _MOST_KNOWN:
-                self._found.popitem(last=False)
         elif read_at >= known.read_at:
             known.token, known.read_at = token, read_at
-            self._found.move_to_end(token_id)
+            self._found[token_id] = known
 
 
 def _principal(token: StoredToken) -> Principal:

@@ -8,7 +8,7 @@ carries; but a stream is never refused for them: its next frame is read later, s
 import asyncio
 import ipaddress
 import time
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -20,6 +20,7 @@ from urllib.parse import unquote
 from protojobs_service.domain.access import ANONYMOUS
 from protojobs_service.domain.errors import Overloaded
 from protojobs_service.domain.queue_limits import Bucket, RateLimit, bucket_at, wait_us
+from protojobs_service.domain.recent import Recent
 from protojobs_service.transport.caller import caller
 from protojobs_service.transport.interceptors import Call, Proceed
 
@@ -70,7 +71,7 @@ class CallerLimits:
         self._here = here
         self._clock = clock
         self._sleep = sleep
-        self._buckets: OrderedDict[str, _Buckets] = OrderedDict()
+        self._buckets = Recent[str, _Buckets](_MOST_CALLERS)
         self._streams: Counter[str] = Counter()
         self.refused = 0
 
@@ -132,9 +133,6 @@ class CallerLimits:
         else:
             refused, calls, size_left = None, calls.lease(1), size_left.lease(size)
         self._buckets[name] = _Buckets(calls, size_left)
-        self._buckets.move_to_end(name)
-        if len(self._buckets) > _MOST_CALLERS:
-            self._buckets.popitem(last=False)
         return refused
 
     def _too_much(self, limit: str, wait: timedelta) -> Overloaded:
