@@ -15,7 +15,8 @@ import stamina
 from protojobs_client import AsyncClient, Options, redial
 from protojobs_client.redial import RedialledChannel
 from protojobs_service.compose import RunningServer, start_server
-from protojobs_service.transport.interceptors import Call, Proceed, RequestId
+from protojobs_service.transport.call import Call, Proceed
+from protojobs_service.transport.interceptors import RequestId
 from protojobs_worker import JobContext, Worker
 
 from tests.certificates import Authority, Files, Pair, replace

@@ -10,9 +10,9 @@ from protojobs_service.application import Application, AuditQuery, AuditRecord, 
 from protojobs_service.domain import bounds
 from protojobs_service.domain.access import EVERY_QUEUE, Grant, Scope
 from protojobs_service.domain.errors import InvalidField
+from protojobs_service.transport.call import Context
 from protojobs_service.transport.caller import caller
 from protojobs_service.transport.convert import Pages, check_text, parse_page_size, parse_span, parse_time, to_timestamp
-from protojobs_service.transport.interceptors import Context
 
 SCOPES = {
     Scope.PRODUCER: admin_service_pb2.SCOPE_PRODUCER,

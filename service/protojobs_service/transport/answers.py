@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from protojobs_service.domain.errors import Overloaded
-from protojobs_service.transport.interceptors import Call, Proceed
+from protojobs_service.transport.call import Call, Proceed
 from protojobs_service.transport.limits import name_of
 
 _SMALL = 16 * 1024

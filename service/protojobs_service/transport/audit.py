@@ -14,8 +14,8 @@ from protojobs_service.domain.access import Principal, Scope
 from protojobs_service.domain.errors import JobsError, PermissionDenied, Unauthenticated
 from protojobs_service.domain.queue import QueueSettings
 from protojobs_service.transport.audit_rows import ROWS, Details, Row, changed_settings
+from protojobs_service.transport.call import Call, Proceed
 from protojobs_service.transport.caller import caller
-from protojobs_service.transport.interceptors import Call, Proceed
 from protojobs_service.transport.local import LocalContext
 from protojobs_service.transport.views import to_queue
 

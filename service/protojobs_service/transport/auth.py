@@ -9,8 +9,8 @@ from typing import Any
 from protojobs_service.application import Authentication, Clock, Proof
 from protojobs_service.domain.access import ANONYMOUS, Principal
 from protojobs_service.domain.errors import Unauthenticated
+from protojobs_service.transport.call import Call, Context, Proceed
 from protojobs_service.transport.caller import calling
-from protojobs_service.transport.interceptors import Call, Context, Proceed
 from protojobs_service.transport.permissions import OPEN
 
 _LOOK_EVERY = 2.0

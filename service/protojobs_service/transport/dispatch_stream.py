@@ -13,8 +13,9 @@ from protojobs_service.domain import bounds
 from protojobs_service.domain.errors import Draining, InvalidField, JobsError
 from protojobs_service.domain.job import Draft
 from protojobs_service.transport import wire
+from protojobs_service.transport.call import Context
 from protojobs_service.transport.ids import format_id
-from protojobs_service.transport.interceptors import Context, Drain
+from protojobs_service.transport.interceptors import Drain
 from protojobs_service.transport.job_access import judge_items
 from protojobs_service.transport.permissions import access
 from protojobs_service.transport.results import place_errors, read_specs, to_result

@@ -9,7 +9,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from protojobs_service.application import Clock, StoreTime
 from protojobs_service.domain.errors import JobsError, Overloaded
-from protojobs_service.transport.interceptors import Context
+from protojobs_service.transport.call import Context
 
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING

@@ -13,12 +13,14 @@ from protojobs_service.domain import bounds
 from protojobs_service.domain.errors import BatchAborted, InvalidField, JobIdTime, JobNotFound, JobsError
 from protojobs_service.domain.job import Draft, JobId
 from protojobs_service.transport import bulk, convert, filters, ids, job_changes, wire
+from protojobs_service.transport.call import Context
 from protojobs_service.transport.convert import Pages
 from protojobs_service.transport.dispatch_stream import DispatchStream
 from protojobs_service.transport.ids import format_id
-from protojobs_service.transport.interceptors import Context, Drain, long_poll, parse, raw
+from protojobs_service.transport.interceptors import Drain
 from protojobs_service.transport.job_access import check_draft, check_job, judge_items, narrow
 from protojobs_service.transport.permissions import access
+from protojobs_service.transport.procedures import long_poll, parse, raw
 from protojobs_service.transport.results import OUTCOMES, id_text, is_all_created, place_errors, read_specs, to_result
 from protojobs_service.transport.specs import Common, Specs
 from protojobs_service.transport.status import under

@@ -27,8 +27,8 @@ from protojobs_service.domain.errors import InvalidField, JobsError, Overloaded,
 from protojobs_service.domain.job import Lease
 from protojobs_service.domain.queue_limits import HoldCause
 from protojobs_service.transport import wire
+from protojobs_service.transport.call import Context
 from protojobs_service.transport.convert import parse_optional_span, to_duration, to_timestamp
-from protojobs_service.transport.interceptors import Context
 from protojobs_service.transport.lease_answers import SettledBuilder, cancel_items, lease_refs, to_drain
 from protojobs_service.transport.lease_convert import (
     Outcomes,

@@ -21,8 +21,8 @@ from protojobs_service.domain.access import ANONYMOUS
 from protojobs_service.domain.errors import Overloaded
 from protojobs_service.domain.queue_limits import Bucket, RateLimit, bucket_at, wait_us
 from protojobs_service.domain.recent import Recent
+from protojobs_service.transport.call import Call, Proceed
 from protojobs_service.transport.caller import caller
-from protojobs_service.transport.interceptors import Call, Proceed
 
 MOST_METADATA = 16 * 1024
 """Bytes of the names and values of all metadata of a call."""

@@ -11,7 +11,8 @@ import grpc.aio
 from google.protobuf.message import Message
 from google.rpc.status_pb2 import Status
 
-from protojobs_service.transport.interceptors import Call, Context, Procedure
+from protojobs_service.transport.call import Call, Context
+from protojobs_service.transport.procedures import Procedure
 from protojobs_service.transport.status import DETAILS_KEY
 
 M = TypeVar("M", bound=Message)

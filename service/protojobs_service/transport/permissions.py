@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from protojobs_service.domain.access import ANONYMOUS, Principal, Scope
 from protojobs_service.domain.errors import NotFound, PermissionDenied
-from protojobs_service.transport.interceptors import Call, Proceed
+from protojobs_service.transport.call import Call, Proceed
 
 _ORDER = tuple(Scope)
 

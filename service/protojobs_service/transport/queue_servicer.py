@@ -16,8 +16,9 @@ from protojobs_service.domain.job import JobId
 from protojobs_service.domain.lifecycle import State
 from protojobs_service.domain.queue import EventLevel, Fairness, QueueSettings, Retention
 from protojobs_service.transport import convert
+from protojobs_service.transport.call import Context
 from protojobs_service.transport.convert import EPOCH, Pages
-from protojobs_service.transport.interceptors import Context, Drain
+from protojobs_service.transport.interceptors import Drain
 from protojobs_service.transport.permissions import access
 from protojobs_service.transport.queue_history import KEPT_PATHS, parse_kept
 from protojobs_service.transport.queue_limits import LIMIT_PATHS, parse_limits

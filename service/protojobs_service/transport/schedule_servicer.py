@@ -13,10 +13,10 @@ from protojobs_service.domain.errors import InvalidField, JobIdTime, JobsError, 
 from protojobs_service.domain.job import JobId
 from protojobs_service.domain.schedule import Schedule
 from protojobs_service.transport import convert, ids
+from protojobs_service.transport.call import Context
 from protojobs_service.transport.chains import strip
 from protojobs_service.transport.convert import Pages, to_timestamp
 from protojobs_service.transport.ids import format_id
-from protojobs_service.transport.interceptors import Context
 from protojobs_service.transport.job_access import chain_queues, check_draft
 from protojobs_service.transport.permissions import Access, access
 from protojobs_service.transport.schedule_convert import parse_count, parse_definition, parse_from, parse_spec, to_schedule

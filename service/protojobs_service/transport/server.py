@@ -28,25 +28,15 @@ from protojobs_service.transport.admin_servicer import AdminServicer
 from protojobs_service.transport.answers import Answers
 from protojobs_service.transport.audit import AuditTrail
 from protojobs_service.transport.auth import Authenticate, OpenStreams
+from protojobs_service.transport.call import Interceptor
 from protojobs_service.transport.health import Health
-from protojobs_service.transport.interceptors import (
-    Admission,
-    CutAtDrain,
-    Deadline,
-    Drain,
-    Errors,
-    Interceptor,
-    Procedure,
-    RequestId,
-    Service,
-    generic_handler,
-    procedures,
-)
+from protojobs_service.transport.interceptors import Admission, CutAtDrain, Deadline, Drain, Errors, RequestId
 from protojobs_service.transport.job_servicer import JobServicer
 from protojobs_service.transport.limits import MOST_METADATA, Allowance, CallerLimits
 from protojobs_service.transport.listener import bind
 from protojobs_service.transport.local import LocalCalls
 from protojobs_service.transport.permissions import Authorize
+from protojobs_service.transport.procedures import Procedure, Service, generic_handler, procedures
 from protojobs_service.transport.queue_servicer import QueueServicer
 from protojobs_service.transport.schedule_servicer import ScheduleServicer
 from protojobs_service.transport.server_servicer import ServerServicer

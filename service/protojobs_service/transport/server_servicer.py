@@ -7,8 +7,8 @@ from protojobs.v1 import server_service_pb2
 from protojobs_service.application import Application
 from protojobs_service.domain import bounds
 from protojobs_service.domain.errors import StoreUnavailable
+from protojobs_service.transport.call import Context
 from protojobs_service.transport.convert import to_duration, to_timestamp
-from protojobs_service.transport.interceptors import Context
 
 MIN_CLIENT_VERSION = "0.1.0"
 

@@ -21,7 +21,7 @@ from protojobs.v1 import job_pb2
 from protojobs_service import conventions
 from protojobs_service.domain.bounds import DEFAULT_QUEUE
 from protojobs_service.domain.errors import JobsError
-from protojobs_service.transport.interceptors import Call, Proceed
+from protojobs_service.transport.call import Call, Proceed
 
 # What the conventions call an error of a server; everything else is one of its caller.
 _SERVER_ERRORS = frozenset(

@@ -14,9 +14,10 @@ from protojobs_service.domain import bounds
 from protojobs_service.domain.errors import InvalidField
 from protojobs_service.domain.event import RUN_TIMED, EventFilter, JobEvent
 from protojobs_service.transport import convert
+from protojobs_service.transport.call import Context
 from protojobs_service.transport.convert import to_duration, to_timestamp
 from protojobs_service.transport.ids import format_id, parse_id
-from protojobs_service.transport.interceptors import Context, Drain
+from protojobs_service.transport.interceptors import Drain
 from protojobs_service.transport.permissions import access
 from protojobs_service.transport.views import state_of, to_job
 

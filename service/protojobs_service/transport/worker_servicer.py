@@ -1,6 +1,6 @@
 """WorkerService: leases by stream or by call, and what operators ask of workers.
 
-`interceptors` calls the methods. A plain one gets a message and returns one. `@raw`: it gets the bytes as they came (a stream: an
+`procedures` calls the methods. A plain one gets a message and returns one. `@raw`: it gets the bytes as they came (a stream: an
 iterator of them) and reads them with the twins of `wire`, so that a job's spec stays the producer's own bytes. `@long_poll`: it may
 wait so many seconds, and is ended when the server goes. An answer may be bytes too, written by hand as `wire.leased_jobs` does; a
 stream writes to its context and returns None.
@@ -16,12 +16,13 @@ from protojobs_service.application import Application, SessionRecord
 from protojobs_service.domain import bounds
 from protojobs_service.domain.errors import InvalidField, SessionNotFound
 from protojobs_service.transport import wire
+from protojobs_service.transport.call import Context
 from protojobs_service.transport.convert import Pages, check_name, parse_optional_span, parse_page_size, to_timestamp
 from protojobs_service.transport.ids import format_id
-from protojobs_service.transport.interceptors import Context, long_poll, parse, raw
 from protojobs_service.transport.lease_convert import SettleReader
 from protojobs_service.transport.lease_stream import LeaseStream
 from protojobs_service.transport.permissions import Access, access
+from protojobs_service.transport.procedures import long_poll, parse, raw
 from protojobs_service.transport.specs import Specs
 from protojobs_service.transport.unary_leases import UnaryLeases
 

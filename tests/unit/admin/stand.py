@@ -16,9 +16,11 @@ from protojobs_service.application import NewAuditRecord
 from protojobs_service.domain.access import Grant, Principal, Scope
 from protojobs_service.domain.errors import JobsError, PermissionDenied, Unauthenticated
 from protojobs_service.settings import load
+from protojobs_service.transport.call import Call, Proceed
 from protojobs_service.transport.caller import caller, calling
-from protojobs_service.transport.interceptors import Call, Errors, Proceed, procedures
+from protojobs_service.transport.interceptors import Errors
 from protojobs_service.transport.local import LocalCalls
+from protojobs_service.transport.procedures import procedures
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Mount, Route
 

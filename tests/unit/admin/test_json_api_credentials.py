@@ -7,8 +7,10 @@ import pytest
 from protojobs.v1 import admin_service_pb2, job_service_pb2
 from protojobs_service.admin.body import Intake
 from protojobs_service.admin.json_api import JsonApi
-from protojobs_service.transport.interceptors import Call, Errors, Proceed, procedures
+from protojobs_service.transport.call import Call, Proceed
+from protojobs_service.transport.interceptors import Errors
 from protojobs_service.transport.local import LocalCalls
+from protojobs_service.transport.procedures import procedures
 from starlette.applications import Starlette
 
 from tests.unit.admin.stand import TOKEN, FakeTokens, GetCaller

@@ -11,7 +11,8 @@ import pytest
 from protojobs_service.cli import app
 from protojobs_service.compose import start_server
 from protojobs_service.settings import load
-from protojobs_service.transport.interceptors import Call, Proceed, RequestId
+from protojobs_service.transport.call import Call, Proceed
+from protojobs_service.transport.interceptors import RequestId
 from typer.main import get_command
 
 from tests.certificates import Authority, Files

@@ -22,8 +22,8 @@ from protojobs_service.domain.access import ANONYMOUS, Grant, Principal, Scope
 from protojobs_service.domain.errors import PermissionDenied, QueueNotFound, Unauthenticated
 from protojobs_service.transport.audit import AuditTrail, item_refused
 from protojobs_service.transport.audit_rows import ROWS, UNAUDITED
+from protojobs_service.transport.call import Call, Rpc
 from protojobs_service.transport.caller import calling
-from protojobs_service.transport.interceptors import Call, Rpc
 from protojobs_service.transport.local import LocalContext
 
 PACKAGES: tuple[Any, ...] = (

@@ -10,8 +10,8 @@ from protojobs_service.application import Authentication, Proof
 from protojobs_service.domain.access import ANONYMOUS, Grant, Principal, Scope
 from protojobs_service.domain.errors import JobNotFound, PermissionDenied, Unauthenticated
 from protojobs_service.transport.auth import Authenticate, OpenStreams
+from protojobs_service.transport.call import Call, Rpc
 from protojobs_service.transport.caller import caller, calling, of_caller
-from protojobs_service.transport.interceptors import Call, Rpc
 from protojobs_service.transport.permissions import DISPATCH, TABLE, Access, Authorize, access, access_by
 
 from tests.unit.application.stand import FakeClock

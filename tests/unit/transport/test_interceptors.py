@@ -9,7 +9,9 @@ import pytest
 from protojobs.v1 import job_service_pb2
 from protojobs_service.domain.errors import Draining, Overloaded
 from protojobs_service.port.deadline import seconds_left
-from protojobs_service.transport.interceptors import Admission, Call, CutAtDrain, Deadline, Drain, Rpc, generic_handler, procedures
+from protojobs_service.transport.call import Call, Rpc
+from protojobs_service.transport.interceptors import Admission, CutAtDrain, Deadline, Drain
+from protojobs_service.transport.procedures import generic_handler, procedures
 from protojobs_service.transport.status import DeadlinePassed
 
 pytestmark = pytest.mark.asyncio

@@ -11,8 +11,8 @@ from protojobs_service.domain.access import Principal
 from protojobs_service.domain.errors import Overloaded
 from protojobs_service.domain.queue_limits import RateLimit
 from protojobs_service.transport import limits
+from protojobs_service.transport.call import Call, Rpc
 from protojobs_service.transport.caller import calling
-from protojobs_service.transport.interceptors import Call, Rpc
 from protojobs_service.transport.limits import Allowance, CallerLimits, Origin, origin_of
 
 pytestmark = pytest.mark.asyncio
