@@ -47,7 +47,7 @@ class MemoryDriver:
         self._store = Store(fingerprint, clock, rng, max_queues, max_lanes)
         self._jobs, self._queues = MemoryJobs(self._store), MemoryQueues(self._store)
         self._sessions = MemorySessions(self._store, self._jobs)
-        self._events = MemoryEvents(self._store, self._jobs)
+        self._events = MemoryEvents(self._store)
         self._schedules = MemorySchedules(self._store, self._jobs, max_schedules)
         self._tokens, self._audit = MemoryTokens(clock), MemoryAuditLog(clock)
         self._side_store = MemorySideStore()

@@ -6,8 +6,9 @@ from uuid import uuid4
 
 from protojobs_service.domain.errors import CursorExpired, InvalidField
 from protojobs_service.domain.event import LOGGED, Ending, EventType, JobEvent, as_of, of_running
-from protojobs_service.drivers.memory.jobs import MemoryJobs
-from protojobs_service.drivers.memory.store import Logged, Store
+from protojobs_service.drivers.memory.reading import record_of
+from protojobs_service.drivers.memory.records import Logged
+from protojobs_service.drivers.memory.store import Store
 from protojobs_service.port.events import Flush, LogEnd, LogPage, LogQuery
 
 _SLOT = 0
@@ -16,8 +17,8 @@ _SLOT = 0
 class MemoryEvents:
     """`port.Events`: no method awaits, so each is one snapshot."""
 
-    def __init__(self, store: Store, jobs: MemoryJobs) -> None:
-        self._store, self._jobs = store, jobs
+    def __init__(self, store: Store) -> None:
+        self._store = store
         self._name = uuid4().hex
 
     async def end(self) -> LogEnd:
@@ -49,7 +50,7 @@ class MemoryEvents:
         record = None
         if ended is not None and stands is job and one.after is not None:
             ending = Ending(started_at, ended.finished_at, ended.error, ended.reason, ended.worker)
-            record = as_of(self._jobs.record_of(job), one.after, one.attempt, ending)
+            record = as_of(record_of(self._store, job), one.after, one.attempt, ending)
         return JobEvent(
             type=LOGGED[one.code],
             id=job.spec.id,
@@ -68,7 +69,7 @@ class MemoryEvents:
     def _live(self, query: LogQuery) -> list[JobEvent]:
         running = [job for held in self._store.running.values() for job in held.values() if job.spec.queue in query.live]
         events: list[tuple[datetime, JobEvent]] = []
-        for record in map(self._jobs.record_of, running):
+        for record in (record_of(self._store, job) for job in running):
             key, progress = (record.id, record.attempt), record.progress
             if key not in query.known and record.started_at is not None:
                 events.append((record.started_at, of_running(EventType.PROCESSING, record, record.started_at)))

@@ -3,21 +3,21 @@
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from heapq import heappop
 
-from protojobs_service.domain.bounds import HISTORY_DELAY, ID_WINDOW
 from protojobs_service.domain.errors import QuotaExceeded
-from protojobs_service.domain.filter import Facts
 from protojobs_service.domain.job import AttemptRecord, JobId, JobRecord, Lease, NewJob
 from protojobs_service.domain.lifecycle import FINAL_STATES, RETAKEN, WAITING_STATES, Code, State
 from protojobs_service.domain.outcome import CHILD_SKIPPED, Complete, Outcome, may_note_skipped
-from protojobs_service.domain.queue import History
 from protojobs_service.domain.queue_limits import Hold
 from protojobs_service.domain.retry import DEFAULT_POLICY
 from protojobs_service.domain.unique import Decision, Verdict, decide
+from protojobs_service.drivers.memory import retention
 from protojobs_service.drivers.memory.limits import Depth, free_leases, hold_of, spend
-from protojobs_service.drivers.memory.store import Ended, Store, StoredJob
+from protojobs_service.drivers.memory.reading import attempts_of, matches, outline_of, record_of
+from protojobs_service.drivers.memory.records import StoredJob
+from protojobs_service.drivers.memory.store import Store
 from protojobs_service.port.jobs import (
     CancelResult,
     Claim,
@@ -308,81 +308,25 @@ class MemoryJobs:
 
     async def get(self, ids: Sequence[JobId]) -> Sequence[JobRecord | None]:
         jobs = [self._store.known(job_id) for job_id in ids]
-        return [None if job is None else self.record_of(job) for job in jobs]
-
-    def record_of(self, job: StoredJob) -> JobRecord:
-        """Return a job as readers see it; it must not be deleted."""
-        assert job.state is not None, "nobody reads a tombstone"
-        spec, run, attempts = job.spec, job.run, self._attempts(job)
-        leased = [attempt for attempt in attempts if attempt.started_at is not None]
-        errors = [attempt.error for attempt in attempts if attempt.error is not None]
-        final = attempts[-1] if job.state.is_final else None
-        return JobRecord(
-            id=spec.id,
-            queue=spec.queue,
-            kind=spec.kind,
-            priority=spec.priority,
-            envelope=spec.envelope,
-            state=job.state,
-            attempt=job.attempt,
-            failures=job.failures,
-            crashes=job.crashes,
-            policy=job.policy,
-            created_at=job.created_at,
-            next_at=job.due_at,
-            started_at=leased[-1].started_at if leased else None,
-            finished_at=final.finished_at if final else None,
-            expire_at=job.expire_at,
-            worker=leased[-1].worker if leased else "",
-            labels=spec.labels,
-            progress=run.progress if run else None,
-            result=job.result,
-            last_error=errors[-1] if errors else None,
-            reason=final.reason if final else "",
-            cancel_requested=run is not None and run.cancel_at is not None,
-            parent=spec.parent,
-        )
-
-    def _attempts(self, job: StoredJob) -> list[AttemptRecord]:
-        attempts = [
-            AttemptRecord(
-                job_id=job.spec.id,
-                attempt=ended.attempt,
-                outcome=ended.code,
-                worker=ended.worker,
-                started_at=ended.started_at,
-                finished_at=ended.finished_at,
-                error=ended.error,
-                reason=ended.reason,
-            )
-            for ended in job.done
-        ]
-        if job.run is not None:
-            worker, since = self._store.handles[job.run.handle].opening.worker, job.run.started_at
-            attempts.append(
-                AttemptRecord(
-                    job_id=job.spec.id, attempt=job.attempt, outcome=None, worker=worker, started_at=since, finished_at=None
-                )
-            )
-        return attempts
+        return [None if job is None else record_of(self._store, job) for job in jobs]
 
     async def list(self, query: ListQuery) -> Sequence[JobRecord]:
         jobs = sorted(self._store.jobs.values(), key=lambda job: job.spec.id, reverse=query.newest_first)
-        return [self.record_of(job) for job in jobs if _matches(job, query)][: query.limit]
+        return [record_of(self._store, job) for job in jobs if matches(job, query)][: query.limit]
 
     async def select(self, query: ListQuery) -> Selection:
         jobs = sorted(self._store.jobs.values(), key=lambda job: job.spec.id, reverse=query.newest_first)
-        found = [job for job in jobs if _matches(job, query)]
-        page = [_outline(job) for job in found[: query.limit]]
+        found = [job for job in jobs if matches(job, query)]
+        page = [outline_of(job) for job in found[: query.limit]]
         return Selection(page, page[-1].id if len(page) < len(found) else None)
 
     async def outline(self, ids: Sequence[JobId]) -> Sequence[Outline | None]:
         jobs = [self._store.known(job_id) for job_id in ids]
-        return [None if job is None else _outline(job) for job in jobs]
+        return [None if job is None else outline_of(job) for job in jobs]
 
     async def attempts(self, job_id: JobId) -> Sequence[AttemptRecord] | None:
         job = self._store.known(job_id)
-        return None if job is None else self._attempts(job)
+        return None if job is None else attempts_of(self._store, job)
 
     async def promote(self, limit: int) -> int:
         store, promoted = self._store, 0
@@ -416,88 +360,8 @@ class MemoryJobs:
         for job in list(self._store.jobs.values()):
             if pruned == limit:
                 break
-            pruned += self._prune(job, now) or self._drop_result(job, now) or self._forget(job, now)
+            pruned += retention.prune(self._store, job, now)
         return pruned
-
-    def _prune(self, job: StoredJob, now: datetime) -> bool:
-        if job.state is not None and (not job.state.is_final or now < job.done[-1].finished_at + self._retention(job.state, job)):
-            return False
-        id_made_at = datetime.fromtimestamp(int.from_bytes(job.spec.id[:6]) / 1000, UTC)
-        if id_made_at <= now - ID_WINDOW:  # a dispatch of this id is refused from now on
-            if job.state is not None:
-                self._store.move(job, None)
-            del self._store.jobs[job.spec.id]
-            return True
-        if not job.spec.envelope:
-            return False
-        job.spec = job.spec._replace(envelope=b"")
-        job.result = job.checkpoint = None
-        job.done = [replace(ended, error=None) for ended in job.done]
-        return True
-
-    def _drop_result(self, job: StoredJob, now: datetime) -> bool:
-        kept = job.spec.result_retention
-        if kept is None or job.result is None or now < job.done[-1].finished_at + kept:
-            return False
-        job.result = None
-        return True
-
-    def _forget(self, job: StoredJob, now: datetime) -> bool:
-        """Drop what the job's queue does not remember."""
-        history = self._store.queues[job.spec.queue].history
-        final = job.state is not None and job.state.is_final and now >= job.done[-1].finished_at + HISTORY_DELAY
-        if history is History.ALL or not final:
-            return False
-        if history is History.FAILURES:
-            kept = [ended for ended in job.done[:-1] if ended.code is not Code.COMPLETED_RETRIED] + job.done[-1:]
-        else:
-            kept = [replace(job.done[-1], error=None)]
-            job.failures, job.crashes = _counted(job.done[-1])
-        if kept == job.done and job.result is None:
-            return False
-        job.done, job.result = kept, None
-        return True
-
-    def _retention(self, state: State, job: StoredJob) -> timedelta:
-        keep = self._store.queues[job.spec.queue].retention
-        return {State.COMPLETED: keep.completed, State.CANCELLED: keep.cancelled}.get(state, keep.failed)
-
-
-def _counted(ended: Ended) -> tuple[int, int]:
-    """Return the failures and crashes that are left where nothing is known but how a job ended."""
-    if ended.code is not Code.FAILED:
-        return 0, 0
-    return (0, 1) if ended.reason == "POISON" else (1, 0)
-
-
-def _matches(job: StoredJob, query: ListQuery) -> bool:
-    spec = job.spec
-    return (
-        job.state is not None
-        and (not query.queues or spec.queue in query.queues)
-        and (not query.kinds or spec.kind in query.kinds)
-        and (not query.states or job.state in query.states)
-        and (not query.labels or query.labels.items() <= (spec.labels or {}).items())
-        and (query.parent is None or spec.parent == query.parent)
-        and (query.created_after is None or job.created_at >= query.created_after)
-        and (query.created_before is None or job.created_at < query.created_before)
-        and query.where.holds(_facts(job, job.state))
-        and (query.after is None or (spec.id < query.after if query.newest_first else spec.id > query.after))
-    )
-
-
-def _facts(job: StoredJob, state: State) -> Facts:
-    spec = job.spec
-    return Facts(
-        queue=spec.queue, kind=spec.kind, state=state, labels=spec.labels or {}, created_at=job.created_at, parent=spec.parent
-    )
-
-
-def _outline(job: StoredJob) -> Outline:
-    assert job.state is not None, "nobody reads a tombstone"
-    spec = job.spec
-    changed_at = max([job.created_at, *(ended.finished_at for ended in job.done)])
-    return Outline(spec.id, spec.queue, spec.priority, job.state, job.attempt, changed_at, bool(spec.envelope))
 
 
 def _edited(spec: NewJob, item: Edit) -> NewJob:

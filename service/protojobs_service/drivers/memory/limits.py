@@ -6,7 +6,8 @@ from protojobs_service.domain.job import JobId, NewJob
 from protojobs_service.domain.lifecycle import WAITING_STATES, State
 from protojobs_service.domain.queue import QueueSettings
 from protojobs_service.domain.queue_limits import Bucket, Hold, HoldCause, Overflow, RateLimit, bucket_at, wait_us
-from protojobs_service.drivers.memory.store import Store, StoredJob
+from protojobs_service.drivers.memory.records import StoredJob
+from protojobs_service.drivers.memory.store import Store
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)

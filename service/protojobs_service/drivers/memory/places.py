@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Mapping
 
-from protojobs_service.domain.job import JobId
+from protojobs_service.domain.job import JobId, NewJob
 from protojobs_service.domain.queue import QueueSettings
 
 ConcurrencyKey = tuple[str, str]
@@ -74,3 +74,8 @@ class Places:
     def _limit(self, key: ConcurrencyKey) -> int:
         settings = self._queues.get(key[0])
         return 1 if settings is None else settings.per_key_limit
+
+
+def key_of(spec: NewJob) -> ConcurrencyKey | None:
+    """Return the concurrency key of a job, within its queue."""
+    return (spec.queue, spec.concurrency_key) if spec.concurrency_key else None

@@ -9,7 +9,8 @@ from protojobs_service.domain.errors import JobRunning, QueueNotEmpty, QueueNotF
 from protojobs_service.domain.lifecycle import State
 from protojobs_service.domain.queue import QueueSettings
 from protojobs_service.drivers.memory.limits import is_rate_spent, rate_changed
-from protojobs_service.drivers.memory.store import Minute, Store
+from protojobs_service.drivers.memory.records import Minute
+from protojobs_service.drivers.memory.store import Store
 from protojobs_service.port.queues import Cleared, ClearQuery, QueueNumbers, SettingsBook
 
 

@@ -11,7 +11,8 @@ from protojobs_service.domain.job import Handle, JobId, Lease
 from protojobs_service.domain.lifecycle import FINAL_STATES, RETAKEN, Code
 from protojobs_service.domain.outcome import Cancelled, Crash, Fail, JobError, Outcome, Release, ReleaseCause
 from protojobs_service.drivers.memory.jobs import MemoryJobs
-from protojobs_service.drivers.memory.store import Run, Session, Store, StoredJob
+from protojobs_service.drivers.memory.records import Run, Session, StoredJob
+from protojobs_service.drivers.memory.store import Store
 from protojobs_service.port.jobs import Settlement
 from protojobs_service.port.sessions import CancelRequest, Found, Held, Opened, Opening, RunningJob, SessionRecord
 
