@@ -8,7 +8,8 @@ from typing import TypeAlias
 
 import grpc
 from protojobs.v1 import worker_service_pb2 as wire
-from protojobs_client.errors import ProtoJobsError, UnavailableError, translate
+from protojobs_client.errors import ProtoJobsError, UnavailableError
+from protojobs_client.statuses import translate
 
 LeaseCall: TypeAlias = "grpc.aio.StreamStreamCall[wire.LeaseRequest, wire.LeaseResponse]"
 OpenCall: TypeAlias = Callable[[], LeaseCall]

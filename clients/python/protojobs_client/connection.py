@@ -14,10 +14,11 @@ from protojobs.v1.server_service_pb2_grpc import ServerServiceStub
 from protojobs.v1.worker_service_pb2_grpc import WorkerServiceStub
 
 from protojobs_client.channel import open_channel
-from protojobs_client.errors import ClientClosedError, DeadlineExceededError, ProtoJobsError, translate
+from protojobs_client.errors import ClientClosedError, DeadlineExceededError, ProtoJobsError
 from protojobs_client.options import Options
 from protojobs_client.retrying import retrying
 from protojobs_client.rpc_telemetry import rpc_interceptors
+from protojobs_client.statuses import translate
 
 if TYPE_CHECKING:  # these exist in the stub files only
     from protojobs.v1.admin_service_pb2_grpc import AdminServiceAsyncStub

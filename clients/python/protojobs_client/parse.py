@@ -8,7 +8,6 @@ from typing import TypeVar
 from google.protobuf.message import Message
 from protojobs.v1 import job_pb2, job_service_pb2, queue_service_pb2, server_service_pb2, worker_service_pb2
 
-from protojobs_client.errors import from_status
 from protojobs_client.ids import JobId
 from protojobs_client.models import (
     Aging,
@@ -37,6 +36,7 @@ from protojobs_client.models import (
     WorkerInfo,
 )
 from protojobs_client.outcome import Dispatched, DispatchOutcome, DispatchResult, Refused
+from protojobs_client.statuses import from_status
 
 EnumT = TypeVar("EnumT", bound=Enum)
 

@@ -19,18 +19,12 @@ import grpc
 from protojobs.v1 import job_pb2, job_service_pb2
 
 from protojobs_client.batch import MAX_ITEMS, Sized, room
-from protojobs_client.errors import (
-    ClientClosedError,
-    DeadlineExceededError,
-    ProtoJobsError,
-    UnavailableError,
-    UnsupportedError,
-    translate,
-)
+from protojobs_client.errors import ClientClosedError, DeadlineExceededError, ProtoJobsError, UnavailableError, UnsupportedError
 from protojobs_client.ids import JobId
 from protojobs_client.outcome import Dispatched, DispatchResult, Refused
 from protojobs_client.parse import dispatch_result
 from protojobs_client.retrying import retrying
+from protojobs_client.statuses import translate
 
 _log = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ import grpc
 import stamina
 
 from protojobs_client.connection import Connection
-from protojobs_client.errors import translate
 from protojobs_client.retrying import Backoff
+from protojobs_client.statuses import translate
 
 ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")

@@ -20,9 +20,8 @@ from protojobs_client.errors import (
     ProtoJobsError,
     UnavailableError,
     UnsupportedError,
-    from_status,
-    translate,
 )
+from protojobs_client.statuses import from_status, translate
 
 from tests.unit.client.fake import DETAILS, status
 

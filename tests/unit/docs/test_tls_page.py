@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from protojobs_client.errors import _HANDSHAKES
+from protojobs_client.statuses import _HANDSHAKES
 
 from tests.certificates import Authority
 from tests.conftest import NOT_ON_THIS_MACHINE
