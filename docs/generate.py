@@ -83,7 +83,7 @@ The counts are one server's: at two servers behind a balancer a caller may do tw
 `limits.max_call_bytes` and `limits.max_streams` bound what all callers together may do at a server at the same time; they come
 after the limits of a caller, so that one flood leaves room for others. Answers of 16 KiB and more that nobody has read yet are
 bounded by `limits.max_answer_bytes`, of which one caller may take the fourth part. GetServerInfo and health checks are never
-refused.
+refused; of Watch of health there may be 10,000 at once.
 
 A peer that ignores the server's settings may still make gRPC itself hold much memory for a while (100 calls of 1 MB of
 metadata each: some 200 MB): where anybody can connect, put
