@@ -11,7 +11,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from protojobs_service.admin.body import Intake
 from protojobs_service.admin.console.desk import Console
-from protojobs_service.admin.console.failures import LOGIN, failure
+from protojobs_service.admin.console.failures import failure
+from protojobs_service.admin.console.way_back import LOGIN
 from protojobs_service.admin.cookies import Cookie, new_key
 from protojobs_service.admin.forms import check_token, parse_form
 from protojobs_service.admin.hosts import SAFE_METHODS, Hosts, check_origin, is_local

@@ -2,6 +2,7 @@
 
 import asyncio
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx
 import pytest
@@ -119,13 +120,25 @@ async def test_every_page_but_the_login_leads_strangers_to_it() -> None:
             answer = await stranger.http.request(method, path, headers={"origin": stranger.place})
 
             led = (answer.status_code, answer.headers.get("location"))
-            assert led == ((303, "/login") if method == "GET" else (401, None)), (method, path)
+            login = "/login" if path == "/" else f"/login?{urlencode({'back': path})}"
+            assert led == ((303, login) if method == "GET" else (401, None)), (method, path)
 
 
 async def test_a_part_of_a_page_sends_the_whole_page_to_the_login() -> None:
     answer = await Stand().browser().get("/", **{"hx-request": "true"})
 
     assert (answer.status_code, answer.headers["hx-redirect"], answer.text) == (401, "/login", "")
+
+
+async def test_the_form_of_a_stranger_is_answered_with_a_way_to_the_login() -> None:
+    stand = Stand(base="/ops")
+    stranger = stand.browser()
+
+    answer = await stranger.http.post("/ops/logout", headers={"origin": stranger.place})
+
+    assert answer.status_code == 401
+    assert "nothing was changed" in answer.text
+    assert 'href="/ops/login"' in answer.text
 
 
 async def test_strangers_cannot_make_us_read_much() -> None:

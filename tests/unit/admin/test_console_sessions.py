@@ -1,5 +1,7 @@
 """Logging in to the console, what the browser keeps of it, and how it ends."""
 
+import html
+
 import httpx
 import pytest
 from protojobs_service.admin.attempts import Attempts
@@ -188,6 +190,45 @@ async def test_who_logs_in_again_leaves_the_session_before() -> None:
 
     assert stand.tokens.live.keys() == {TOKEN, "other", "session-3"}
     assert "Bob" in (await browser.get("/")).text
+
+
+@pytest.mark.parametrize("base", ["/", "/ops"])
+async def test_the_login_leads_back_to_the_page_that_was_asked_for(base: str) -> None:
+    browser = Stand(base=base).browser()
+    below = base.rstrip("/")
+
+    led = await browser.get("/jobs?state=failed&expression=kind+%3D+%22a%2Fb%22")
+    page = await browser.http.get(led.headers["location"])
+    back = html.unescape(page.text.partition('name="back" value="')[2].partition('"')[0])
+    wrong = await browser.post("/login", {"token": "wrong", "back": back})
+    right = await browser.post("/login", {"token": TOKEN, "back": back})
+
+    assert led.headers["location"].startswith(f"{below}/login?back=")
+    assert back == "/jobs?state=failed&expression=kind+%3D+%22a%2Fb%22"
+    assert html.escape(back) in wrong.text.replace("&#34;", "&quot;")
+    assert right.headers["location"] == below + back
+
+
+@pytest.mark.parametrize(
+    "elsewhere",
+    [
+        "//evil.example",
+        "/\\evil.example",
+        "https://evil.example/",
+        "javascript:alert(1)",
+        "/a\r\nset-cookie: x=y",
+        "/\t/evil.example",
+        "/" + "a" * 2000,
+    ],
+)
+async def test_the_login_leads_to_no_other_site(elsewhere: str) -> None:
+    browser = Stand().browser()
+
+    answer = await browser.post("/login", {"token": TOKEN, "back": elsewhere})
+    again = await browser.http.get("/login", params={"back": elsewhere})
+
+    assert (answer.status_code, answer.headers["location"]) == (303, "/")
+    assert (again.status_code, again.headers["location"]) == (303, "/")
 
 
 async def test_a_cookie_of_an_ended_session_does_not_stand_in_the_way_of_the_next_login() -> None:

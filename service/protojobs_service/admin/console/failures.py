@@ -8,12 +8,12 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from protojobs_service.admin.console.desk import Console
+from protojobs_service.admin.console.way_back import login_path
 from protojobs_service.admin.refusal import HttpRefusal, http_status
 from protojobs_service.domain.errors import Unauthenticated
 from protojobs_service.transport.local import Refused
 from protojobs_service.transport.status import to_status
 
-LOGIN = "/login"
 # htmx sends it, and follows this instead of putting the login page into a part of another one.
 _PART, _GO = "hx-request", "hx-redirect"
 
@@ -41,11 +41,12 @@ def failure(console: Console, request: Request, error: Exception) -> Response:
 
 
 def _login(console: Console, request: Request) -> Response:
+    login = console.url(login_path(request, console.base))
     if request.headers.get(_PART) == "true":
-        return Response(status_code=401, headers={_GO: console.url(LOGIN)})
+        return Response(status_code=401, headers={_GO: login})
     if request.method == "GET":
-        return RedirectResponse(console.url(LOGIN), status_code=303)
-    return _page(console, request, 401, "log in first")
+        return RedirectResponse(login, status_code=303)
+    return _page(console, request, 401, "log in first; nothing was changed")
 
 
 def _page(console: Console, request: Request, status_code: int, message: str) -> Response:

@@ -8,6 +8,7 @@ from starlette.routing import BaseRoute, Route
 
 from protojobs_service.admin.attempts import Attempts
 from protojobs_service.admin.console.desk import Console
+from protojobs_service.admin.console.way_back import read_back
 from protojobs_service.admin.refusal import http_status
 from protojobs_service.admin.sessions import Sessions
 from protojobs_service.admin.within import peer_of
@@ -21,13 +22,13 @@ _NO_SESSION = "no session can be opened with this token"
 
 
 def login_routes(console: Console, attempts: Attempts) -> list[BaseRoute]:
-    """Return the routes of the login; where nobody is asked to log in, they lead to the first page."""
+    """Return the routes of the login, which leads to the page that was asked for; where nobody is asked to log in, at once."""
 
     async def login(request: Request) -> Response:
         if console.sessions is None or (request.method != "POST" and console.visitor(request).credential):
-            return console.go("/")
+            return console.go(read_back(request.query_params.get("back", "")))
         if request.method != "POST":
-            return console.page(request, "login.html", problem="")
+            return _form(console, request, request.query_params.get("back", ""))
         attempts.take(request.client.host if request.client else "")
         return await _open(console, console.sessions, request)
 
@@ -43,7 +44,8 @@ def login_routes(console: Console, attempts: Attempts) -> list[BaseRoute]:
 
 async def _open(console: Console, sessions: Sessions, request: Request) -> Response:
     """Open a session with the token of the form; the one that the visitor had ends."""
-    token = console.form(request).get("token", "").strip()
+    form = console.form(request)
+    token, back = form.get("token", "").strip(), form.get("back", "")
     try:
         # As a call first: what is refused is then audited like any other.
         await console.ask_with(token, request, _CALLER, pb.GetCallerRequest(), pb.GetCallerResponse)
@@ -51,14 +53,17 @@ async def _open(console: Console, sessions: Sessions, request: Request) -> Respo
     except (Refused, Unauthenticated, TokenNotFound) as error:
         if isinstance(error, Refused) and error.code is not grpc.StatusCode.UNAUTHENTICATED:
             raise
-        return console.page(request, "login.html", 401, problem=_REFUSED)
+        return _form(console, request, back, 401, _REFUSED)
     except JobsError as error:
-        status_code = http_status(to_status(error))
-        return console.page(request, "login.html", status_code, problem=f"{_NO_SESSION}: {error.message}")
+        return _form(console, request, back, http_status(to_status(error)), f"{_NO_SESSION}: {error.message}")
     await _close(console, sessions, request)
-    response = console.go("/")
+    response = console.go(read_back(back))
     console.session_cookie.set(request, response, credential)
     return response
+
+
+def _form(console: Console, request: Request, back: str, status_code: int = 200, problem: str = "") -> Response:
+    return console.page(request, "login.html", status_code, problem=problem, back=read_back(back))
 
 
 async def _close(console: Console, sessions: Sessions, request: Request) -> None:
