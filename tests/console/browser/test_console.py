@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from google.protobuf.duration_pb2 import Duration
 from playwright.async_api import Browser, Page, expect
 from protojobs.v1 import job_pb2, schedule_service_pb2
 
@@ -257,6 +258,52 @@ async def test_a_telephone_scrolls_no_page_sideways(page: Page, site: Site) -> N
     for path in ("", "queues/payments", "jobs", "schedules", "workers"):
         await page.goto(path)
         assert await page.evaluate("document.documentElement.scrollWidth") <= 390, path
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+async def test_long_names_leave_a_page_in_its_width_and_its_rows_low(page: Page, site: Site, width: int) -> None:
+    name = "n" * 100
+    [job_id] = await site.service.dispatch(queue=name, kind=name, labels={"customer": name}, delay=Duration(seconds=3600))
+    async with working(site, name, name):
+        await eventually(lambda: site.page("/workers"), lambda found: name in found.text)
+        await page.set_viewport_size({"width": width, "height": 800})
+
+        for path in ("", f"queues/{name}", f"jobs?queue={name}", f"jobs/{job_id}", f"workers?queue={name}"):
+            await page.goto(path)
+            assert await page.evaluate("document.documentElement.scrollWidth") <= width, path
+            heights = await page.locator(".scroll tbody tr").evaluate_all("rows => rows.map((row) => row.offsetHeight)")
+            assert max(heights, default=0) < 200, path
+
+
+async def test_on_a_telephone_no_button_lies_over_what_is_behind_it(page: Page, site: Site) -> None:
+    job_id = await failed_job(site)
+    await page.set_viewport_size({"width": 390, "height": 800})
+    await page.goto("jobs?state=failed&queue=payments")
+
+    link = page.get_by_role("link", name=job_id, exact=True)
+    await link.scroll_into_view_if_needed()
+
+    assert await link.evaluate(
+        "each => [...each.getClientRects()].every(({ x, y, height }) => document.elementFromPoint(x + 4, y + height / 2) === each)"
+    )
+    assert await page.locator("td.acts").first.evaluate("each => getComputedStyle(each).position") == "static"
+
+
+async def test_the_page_says_in_which_zone_its_times_are(page: Page) -> None:
+    await page.goto("schedules")
+
+    await expect(page.get_by_role("contentinfo")).to_have_text("Times are in Asia/Tokyo; UTC is in their titles.")
+
+
+async def test_a_live_page_whose_server_is_gone_says_since_when(page: Page, faults: list[str]) -> None:
+    await page.clock.install()
+    await page.goto("")
+    await page.route("**/*", lambda route: route.abort())
+
+    await page.clock.run_for(4000)
+
+    await expect(page.locator("#live-switch")).to_have_text(re.compile(r"No answer since \d\d:\d\d:\d\d"))
+    faults.clear()  # the browser and htmx log each page that did not come
 
 
 async def test_hostile_text_is_drawn_and_does_nothing(page: Page, site: Site) -> None:

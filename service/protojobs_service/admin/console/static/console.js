@@ -16,6 +16,7 @@ const kept = {
 
 const exact = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
 const near = new Intl.DateTimeFormat(undefined, { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
 const relative = new Intl.RelativeTimeFormat(undefined, { numeric: "always", style: "narrow" });
 const UNITS = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
 
@@ -24,6 +25,11 @@ function ago(at) {
   if (seconds === 0) return "now";
   const [unit, length] = UNITS.find(([, size]) => Math.abs(seconds) >= size) ?? UNITS[3];
   return relative.format(Math.trunc(seconds / length), unit);
+}
+
+function tellZone() {
+  const { timeZone } = exact.resolvedOptions();
+  byId("zone").textContent = timeZone === "UTC" ? timeZone : `${timeZone}; UTC is in their titles`;
 }
 
 function tellTime(root) {
@@ -39,6 +45,7 @@ function tellTime(root) {
 
 const region = () => byId("live");
 let live = kept.get("live") !== "off";
+let answered = Date.now();
 
 function showLive(lost = false) {
   const button = byId("live-switch");
@@ -46,7 +53,7 @@ function showLive(lost = false) {
   button.setAttribute("aria-pressed", String(live));
   button.classList.toggle("lost", lost);
   button.title = live ? "Pause the live view (p)" : "Go on with the live view (p)";
-  byId("live-word").textContent = lost ? "No answer" : live ? "Live" : "Paused";
+  byId("live-word").textContent = lost ? `No answer since ${clock.format(answered)}` : live ? "Live" : "Paused";
 }
 
 function switchLive() {
@@ -73,7 +80,10 @@ function refresh() {
 document.addEventListener("htmx:after:request", (event) => {
   const { response, text } = event.detail.ctx;
   if (response.headers.has("HX-Redirect")) return;
-  if (response.status < 400 && text.includes('id="live"')) return showLive();
+  if (response.status < 400 && text.includes('id="live"')) {
+    answered = Date.now();
+    return showLive();
+  }
   event.preventDefault();
   showLive(true);
 });
@@ -170,6 +180,7 @@ if (byId("notice")) {
   for (const name of ["done", "changed", "skipped"]) address.searchParams.delete(name);
   history.replaceState(null, "", address);
 }
+tellZone();
 tellTime(document);
 showLive();
 showTheme();
