@@ -47,7 +47,20 @@ async def test_what_the_console_did_is_in_the_audit_log(site: Site) -> None:
     page = await site.page("/audit?rpc=protojobs.v1.QueueService/PauseQueue")
 
     assert "QueueService/PauseQueue" in page.text
-    assert "emails" in page.text
+    assert page.named("a", href="/queues/emails")
+
+
+async def test_a_line_of_the_audit_log_leads_to_its_job(site: Site) -> None:
+    [job_id] = await site.service.dispatch()
+    await site.send(f"/jobs/{job_id}/cancel")
+
+    page = await site.page("/audit")
+
+    assert page.named("a", href=f"/jobs/{job_id}")
+
+
+async def test_the_page_of_tokens_says_how_one_is_made(site: Site) -> None:
+    assert "protojobs tokens create" in (await site.page("/tokens")).text
 
 
 async def test_an_observer_sees_states_and_no_payload_result_or_text_of_an_error(tmp_path: Path) -> None:

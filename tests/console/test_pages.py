@@ -107,6 +107,24 @@ async def test_a_filter_that_is_none_is_shown_with_what_is_wrong_beside_it(site:
     assert page.named("input", name="expression", value="kind ~ Welcome", **{"aria-invalid": "true"})
 
 
+async def test_the_states_are_counted_only_where_the_counters_know_the_filter(site: Site) -> None:
+    await site.service.dispatch(3, queue="emails", kind="Welcome")
+    await site.service.dispatch(2, queue="images", kind="Resize")
+
+    by_queue, by_kind = await site.page("/jobs?queue=emails"), await site.page("/jobs?queue=emails&kind=Resize")
+
+    assert "pending 3" in by_queue.text
+    assert "pending 3" not in by_kind.text
+
+
+async def test_the_id_of_a_job_leads_to_its_page(site: Site) -> None:
+    [job_id] = await site.service.dispatch(kind="Welcome")
+
+    page = await site.page(f"/jobs?expression=+{job_id.upper()}")
+
+    assert page.named("form", action=f"/jobs/{job_id}/cancel")
+
+
 async def test_older_jobs_are_on_the_next_page_and_the_filter_goes_along(site: Site) -> None:
     ids = await site.service.dispatch(60, queue="emails")
 
@@ -242,6 +260,24 @@ async def test_chosen_jobs_are_deleted_after_a_look_at_how_many_it_would_be(site
     assert "This will delete 2 jobs. It cannot be undone." in asked.text
     assert "2 jobs are deleted; 0 were left alone." in done.text
     assert [box["value"] for box in done.named("input", name="id")] == ids[2:]
+
+
+async def test_what_was_done_to_one_job_is_said_of_one(site: Site) -> None:
+    [job_id] = await site.service.dispatch(queue="emails")
+
+    done = await site.send("/jobs/bulk", {"action": "delete", "which": "chosen", "id": job_id, "sure": "yes"})
+
+    assert "1 job is deleted; 0 were left alone." in done.text
+
+
+async def test_a_bulk_change_is_counted_to_its_end_before_it_is_made(site: Site) -> None:
+    await site.service.dispatch(1001, queue="emails")
+
+    asked = await site.send("/jobs/bulk", {"action": "cancel", "which": "all", "queue": "emails"})
+
+    assert "This will cancel 1,001 jobs." in asked.text
+    assert "at least" not in asked.text
+    assert len(asked.named("a", **{"class": "id"})) == 10
 
 
 async def test_all_jobs_that_match_are_cancelled_whatever_page_they_are_on(site: Site) -> None:

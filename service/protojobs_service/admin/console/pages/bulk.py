@@ -1,5 +1,6 @@
 """Many jobs at once: first how many it would be, then, when somebody is sure, the change."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from protojobs.v1 import job_service_pb2 as pb
@@ -18,11 +19,12 @@ _STEPS = 50
 
 @dataclass(slots=True)
 class _Sums:
-    """What the steps of a change came to. token: where it goes on; empty when done."""
+    """What the steps of a change came to, or would. token: where it goes on, empty when done. sample: some of the jobs."""
 
     changed: int = 0
     skipped: int = 0
     token: str = ""
+    sample: Sequence[str] = ()
 
 
 def routes(console: Console) -> list[BaseRoute]:
@@ -44,9 +46,7 @@ def routes(console: Console) -> list[BaseRoute]:
             sums = await _run(console, request, message, sums)
             if not sums.token:
                 return console.go(f"/jobs?{wanted.query(done=action, changed=str(sums.changed), skipped=str(sums.skipped))}")
-        trial = pb.BulkJobsRequest(validate_only=True)
-        trial.MergeFrom(message)
-        found = await console.ask(request, _RPC, trial, pb.BulkJobsResponse)
+        found = await _count(console, request, message)
         return console.page(
             request,
             "bulk.html",
@@ -55,12 +55,26 @@ def routes(console: Console) -> list[BaseRoute]:
             ids=ids,
             found=found.changed,
             skipped=found.skipped,
-            at_least=bool(found.continuation_token),
-            sample=list(found.sample_job_ids),
+            at_least=bool(found.token),
+            sample=found.sample,
             sums=sums,
         )
 
     return [Route("/jobs/bulk", change, methods=["POST"])]
+
+
+async def _count(console: Console, request: Request, message: pb.BulkJobsRequest) -> _Sums:
+    """Return what the change would come to, as far as one click of it goes."""
+    trial, sums = pb.BulkJobsRequest(validate_only=True), _Sums()
+    trial.MergeFrom(message)
+    for _ in range(_STEPS):
+        trial.continuation_token = sums.token
+        answer = await console.ask(request, _RPC, trial, pb.BulkJobsResponse)
+        changed, skipped = sums.changed + answer.changed, sums.skipped + answer.skipped
+        sums = _Sums(changed, skipped, answer.continuation_token, sums.sample or list(answer.sample_job_ids))
+        if not sums.token:
+            break
+    return sums
 
 
 async def _run(console: Console, request: Request, message: pb.BulkJobsRequest, sums: _Sums) -> _Sums:

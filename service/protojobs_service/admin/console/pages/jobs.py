@@ -26,6 +26,8 @@ class _JobsPage:
 
     async def show(self, request: Request) -> Response:
         wanted = read_filter(request.query_params)
+        if wanted.job_id:
+            return self._console.go(f"/jobs/{wanted.job_id}")
         refusal, answer = "", pb.ListJobsResponse()
         try:
             answer = await self._list(request, wanted)

@@ -1,12 +1,16 @@
 """Tokens and the audit log, as admins see them."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from urllib.parse import quote
 
 from protojobs.v1 import admin_service_pb2 as pb
 
 from protojobs_service.admin.console.views.fields import at
+
+_JOB_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,13 +29,14 @@ class TokenView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventView:
-    """A line of the audit log."""
+    """A line of the audit log. page: the path of what it was done to; empty where that has none."""
 
     when: datetime | None
     principal: str
     via: str
     rpc: str
     target: str
+    page: str
     outcome: str
     peer: str
     details: Sequence[tuple[str, str]]
@@ -59,7 +64,15 @@ def view_event(event: pb.AuditEvent) -> EventView:
         via=event.via,
         rpc=event.rpc.removeprefix("protojobs.v1."),
         target=event.target,
+        page=_page(event),
         outcome=event.outcome,
         peer=event.peer,
         details=sorted(event.details.items()),
     )
+
+
+def _page(event: pb.AuditEvent) -> str:
+    service = event.rpc.removeprefix("protojobs.v1.").partition("/")[0]
+    if service == "QueueService" and event.target:
+        return f"/queues/{quote(event.target, safe='')}"
+    return f"/jobs/{event.target}" if service == "JobService" and _JOB_ID.fullmatch(event.target) else ""

@@ -1,9 +1,11 @@
 """Lists of jobs: the filter in the address, and a row per job."""
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import urlencode
+from uuid import UUID
 
 from protojobs.v1 import job_pb2
 from protojobs.v1 import job_service_pb2 as pb
@@ -30,6 +32,18 @@ class JobFilter:
     def is_empty(self) -> bool:
         """Tell whether every job is meant."""
         return not (self.queue or self.kind or self.state or self.label or self.expression or self.parent)
+
+    @property
+    def is_counted(self) -> bool:
+        """Tell whether the counters of queues say how many jobs match in each state."""
+        return not (self.kind or self.label or self.expression or self.parent)
+
+    @property
+    def job_id(self) -> str:
+        """Return the id that stands where the expression should: people paste what logs told them. Empty for none."""
+        with contextlib.suppress(ValueError):
+            return str(UUID(self.expression))
+        return ""
 
     def query(self, **changes: str) -> str:
         """Return the query of an address with these changes and additions. Without `after` it is that of the first page."""

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 _WORDS = {
     "paused": "The queue is paused.",
     "resumed": "The queue is open again.",
-    "cleared": "{changed} jobs are deleted.",
+    "cleared": "{jobs} deleted.",
     "nothing_chosen": "Nothing was chosen.",
-    "retry": "{changed} jobs run again; {skipped} were left alone.",
-    "cancel": "{changed} jobs are cancelled, or their workers asked; {skipped} were left alone.",
-    "delete": "{changed} jobs are deleted; {skipped} were left alone.",
+    "retry": "{jobs_run} again; {left}.",
+    "cancel": "{jobs} cancelled, or asked to stop; {left}.",
+    "delete": "{jobs} deleted; {left}.",
     "retried": "The job runs again.",
     "cloned": "This is the new job.",
     "triggered": "This is the job that the schedule made.",
@@ -27,7 +27,13 @@ _MOST_DIGITS = 12
 def read_notice(query: Mapping[str, str]) -> str:
     """Return the words for `done` of an address, with its numbers; empty for none and for what we never say."""
     words = _WORDS.get(query.get("done", ""), "")
-    return words.format(changed=_number(query.get("changed", "")), skipped=_number(query.get("skipped", "")))
+    changed, skipped = _number(query.get("changed", "")), _number(query.get("skipped", ""))
+    one = changed == "1"
+    return words.format(
+        jobs=f"{changed} job is" if one else f"{changed} jobs are",
+        jobs_run=f"{changed} job runs" if one else f"{changed} jobs run",
+        left=f"{skipped} was left alone" if skipped == "1" else f"{skipped} were left alone",
+    )
 
 
 def _number(text: str) -> str:

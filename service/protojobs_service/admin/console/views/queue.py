@@ -30,7 +30,7 @@ def view_settings(queue: pb.Queue) -> list[SettingRow]:
     return [
         _row("Jobs at once", count(queue.max_in_flight) if queue.max_in_flight else "", "no limit"),
         _row("Starts per second", f"{rate(limit.per_second)}, burst {count(limit.burst)}" if limit.per_second else "", "no limit"),
-        _row("Jobs at once per concurrency key", count(queue.per_key_limit) if queue.per_key_limit else "", "1"),
+        _row("Jobs at once per concurrency key", count(queue.per_key_limit) if queue.per_key_limit > 1 else "", "1"),
         _row("Waiting jobs at most", _depth(queue), "no limit"),
         _row("Payload at most", size(queue.max_payload_bytes) if queue.max_payload_bytes else "", "the server's limit"),
         _row("Retries", retries, "3"),
@@ -43,9 +43,9 @@ def view_settings(queue: pb.Queue) -> list[SettingRow]:
             "Waiting raises priority", _span(queue, "aging_interval") if queue.priority_mode == pb.PRIORITY_MODE_AGING else "", "no"
         ),
         _row("Strict leases", "yes" if queue.strict_leases else "", "no"),
-        _row("Completed jobs are kept", _span(queue.retention, "completed"), "by default"),
-        _row("Failed jobs are kept", _span(queue.retention, "failed"), "by default"),
-        _row("Cancelled jobs are kept", _span(queue.retention, "cancelled"), "by default"),
+        _row("Completed jobs are kept", _span(queue.retention, "completed"), "as long as the server says"),
+        _row("Failed jobs are kept", _span(queue.retention, "failed"), "as long as the server says"),
+        _row("Cancelled jobs are kept", _span(queue.retention, "cancelled"), "as long as the server says"),
         _row("History", _HISTORY.get(queue.history, ""), "all jobs"),
         _row("Events", "every change" if queue.events == pb.EVENT_LEVEL_ALL else "", "ends and retries"),
     ]
