@@ -12,8 +12,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.contract.backends import BACKENDS, Bench, Kept
-from tests.contract.walk import World
-from tests.contract.walk_wider import WiderWalk
+from tests.contract.walk import Walk, World
 
 EXAMPLES = int(os.environ.get("PROTOJOBS_EXAMPLES", "200" if os.environ.get("CI") == "true" else "10"))
 WALKS = settings(
@@ -31,7 +30,7 @@ def test_random_walk(request: pytest.FixtureRequest, backend: str) -> None:
         opening = BACKENDS[backend].open(request, kept)
         world = World(runner.run(_enter(opening)), runner)
 
-        class OfThisWorld(WiderWalk):
+        class OfThisWorld(Walk):
             def __init__(self) -> None:
                 super().__init__(world)
 
