@@ -120,6 +120,16 @@ async def test_emptied_job_cannot_be_retried_without_a_payload(driver: Driver, c
     assert await claim(driver, await connect(driver)) == []
 
 
+async def test_pruning_passes_the_ids_that_a_deleted_queue_has_left(driver: Driver, clock: Clock) -> None:
+    job_id = await put_in(driver, clock, State.COMPLETED)
+    await driver.queues.delete("q", force=True)
+
+    pruned = await driver.jobs.prune(100)
+
+    assert pruned == 0
+    assert await states_of(driver, [job_id]) == [None]
+
+
 async def test_nothing_is_pruned_before_its_time(driver: Driver, clock: Clock) -> None:
     job_id = await put_in(driver, clock, State.COMPLETED)
     await clock.advance(6 * DAY)

@@ -42,9 +42,10 @@ def _drop_result(job: StoredJob, now: datetime) -> bool:
 
 def _forget(store: Store, job: StoredJob, now: datetime) -> bool:
     """Drop what the job's queue does not remember."""
+    if job.state is None or not job.state.is_final or now < job.done[-1].finished_at + HISTORY_DELAY:
+        return False  # the queue of a deleted job may be gone
     history = store.queues[job.spec.queue].history
-    final = job.state is not None and job.state.is_final and now >= job.done[-1].finished_at + HISTORY_DELAY
-    if history is History.ALL or not final:
+    if history is History.ALL:
         return False
     if history is History.FAILURES:
         kept = [ended for ended in job.done[:-1] if ended.code is not Code.COMPLETED_RETRIED] + job.done[-1:]
