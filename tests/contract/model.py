@@ -1,15 +1,27 @@
 """What a store of jobs should be, as plain values: the judge of the random walk. It shares no rule with the code under test."""
 
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from enum import IntEnum
 
 from protojobs_service.domain.job import Handle, JobId, NewJob
 from protojobs_service.domain.lifecycle import Code, State
+from protojobs_service.domain.queue import Retention
 from protojobs_service.domain.unique import UniqueScope
 
 WAITING = (State.SCHEDULED, State.PENDING, State.RETRYING)
 FINAL = (State.COMPLETED, State.FAILED, State.CANCELLED, State.EXPIRED)
 MAX_CRASHES = 3
+ID_WINDOW = timedelta(days=7)
+
+
+class Fate(IntEnum):
+    """What pruning does to a job, from the least on."""
+
+    KEPT = 0
+    EMPTIED = 1
+    """What it was made of is gone, the rest answers for its id."""
+    REMOVED = 2
 
 
 @dataclass(slots=True)
@@ -26,7 +38,7 @@ class Job:
     """A job as it should be; state None: deleted. rank: its order among pending ones of its kind, equal where none is promised.
 
     unleased: no worker has had it since it took its unique key. dispatched: what it was before the first edit. overdue_at: when it
-    must end unless a handler started; from expire_at on it may have ended already.
+    must end unless a handler started; from expire_at on it may have ended already. finished_at: of a final one, as first told.
     """
 
     spec: NewJob
@@ -41,6 +53,7 @@ class Job:
     next_at: datetime | None = None
     expire_at: datetime | None = None
     overdue_at: datetime | None = None
+    finished_at: datetime | None = None
     cancel_asked: bool = False
     handle: Handle | None = None
     session: int = 0
@@ -48,6 +61,11 @@ class Job:
     unleased: bool = True
     ended: dict[int, End] = field(default_factory=dict[int, End])
     dispatched: NewJob | None = None
+
+    @property
+    def has_payload(self) -> bool:
+        """Tell whether anything is left to run."""
+        return self.state is not None and self.envelope != b""
 
     @property
     def is_waiting(self) -> bool:
@@ -152,6 +170,17 @@ class Job:
         if at_once:
             self.state, self.next_at = State.PENDING, None
 
+    def fate(self, kept: Retention, now: datetime) -> Fate:
+        """Return what a pruning at `now` makes of it, or has made of it already."""
+        if self.state is not None and not self._is_over(kept, now):
+            return Fate.KEPT
+        made_at = datetime.fromtimestamp(int.from_bytes(self.spec.id[:6]) / 1000, UTC)
+        return Fate.REMOVED if made_at <= now - ID_WINDOW else Fate.EMPTIED
+
+    def _is_over(self, kept: Retention, now: datetime) -> bool:
+        spans = {State.COMPLETED: kept.completed, State.CANCELLED: kept.cancelled}
+        return self.finished_at is not None and self.finished_at + spans.get(self.state or State.FAILED, kept.failed) <= now
+
     def has_gone_on_from(self, attempt: int) -> bool:
         """Tell whether a Retry that expects `attempt` comes too late to do anything."""
         return self.attempt > attempt or (attempt in self.ended and self.ended[attempt].code > 20)
@@ -179,9 +208,10 @@ class Session:
 
 @dataclass(slots=True)
 class Model:
-    """Every job and session of one walk."""
+    """Every job and session of one walk. gone: jobs that were pruned, as they were."""
 
     jobs: dict[JobId, Job] = field(default_factory=dict[JobId, Job])
+    gone: dict[JobId, Job] = field(default_factory=dict[JobId, Job])
     sessions: list[Session] = field(default_factory=list[Session])
     arrivals: int = 0
 

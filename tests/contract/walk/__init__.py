@@ -5,6 +5,6 @@ claimed, settled, cancelled, retried, edited, deleted and lost like all others.
 """
 
 from tests.contract.walk.ground import World
-from tests.contract.walk.many import ManyAtOnce as Walk
+from tests.contract.walk.pruning import Pruning as Walk
 
 __all__ = ["Walk", "World"]

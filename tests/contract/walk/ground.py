@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant
 from protojobs_service.domain.errors import QueueNotFound
 from protojobs_service.domain.event import LOGGED, EventType
-from protojobs_service.domain.job import JobId
+from protojobs_service.domain.job import JobId, JobRecord
 from protojobs_service.domain.lifecycle import RETAKEN, Code, State
 
 from tests.contract.acts import Span, events_since
 from tests.contract.backends import Bench
-from tests.contract.model import FINAL, Model
+from tests.contract.model import FINAL, Job, Model
 
 T = TypeVar("T")
 
@@ -101,12 +101,21 @@ class Ground(RuleBasedStateMachine):
             assert record.state is job.state
             assert (record.attempt, record.failures, record.crashes) == (job.attempt, job.failures, job.crashes)
             assert (record.cancel_requested, record.envelope) == (job.cancel_asked, job.envelope)
+            self._learn_end(job, record)
             if job.state in (State.SCHEDULED, State.RETRYING):
                 assert record.next_at is not None
                 assert job.next_at in (None, record.next_at)
                 job.next_at = record.next_at
             else:
                 assert record.next_at is None
+
+    def _learn_end(self, job: Job, record: JobRecord) -> None:
+        if job.state in FINAL:
+            assert record.finished_at is not None
+            assert job.finished_at in (None, record.finished_at)
+            job.finished_at = record.finished_at
+        else:
+            job.finished_at = None
 
     def follow_expiry(self) -> None:
         """Learn which of the jobs whose deadline has passed have been ended by now."""
@@ -156,8 +165,9 @@ class Ground(RuleBasedStateMachine):
         told: defaultdict[JobId, list[tuple[int, EventType]]] = defaultdict(list)
         for event in self.wait(events_since(self.driver, self.began)):
             told[event.id].append((event.attempt, event.type))
-        assert told.keys() <= self.model.jobs.keys()
-        for job_id, job in self.model.jobs.items():
+        known = self.model.jobs | self.model.gone
+        assert told.keys() <= known.keys()
+        for job_id, job in known.items():
             seen = set(told[job_id])
             assert len(seen) == len(told[job_id])
             assert sum(type_ is EventType.DELETED for _, type_ in seen) == (job.state is None)

@@ -42,16 +42,18 @@ class Operators(Outcomes):
         job = self.model.jobs[self.pick(list(self.model.jobs), which)]
         expected = 0 if back is None else max(0, job.attempt - back)
         self.follow_expiry()
-        already = job.state is not None and expected > 0 and job.has_gone_on_from(expected)
+        there = job.has_payload  # without one there is nothing to take up again
+        already = there and expected > 0 and job.has_gone_on_from(expected)
         refused = not already and job.state in (State.PENDING, State.RUNNING)
-        rival = self.model.holder(job.spec) if not already and job.state in FINAL else None
+        rival = self.model.holder(job.spec) if there and not already and job.state in FINAL else None
 
         [result] = self.wait(self.driver.jobs.retake([Retake(id=job.spec.id, expected_attempt=expected)]))
 
-        if job.state is not None and not already and not refused and rival is None:
+        if there and not already and not refused and rival is None:
             job.retake()
             self.model.pend(job)
-        assert result == RetakeResult(job.state is not None, job.state, already, refused, None if rival is None else rival.spec.id)
+        state = job.state if there else None
+        assert result == RetakeResult(there, state, already, refused, None if rival is None else rival.spec.id)
         self.touch(job.spec.id)
 
     @precondition(lambda self: self.model.jobs)

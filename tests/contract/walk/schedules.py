@@ -4,20 +4,26 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
-from protojobs_service.domain.errors import ScheduleNotFound
-from protojobs_service.domain.job import JobId, NewJob
+from protojobs_service.application import Application
+from protojobs_service.domain.errors import DuplicateJob, ScheduleNotFound
+from protojobs_service.domain.job import Draft, JobId, NewJob
+from protojobs_service.domain.lifecycle import Code, State
 from protojobs_service.domain.schedule import Catchup, CatchupMode, Schedule
 from protojobs_service.domain.schedule_changes import define, pause, remove, resume
+from protojobs_service.domain.unique import OnConflict, Unique, UniqueScope
 
 from tests.contract.acts import SECOND, Span
+from tests.contract.model import Job
 from tests.contract.schedule_acts import EPOCH, definition, fire_all
 from tests.contract.walk.ground import TICKING, WHICH, World
 from tests.contract.walk.keys import KeyedQueue
 
 ALL_TICKS = Catchup(mode=CatchupMode.ALL, most=1000, window=timedelta(hours=1))
 INTERVALS = {"s0": 3 * SECOND, "s1": 5 * SECOND}
+TEMPLATE = b"tick"
 
 
 @dataclass(slots=True)
@@ -35,11 +41,13 @@ class Schedules(KeyedQueue):
         super().__init__(world)
         self.schedules: dict[str, Ticking] = {}
         self.made: dict[JobId, NewJob] = {}
+        self.triggered: dict[JobId, NewJob] = {}
+        self.application = Application.over(self.driver, draft=self._draft)
 
     @rule(name=st.sampled_from(sorted(INTERVALS)))
     def schedule(self, name: str) -> None:
         wanted = definition(
-            self._full(name), INTERVALS[name], queue=self.queues[TICKING], kind=name, template=b"tick", catchup=ALL_TICKS
+            self._full(name), INTERVALS[name], queue=self.queues[TICKING], kind=name, template=TEMPLATE, catchup=ALL_TICKS
         )
 
         stored, span = self.during(self.driver.schedules.change(wanted.name, define(wanted)))
@@ -75,6 +83,51 @@ class Schedules(KeyedQueue):
                 sure = _multiples(INTERVALS[name], ticking.since.last, span.first)
                 possible = _multiples(INTERVALS[name], ticking.since.first, span.last)
                 assert sure <= ticking.ticks <= possible
+
+    @rule(
+        name=st.sampled_from(sorted(INTERVALS)),
+        key=st.sampled_from([None, "a"]),
+        on_conflict=st.sampled_from([OnConflict.REJECT, OnConflict.RETURN_EXISTING, OnConflict.REPLACE]),
+    )
+    def trigger(self, name: str, key: str | None, on_conflict: OnConflict) -> None:
+        unique = None if key is None else Unique(key=key, scope=UniqueScope.UNTIL_DONE, on_conflict=on_conflict)
+        spec = self._spec(TICKING, name, body=TEMPLATE, unique=unique)
+        self.triggered[spec.id] = spec
+        self.follow_expiry()
+        holder = self.model.holder(spec)
+        before = self.wait(self.driver.schedules.get(self._full(name)))
+
+        if name not in self.schedules:
+            with pytest.raises(ScheduleNotFound):
+                self.wait(self._trigger(name, spec.id))
+        elif holder is None or (on_conflict is OnConflict.REPLACE and holder.is_waiting):
+            self._make_by_trigger(name, spec, holder)
+        elif on_conflict is OnConflict.RETURN_EXISTING:
+            assert self.wait(self._trigger(name, spec.id)) == holder.spec.id
+        else:
+            with pytest.raises(DuplicateJob):
+                self.wait(self._trigger(name, spec.id))
+
+        assert self.wait(self.driver.jobs.get([spec.id])) == [None] or spec.id in self.model.jobs
+        assert self.wait(self.driver.schedules.get(self._full(name))) == before  # its ticks do not hear of it, and may be paused
+
+    def _make_by_trigger(self, name: str, spec: NewJob, replaced: Job | None) -> None:
+        first, again = (self.wait(self._trigger(name, spec.id)) for _ in range(2))
+
+        assert (first, again) == (spec.id, spec.id)
+        self._expect(spec)
+        self.touch(spec.id)
+        if replaced is not None:
+            replaced.end_unleased(Code.CANCELLED, State.CANCELLED)
+            self.touch(replaced.spec.id)
+
+    async def _trigger(self, name: str, job_id: JobId) -> JobId:
+        await self.application.store_time.refresh()
+        return await self.application.schedules.trigger(self._full(name), job_id)
+
+    def _draft(self, template: bytes, job_id: JobId) -> Draft:
+        assert template == TEMPLATE
+        return Draft(self.triggered[job_id], None)
 
     def _make(self, schedule: Schedule, job_id: JobId, run_at: datetime | None) -> NewJob:
         spec = self._spec(TICKING, schedule.kind, id=job_id)._replace(envelope=job_id + schedule.template, run_at=run_at)
