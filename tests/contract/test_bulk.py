@@ -9,6 +9,7 @@ from protojobs_service.application import Action, Bulk, BulkJobs, Done, SystemCl
 from protojobs_service.domain.filter_text import parse
 from protojobs_service.domain.job import JobId
 from protojobs_service.domain.lifecycle import State
+from protojobs_service.domain.unique import OnConflict, Unique, UniqueScope
 from protojobs_service.port import Driver, ListQuery
 
 from tests.contract.acts import (
@@ -155,6 +156,18 @@ async def test_a_repeated_retry_leaves_alone_what_has_failed_again(driver: Drive
     assert (again.changed, again.skipped) == (0, 2)
     assert await states_of(driver, [failed, waits]) == [State.FAILED, State.RETRYING]
     assert await _sums(driver, _bulk(Action.RETRY, "state in (failed, retrying)")) == (2, 0)
+
+
+async def test_a_retry_skips_a_job_whose_unique_key_another_one_has(driver: Driver) -> None:
+    unique = Unique(key="u", scope=UniqueScope.UNTIL_DONE, on_conflict=OnConflict.REJECT)
+    first = await store(driver, unique=unique)
+    await driver.jobs.cancel([first], MINUTE)
+    await store(driver, unique=unique)
+
+    sums = await _sums(driver, _bulk(Action.RETRY, ids=[first]))
+
+    assert sums == (0, 1)
+    assert await states_of(driver, [first]) == [State.CANCELLED]
 
 
 async def test_a_retry_acts_in_its_second_step_only(driver: Driver) -> None:

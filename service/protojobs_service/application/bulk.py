@@ -112,7 +112,7 @@ class BulkJobs:
             case Action.RETRY:
                 retakes = [Retake(id=job.id, expected_attempt=job.attempt) for job in jobs]
                 retaken = await self._driver.jobs.retake(retakes)
-                return sum(each.found and not each.already and not each.refused for each in retaken)
+                return sum(each.found and not (each.already or each.refused or each.duplicate) for each in retaken)
             case Action.CANCEL:
                 cancelled = await self._driver.jobs.cancel(ids, DEFAULT_CANCEL_DEADLINE)
                 self._wait.ended([job_id for job_id, each in zip(ids, cancelled, strict=True) if each.state is State.CANCELLED])
