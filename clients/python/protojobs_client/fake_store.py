@@ -1,7 +1,6 @@
 """What a fake client keeps instead of a server: jobs and schedules, by a clock that stands still until it is moved."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any
@@ -19,105 +18,14 @@ from protojobs_client.errors import (
     ProtoJobsError,
     ScheduleNotFoundError,
 )
+from protojobs_client.fake_job import FakeJob
+from protojobs_client.fake_log import FakeLog
 from protojobs_client.ids import JobId, JobIds
 from protojobs_client.models import JobState
 from protojobs_client.outcome import Dispatched, DispatchOutcome, DispatchResult, Refused
 from protojobs_client.payload import JSON, Codec, Payload, PayloadContext, decode_data
 
-_MAX_RETRIES, _BACKOFF, _MULTIPLIER, _MAX_BACKOFF = 3, 60.0, 2.0, 3600.0  # the server's defaults
 _MAX_TICKS = 100_000
-
-
-@dataclass(slots=True, eq=False)
-class FakeJob:
-    """A job as it would have been stored, and what became of it."""
-
-    spec: job_pb2.JobSpec
-    data: Any
-    created_at: datetime
-    due_at: datetime
-    state: JobState = JobState.PENDING
-    attempt: int = 0
-    failures: int = 0
-    checkpoint: bytes = b""
-    result: bytes | None = None
-    error: job_pb2.JobError | None = None
-    has_key: bool = True  # its unique key, if it has one, until another job takes that over
-
-    def __repr__(self) -> str:
-        return f"FakeJob({self.kind}, queue={self.queue}, state={self.state.value})"
-
-    @property
-    def id(self) -> JobId:
-        """Its id."""
-        return JobId(self.spec.id)
-
-    @property
-    def kind(self) -> str:
-        """Which handler runs it."""
-        return self.spec.kind
-
-    @property
-    def queue(self) -> str:
-        """Its queue."""
-        return self.spec.queue or "default"
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """Its headers, with the trace context."""
-        return dict(self.spec.headers)
-
-    @property
-    def labels(self) -> dict[str, str]:
-        """Its labels."""
-        return dict(self.spec.labels)
-
-    @property
-    def delay(self) -> timedelta:
-        """How long it waits from its dispatch."""
-        return max(self.due_at - self.created_at, timedelta())
-
-    @property
-    def max_retries(self) -> int:
-        """Failures that are retried."""
-        return self.spec.retry.max_retries if self.spec.retry.HasField("max_retries") else _MAX_RETRIES
-
-    @property
-    def is_waiting(self) -> bool:
-        """No attempt runs, and one will."""
-        return not self.state.is_final and self.state is not JobState.RUNNING
-
-    def guards(self, now: datetime) -> bool:
-        """Tell whether its unique key still keeps other jobs out."""
-        unique = self.spec.unique
-        match unique.scope:
-            case job_pb2.UNIQUE_SCOPE_UNTIL_START:
-                return self.has_key and self.attempt == 0 and not self.state.is_final
-            case job_pb2.UNIQUE_SCOPE_UNTIL_DONE:
-                return self.has_key and not self.state.is_final
-            case _:
-                return self.has_key and now < self.created_at + unique.window.ToTimedelta()
-
-    def backoff(self) -> timedelta:
-        """Return the wait before the next retry by the job's policy, without jitter."""
-        policy = self.spec.retry
-        first = policy.initial_backoff.ToTimedelta().total_seconds() if policy.HasField("initial_backoff") else _BACKOFF
-        most = policy.max_backoff.ToTimedelta().total_seconds() if policy.HasField("max_backoff") else _MAX_BACKOFF
-        multiplier = policy.multiplier if policy.HasField("multiplier") else _MULTIPLIER
-        return timedelta(seconds=min(first * multiplier ** max(0, self.failures - 1), most))
-
-    def message(self) -> job_pb2.Job:
-        """Return it as the server would."""
-        job = job_pb2.Job(id=self.id, spec=self.spec, attempt=self.attempt, failures=self.failures)
-        job.spec.queue = self.queue
-        job.state = job_pb2.JobState.Value(f"JOB_STATE_{self.state.name}")
-        job.create_time.FromDatetime(self.created_at)
-        job.next_time.FromDatetime(self.due_at)
-        if self.result is not None:
-            job.result = self.result
-        if self.error is not None:
-            job.last_error.CopyFrom(self.error)
-        return job
 
 
 class FakeStore:
@@ -128,7 +36,9 @@ class FakeStore:
         self.jobs: dict[str, FakeJob] = {}
         self.schedules: dict[str, schedule_service_pb2.Schedule] = {}
         self.refusals: dict[str, ProtoJobsError] = {}
+        self.log = FakeLog()
         self._codec = codec
+        self._turn = 0
         self._ids = JobIds(lambda: int(self.now.timestamp() * 1_000_000_000))
 
     def judge(self, spec: job_pb2.JobSpec) -> DispatchResult:
@@ -138,7 +48,7 @@ class FakeStore:
             return Refused(job_id=job_id, error=self.refusals[spec.kind])
         if stored is None:
             return self._judge_key(spec)
-        if stored.spec == spec:
+        if (stored.first or stored.spec) == spec:
             return Dispatched(job_id, DispatchOutcome.EXISTING)
         error = JobIdReusedError("the id was used for another body", code=grpc.StatusCode.ALREADY_EXISTS, reason="JOB_ID_REUSED")
         return Refused(job_id=job_id, error=error)
@@ -148,12 +58,13 @@ class FakeStore:
         result = self.judge(spec)
         if not isinstance(result, Dispatched) or result.outcome is DispatchOutcome.EXISTING:
             return result
-        holder = self._holder(spec)
+        holder = self.holder(spec)
         job = self._add(spec)
         if result.outcome is DispatchOutcome.REPLACED and holder is not None:
             if spec.unique.on_conflict == job_pb2.UNIQUE_CONFLICT_DEBOUNCE:
                 job.due_at = max(job.due_at, holder.due_at)
-            holder.state, holder.has_key = JobState.CANCELLED, False
+            holder.has_key = False
+            self._end_waiting(holder)
         return result
 
     def job(self, job_id: str) -> FakeJob:
@@ -161,14 +72,23 @@ class FakeStore:
         job = self.jobs.get(job_id)
         if job is None:
             raise JobNotFoundError(f"no job {job_id}", code=grpc.StatusCode.NOT_FOUND, reason="JOB_NOT_FOUND")
-        if job.state is JobState.SCHEDULED and job.due_at <= self.now:
+        return self.as_of_now(job)
+
+    def as_of_now(self, job: FakeJob) -> FakeJob:
+        """Return the job, PENDING where its time has come."""
+        if job.state in {JobState.SCHEDULED, JobState.RETRYING} and job.due_at <= self.now:
             job.state = JobState.PENDING
         return job
+
+    def turn(self) -> int:
+        """Return a number above all that were returned before: the clock stands still, and something comes after all."""
+        self._turn += 1
+        return self._turn
 
     def due(self) -> list[FakeJob]:
         """Return what a worker could take now: by priority, then by age."""
         ready = [job for job in self.jobs.values() if job.is_waiting and job.due_at <= self.now]
-        return sorted(ready, key=lambda job: (-(job.spec.priority or 5), job.due_at))
+        return sorted(ready, key=lambda job: job.place)
 
     def advance(self, by: timedelta) -> None:
         """Move the clock. Raises ValueError backwards."""
@@ -183,31 +103,48 @@ class FakeStore:
             self.now = at
             self.tick(schedule, self._ids.new())
         self.now = end
+        self.log.forget(self.now)
 
     def cancel(self, job_id: str) -> JobState:
         """Cancel a job that waits. Raises JobFinalError, JobNotFoundError."""
         job = self.job(job_id)
         if job.state.is_final and job.state is not JobState.CANCELLED:
             raise JobFinalError(f"job {job_id} is {job.state.value}", reason="JOB_FINAL")
+        if job.is_waiting:
+            self._end_waiting(job)
         job.state = JobState.CANCELLED
         return job.state
 
     def delete(self, job_id: str) -> None:
         """Remove a job. Raises JobRunningError, JobNotFoundError."""
-        if self.job(job_id).state is JobState.RUNNING:
+        job = self.job(job_id)
+        if job.state is JobState.RUNNING:
             raise JobRunningError(f"job {job_id} is running", reason="JOB_RUNNING")
+        job.attempt += job.is_waiting  # as every end of a job that waits
+        self.log.note(job, job.state, self.now, deleted=True)
         del self.jobs[job_id]
+
+    def retry(self, job: FakeJob) -> bool:
+        """Take a final job up again, or run one now that waits; returns False where another one has its unique key."""
+        if job.state.is_final:
+            if self.holder(job.spec, but=job) is not None:
+                return False
+            job.failures, job.has_key, job.has_begun, job.result = 0, True, False, None
+        job.state, job.due_at = JobState.PENDING, self.now
+        job.waits_from, job.waits = self.now, self.turn()
+        return True
 
     def begin(self, job: FakeJob) -> None:
         """Lease a job."""
-        job.state = JobState.RUNNING
+        job.state, job.has_begun, job.waits_from = JobState.RUNNING, True, None
         job.attempt += 1
 
     def end(self, job: FakeJob, state: JobState, *, wait: timedelta | None = None, children: Sequence[bytes] = ()) -> None:
         """Store how an attempt ended, and what follows; `wait` before the next one if `state` is not final."""
-        job.state = state
+        job.state, job.changed = state, self.turn()
         if wait is not None:
             job.due_at = self.now + wait
+        self.log.note(job, JobState.RUNNING, self.now, by_worker=True)
         follow: list[job_pb2.JobSpec] = [job_pb2.JobSpec.FromString(spec) for spec in children]
         if state is JobState.COMPLETED:
             follow += job.spec.on_complete
@@ -218,6 +155,8 @@ class FakeStore:
             spec.CopyFrom(each)
             spec.id = spec.id or self._ids.new()
             self.put(spec)  # one that is refused is left out, as a server does
+            if spec.id in self.jobs:
+                self.jobs[spec.id].parent = job.id
 
     def declare(self, schedule: schedule_service_pb2.Schedule, *, dry_run: bool) -> schedule_service_pb2.Schedule:
         """Make or change a schedule."""
@@ -255,17 +194,17 @@ class FakeStore:
         schedule.last_job_id = job_id
         return JobId(job_id)
 
-    def _holder(self, spec: job_pb2.JobSpec) -> FakeJob | None:
+    def holder(self, spec: job_pb2.JobSpec, but: FakeJob | None = None) -> FakeJob | None:
         """Return the job of the same queue that has the unique key of this one."""
         if not spec.HasField("unique"):
             return None
         same = [
             job for job in self.jobs.values() if job.queue == (spec.queue or "default") and job.spec.unique.key == spec.unique.key
         ]
-        return next((job for job in reversed(same) if job.guards(self.now)), None)
+        return next((job for job in reversed(same) if job is not but and job.guards(self.now)), None)
 
     def _judge_key(self, spec: job_pb2.JobSpec) -> DispatchResult:
-        job_id, holder = JobId(spec.id), self._holder(spec)
+        job_id, holder = JobId(spec.id), self.holder(spec)
         if holder is None:
             return Dispatched(job_id)
         conflict = spec.unique.on_conflict
@@ -288,10 +227,18 @@ class FakeStore:
         elif spec.HasField("run_time"):
             due_at = spec.run_time.ToDatetime(tzinfo=UTC)
         state = JobState.SCHEDULED if due_at > self.now else JobState.PENDING
-        job = self.jobs[spec.id] = FakeJob(spec, self._data(spec), self.now, due_at, state)
+        job = self.jobs[spec.id] = FakeJob(spec, self.read(spec), self.now, due_at, state)
+        job.made = job.waits = self.turn()
         return job
 
-    def _data(self, spec: job_pb2.JobSpec) -> Any:
+    def _end_waiting(self, job: FakeJob) -> None:
+        before, job.state = job.state, JobState.CANCELLED
+        job.attempt += 1  # its end has a number, too
+        job.changed = self.turn()
+        self.log.note(job, before, self.now)
+
+    def read(self, spec: job_pb2.JobSpec) -> Any:
+        """Return the data of a payload."""
         context = PayloadContext(kind=spec.kind, queue=spec.queue or "default", job_id=spec.id)
         plain = self._codec.decode(Payload(spec.payload, spec.content_type or JSON), context)
         return decode_data(plain.data, plain.content_type)

@@ -16,14 +16,17 @@ from functools import cached_property
 from typing import Any, Protocol, cast
 
 import grpc
-from protojobs.v1 import job_pb2, schedule_service_pb2
+from protojobs.v1 import job_pb2, job_service_pb2, schedule_service_pb2
 from typing_extensions import override
 
 from protojobs_client.async_client import AsyncClient
 from protojobs_client.client import Client
 from protojobs_client.connection import Connection
 from protojobs_client.errors import ProtoJobsError, UnsupportedError, WaitTimeoutError
-from protojobs_client.fake_store import FakeJob, FakeStore
+from protojobs_client.fake_bulk import act
+from protojobs_client.fake_changes import update
+from protojobs_client.fake_job import FakeJob
+from protojobs_client.fake_store import FakeStore
 from protojobs_client.ids import JobId, JobIds
 from protojobs_client.job import Job
 from protojobs_client.middleware import ClientHooks, ClientMiddleware
@@ -123,7 +126,7 @@ class FakeAsyncClient(_Looking, AsyncClient):
         """`now` is where the clock starts."""
         self.store = FakeStore(now, codec or PlainCodec())
         ids = JobIds(lambda: int(self.store.now.timestamp() * 1_000_000_000))
-        super(AsyncClient, self).__init__(_NoServer(Options()), codec or PlainCodec(), ids, ClientHooks(middleware))
+        super(AsyncClient, self).__init__(_NoServer(Options(), self.store), codec or PlainCodec(), ids, ClientHooks(middleware))
 
     @override
     async def get(self, job_id: str, *, full: bool = False) -> JobInfo:
@@ -226,11 +229,27 @@ class FakeClient(_Looking, Client):
 
 
 class _NoServer(Connection):
-    """Says what a fake client cannot do."""
+    """Answers what is done to stored jobs in the place of a server, and says what a fake client cannot do."""
+
+    def __init__(self, options: Options, store: FakeStore) -> None:
+        super().__init__(options)
+        self._store = store
 
     @override
     async def call(self, method: Any, request: Any, *, deadline: timedelta | None = None) -> Any:
-        raise _unsupported(type(request).__name__.removesuffix("Request"))
+        self.check_open()
+        match request:
+            case job_service_pb2.UpdateJobRequest():
+                return update(self._store, request)
+            case job_service_pb2.BulkJobsRequest():
+                return act(self._store, request)
+            case _:
+                raise _unsupported(type(request).__name__.removesuffix("Request"))
+
+    @cached_property
+    def jobs(self) -> Any:
+        """Make the one stream that there is."""
+        return _Jobs(self._store)
 
     @cached_property
     def channel(self) -> grpc.aio.Channel:
@@ -240,6 +259,16 @@ class _NoServer(Connection):
     @override
     async def close(self) -> None:
         self._closed = True
+
+
+class _Jobs:
+    """Stands in for the stub of JobService."""
+
+    def __init__(self, store: FakeStore) -> None:
+        self.WatchJobs = store.log.watch
+
+    def __getattr__(self, name: str) -> Any:
+        return _NoChannel()
 
 
 class _NoChannel:

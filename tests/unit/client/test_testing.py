@@ -1,6 +1,7 @@
 """The fake clients: what a producer's tests see, without a server."""
 
 from datetime import UTC, datetime, timedelta
+from queue import Queue
 
 import pytest
 from protojobs_client import (
@@ -10,6 +11,7 @@ from protojobs_client import (
     Encrypt,
     Every,
     Job,
+    JobEvent,
     JobFailedError,
     JobRequest,
     JobState,
@@ -21,7 +23,7 @@ from protojobs_client import (
     UniqueScope,
     WaitTimeoutError,
 )
-from protojobs_client.errors import JobIdReusedError, QueueFullError, UnsupportedError
+from protojobs_client.errors import CursorExpiredError, JobIdReusedError, QueueFullError, UnsupportedError
 from protojobs_client.testing import START, FakeAsyncClient, FakeClient
 from protojobs_worker import Cancel, Discard, JobContext, Snooze, Worker
 from protojobs_worker.testing import run_due, run_due_async
@@ -211,6 +213,35 @@ def test_unique_keys_keep_others_out_as_a_server_does() -> None:
     old, new = fake.dispatched("late")
     assert (old.state, pushed.outcome) == (JobState.CANCELLED, DispatchOutcome.REPLACED)
     assert new.due_at == START + timedelta(seconds=60)
+
+
+def test_a_listener_hears_what_the_test_does_and_what_handlers_do() -> None:
+    worker = Worker("127.0.0.1:1")
+    worker.handler("kind")(lambda: None)
+    heard: Queue[JobEvent] = Queue()
+    with FakeClient() as fake, fake.watch_jobs() as events:
+        listener = fake.listen("job.processed", heard.put)
+        job_id = fake.dispatch("kind").job_id
+        run_due(fake, worker)
+        event, same = heard.get(timeout=15), next(events)
+        listener.stop()
+
+    assert (event.id, event.after, same.id) == (job_id, JobState.COMPLETED, job_id)
+
+
+def test_events_are_kept_for_a_day_of_the_fake_clock() -> None:
+    with FakeClient() as fake:
+        with fake.watch_jobs() as events:
+            cursor = events.cursor
+        fake.cancel(fake.dispatch("kind").job_id)
+        fake.advance(timedelta(hours=24) - timedelta(seconds=1))
+        with fake.watch_jobs(cursor=cursor) as events:
+            kept = next(events)
+        fake.advance(1)
+        with pytest.raises(CursorExpiredError), fake.watch_jobs(cursor=cursor) as events:
+            next(events)
+
+    assert kept.name == "job.cancelled"
 
 
 def test_what_only_a_server_knows_is_refused_by_name() -> None:
