@@ -12,12 +12,13 @@ import httpx
 from protojobs_service import compose
 from protojobs_service.admin.sessions import Record, Tokens, Visitor
 from protojobs_service.admin.web import web_routes
-from protojobs_service.compose import RunningServer, start_server, upgrade_schema
+from protojobs_service.compose import RunningServer, start_server
 from protojobs_service.domain.access import Grant, Principal, Scope
 from protojobs_service.settings import Settings
 from protojobs_service.transport.local import LocalCalls
 from starlette.routing import BaseRoute
 
+from tests.schema import make_sqlite
 from tests.wire.lease_worker import Service
 from tests.wire.peer import Peer, connected, settings_for
 
@@ -131,7 +132,7 @@ OBSERVER = Grant(Scope.OBSERVER)
 async def serving(home: Path, *, visitor: Tokens | None = None, **settings: Any) -> AsyncGenerator[Site]:
     """Run a server on SQLite whose console is visited by anybody, or by `visitor` alone."""
     chosen = settings_for(driver="sqlite", sqlite={"path": home / "jobs.db"}, **settings)
-    await upgrade_schema(chosen)
+    make_sqlite(home / "jobs.db")
 
     def routes(local: LocalCalls, _: Tokens | None, settings: Settings, *, record: Record) -> list[BaseRoute]:
         return web_routes(local, visitor, settings, record=record)

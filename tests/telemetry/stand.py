@@ -14,9 +14,10 @@ from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from protojobs_service.compose import RunningServer, start_server, upgrade_schema
+from protojobs_service.compose import RunningServer, start_server
 from protojobs_service.settings import OtelSettings
 
+from tests.schema import make_sqlite
 from tests.wire.peer import settings_for
 
 
@@ -24,7 +25,7 @@ from tests.wire.peer import settings_for
 async def traced_server(directory: Path, **settings: Any) -> AsyncIterator[RunningServer]:
     """Run a server over SQLite that exports as the environment says. What it has exported is complete when the context ends."""
     loaded = settings_for(driver="sqlite", sqlite={"path": directory / "jobs.db"}, **settings)
-    await upgrade_schema(loaded)
+    make_sqlite(directory / "jobs.db")
     async with start_server(loaded, otel=OtelSettings()) as running:
         yield running
 

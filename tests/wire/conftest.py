@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from protojobs_service.compose import RunningServer, start_server, upgrade_schema
+from protojobs_service.compose import RunningServer, start_server
 
+from tests.schema import make_sqlite
 from tests.wire.peer import Peer, connected, settings_for
 
 
@@ -28,7 +29,7 @@ async def server(store: str, tmp_path: Path) -> AsyncIterator[RunningServer]:
     """Run a server over an empty store."""
     settings = settings_for(driver=store, sqlite={"path": tmp_path / "jobs.db"})
     if store != "memory":
-        await upgrade_schema(settings)
+        make_sqlite(tmp_path / "jobs.db")
     async with start_server(settings) as running:
         yield running
 

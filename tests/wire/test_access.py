@@ -11,11 +11,11 @@ import pytest_asyncio
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.field_mask_pb2 import FieldMask
 from protojobs.v1 import job_pb2, job_service_pb2, queue_service_pb2, schedule_service_pb2
-from protojobs_service.compose import upgrade_schema
 from uuid_utils import uuid7
 
-from tests.wire.callers import asking, asking_server, called
-from tests.wire.peer import Peer, Refusal, read_status, refused, settings_for, spec
+from tests.schema import make_sqlite
+from tests.wire.callers import asking_server, called
+from tests.wire.peer import Peer, Refusal, read_status, refused, spec
 
 pytestmark = pytest.mark.asyncio
 
@@ -28,7 +28,7 @@ async def peer(store: str, tmp_path: Path) -> AsyncIterator[Peer]:
     """Speak to a server that asks for tokens."""
     settings: dict[str, Any] = {"driver": store, "sqlite": {"path": tmp_path / "jobs.db"}}
     if store != "memory":
-        await upgrade_schema(settings_for(**asking(tmp_path, **settings)))
+        make_sqlite(tmp_path / "jobs.db")
     async with asking_server(tmp_path, **settings) as connection:
         yield connection
 

@@ -8,9 +8,10 @@ import httpx
 import pytest
 import pytest_asyncio
 from protojobs_service.application import AuditQuery
-from protojobs_service.compose import RunningServer, start_server, upgrade_schema
+from protojobs_service.compose import RunningServer, start_server
 from protojobs_service.domain.access import Grant, Scope
 
+from tests.schema import make_sqlite
 from tests.wire.peer import settings_for
 
 pytestmark = pytest.mark.asyncio
@@ -22,7 +23,7 @@ GRANTS = [Grant(Scope.OPERATOR, "mail")]
 async def server(tmp_path: Path) -> AsyncIterator[RunningServer]:
     """Run a server that asks for credentials."""
     settings = settings_for(driver="sqlite", sqlite={"path": tmp_path / "jobs.db"}, auth={"mode": "required"})
-    await upgrade_schema(settings)
+    make_sqlite(tmp_path / "jobs.db")
     async with start_server(settings) as running:
         yield running
 

@@ -21,10 +21,11 @@ from protojobs.v1 import (
     worker_service_pb2,
 )
 from protojobs_service.application import MadeToken
-from protojobs_service.compose import start_server, upgrade_schema
+from protojobs_service.compose import start_server
 from protojobs_service.domain.access import Grant, Scope
 
 from tests.certificates import Authority, Files
+from tests.schema import make_sqlite
 from tests.wire.callers import KEY, asking_server, bearing, service_of
 from tests.wire.lease_worker import StreamWorker
 from tests.wire.peer import Peer, Refusal, connected, ended, refused, settings_for, until
@@ -37,7 +38,7 @@ HOUR = timedelta(hours=1)
 @asynccontextmanager
 async def _with_own_tokens(tmp_path: Path) -> AsyncIterator[Peer]:
     settings = settings_for(driver="sqlite", sqlite={"path": tmp_path / "jobs.db"}, auth={"mode": "required"})
-    await upgrade_schema(settings)
+    make_sqlite(tmp_path / "jobs.db")
     async with start_server(settings) as server, connected(server) as peer:
         yield peer
 

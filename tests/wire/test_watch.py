@@ -11,9 +11,10 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 from protojobs.v1 import job_pb2, job_service_pb2, job_service_pb2_grpc, queue_service_pb2, worker_service_pb2
 from protojobs_service.application import Timings, watch
-from protojobs_service.compose import start_server, upgrade_schema
+from protojobs_service.compose import start_server
 from protojobs_service.transport.ids import parse_id
 
+from tests.schema import make_sqlite
 from tests.wire.lease_worker import StreamWorker, complete, field_of, outcome, reason, serving
 from tests.wire.peer import Peer, connected, memory_driver, refused, settings_for, spec
 
@@ -299,7 +300,7 @@ async def test_numbers_that_cannot_be_given_are_refused(
 
 async def test_a_restarted_server_goes_on_from_the_cursor_of_the_one_before(tmp_path: Path) -> None:
     settings = settings_for(driver="sqlite", sqlite={"path": tmp_path / "jobs.db"})
-    await upgrade_schema(settings)
+    make_sqlite(tmp_path / "jobs.db")
     async with start_server(settings) as server, connected(server) as peer:
         call = peer.jobs.WatchJobs(_request())
         await _begun(call)

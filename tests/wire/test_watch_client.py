@@ -13,9 +13,10 @@ import pytest
 import pytest_asyncio
 from protojobs_client import AsyncClient, Client, EventLevel, JobEvent, JobId, JobState, Options
 from protojobs_client.errors import CursorExpiredError, InvalidArgumentError, QueueNotFoundError, UnavailableError
-from protojobs_service.compose import RunningServer, start_server, upgrade_schema
+from protojobs_service.compose import RunningServer, start_server
 from protojobs_service.settings import Settings
 
+from tests.schema import make_sqlite
 from tests.wire.peer import memory_driver, settings_for
 
 pytestmark = pytest.mark.asyncio
@@ -25,7 +26,7 @@ pytestmark = pytest.mark.asyncio
 async def settings(tmp_path: Path) -> Settings:
     """Return settings over an empty SQLite file."""
     chosen = settings_for(driver="sqlite", sqlite={"path": tmp_path / "jobs.db"}, shutdown={"grace": 0.5, "delay": 0})
-    await upgrade_schema(chosen)
+    make_sqlite(tmp_path / "jobs.db")
     return chosen
 
 

@@ -12,13 +12,13 @@ from protojobs_service.domain.lifecycle import State
 from protojobs_service.domain.outcome import Complete, Fail, JobError, Outcome, Release, ReleaseCause
 from protojobs_service.drivers.memory import MemoryDriver
 from protojobs_service.drivers.sql.driver import SqlDriver
-from protojobs_service.drivers.sql.migrate import upgrade
 from protojobs_service.drivers.sql.sqlite import SqliteStore
 from protojobs_service.drivers.sql.store import Options
 from protojobs_service.port import Claim, Driver, Opened, Opening, Settlement, SettleVerdict
 from uuid_utils import uuid7
 
 from tests.contract.backends import FakeRoom, fingerprint
+from tests.schema import make_sqlite
 
 pytestmark = pytest.mark.asyncio
 
@@ -43,8 +43,7 @@ async def driver(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
     if request.param == "memory":
         opened = MemoryDriver(fingerprint=fingerprint, clock=lambda: datetime.now(UTC), rng=Random(1), max_queues=1)
     else:
-        url = f"sqlite:///{tmp_path / 'jobs.db'}"
-        await upgrade(url)
+        url = make_sqlite(tmp_path / "jobs.db")
         store = SqliteStore(Options(url=url))
         opened = SqlDriver(store, fingerprint=fingerprint, rng=Random(1), replica="test", max_queues=1)
     await opened.open(FakeRoom())

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import pytest
+from protojobs_service.drivers.sql.migrate import upgrade
 from protojobs_service.drivers.sql.mysql import MysqlStore
 from protojobs_service.drivers.sql.postgres import PostgresStore
 from protojobs_service.drivers.sql.sqlite import SqliteStore
@@ -113,6 +114,15 @@ def store_of(options: Options) -> Store:
 def server_url(request: pytest.FixtureRequest) -> str:
     """Return the URL of a fresh database on the server that the fixture's parameter names, one of SERVERS."""
     return str(request.getfixturevalue(f"{request.param}_dsn"))
+
+
+async def ready_url(request: pytest.FixtureRequest) -> str:
+    """Return the URL of a fresh database on such a server, with the newest schema."""
+    if request.param == "postgres":
+        return str(request.getfixturevalue("postgres_ready_dsn"))
+    url = server_url(request)
+    await upgrade(url)
+    return url
 
 
 @asynccontextmanager

@@ -12,14 +12,13 @@ import pytest_asyncio
 from protojobs_service.domain.errors import Overloaded, QuotaExceeded
 from protojobs_service.drivers.memory import MemoryDriver
 from protojobs_service.drivers.sql.driver import SqlDriver
-from protojobs_service.drivers.sql.migrate import upgrade
 from protojobs_service.drivers.sql.store import Options
 from protojobs_service.port import Dispatched, DispatchVerdict, Driver
 
 from tests.contract.acts import new_job
 from tests.contract.backends import FakeRoom, fingerprint, unique_of
 from tests.contract.schedule_acts import add
-from tests.unit.drivers.kit import SERVERS, server_url, store_of
+from tests.unit.drivers.kit import SERVERS, ready_url, store_of
 
 pytestmark = pytest.mark.asyncio
 
@@ -36,8 +35,7 @@ async def servers(request: pytest.FixtureRequest) -> AsyncGenerator[Sequence[Dri
         await alone.open(FakeRoom())
         yield [alone]
         return
-    url = server_url(request)
-    await upgrade(url)
+    url = await ready_url(request)
     drivers = [
         SqlDriver(store_of(Options(url=url)), fingerprint=fingerprint, unique_of=unique_of, rng=Random(1), replica=name, **CAPS)
         for name in ("here", "there")

@@ -14,7 +14,6 @@ from protojobs_service.domain.outcome import COMPLETE, Outcome
 from protojobs_service.drivers.sql.cold.cancel import cancel
 from protojobs_service.drivers.sql.cold.ends import logging_ends
 from protojobs_service.drivers.sql.driver import SqlDriver
-from protojobs_service.drivers.sql.migrate import upgrade
 from protojobs_service.drivers.sql.store import Options
 from protojobs_service.port import LogQuery, Position, Settlement
 from sqlalchemy import Connection, text
@@ -22,7 +21,7 @@ from sqlalchemy.util import await_only
 
 from tests.contract.acts import FAIL_FOR_GOOD, MINUTE, claim, connect, new_job, store_all
 from tests.contract.backends import FakeRoom, fingerprint
-from tests.unit.drivers.kit import SERVERS, server_url, store_of
+from tests.unit.drivers.kit import SERVERS, ready_url, store_of
 
 pytestmark = pytest.mark.asyncio
 
@@ -44,8 +43,7 @@ class Replicas(NamedTuple):
 @pytest_asyncio.fixture(params=SERVERS)
 async def replicas(request: pytest.FixtureRequest) -> AsyncGenerator[Replicas]:
     """Open two drivers on each store."""
-    url = server_url(request)
-    await upgrade(url)
+    url = await ready_url(request)
     both = Replicas(*(SqlDriver(store_of(Options(url=url)), fingerprint=fingerprint, rng=Random(1), replica=n) for n in ("a", "b")))
     for driver in both:
         await driver.open(FakeRoom())

@@ -22,7 +22,6 @@ from protojobs_service.drivers.sql.cold import clear as clearing
 from protojobs_service.drivers.sql.cold import recount
 from protojobs_service.drivers.sql.cold.base import Cold, Replica
 from protojobs_service.drivers.sql.driver import SqlDriver
-from protojobs_service.drivers.sql.migrate import upgrade
 from protojobs_service.drivers.sql.postgres import PostgresStore
 from protojobs_service.drivers.sql.ready import NoRoom
 from protojobs_service.drivers.sql.sqlite import SqliteStore
@@ -31,6 +30,7 @@ from protojobs_service.port import Claim, Cleared, ClearQuery, DispatchVerdict, 
 from sqlalchemy import update
 
 from tests.canaries import BODY
+from tests.schema import make_sqlite
 from tests.unit.drivers.kit import new_id
 
 pytestmark = pytest.mark.asyncio
@@ -113,8 +113,7 @@ async def ground(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
     """Open a driver on a fresh store."""
     clock = [0]
     is_sqlite = request.param == "sqlite"
-    url = f"sqlite:///{tmp_path}/jobs.db" if is_sqlite else str(request.getfixturevalue("postgres_dsn"))
-    await upgrade(url)
+    url = make_sqlite(tmp_path / "jobs.db") if is_sqlite else str(request.getfixturevalue("postgres_ready_dsn"))
     options = Options(url=url, test_clock=clock)
     store: Store = SqliteStore(options) if is_sqlite else PostgresStore(options)
     driver = SqlDriver(store, fingerprint=_fingerprint, rng=Random(1), replica="a", max_queues=3)

@@ -27,7 +27,6 @@ from protojobs_service.drivers.sql.cold import retake as cold_retake
 from protojobs_service.drivers.sql.cold import sessions as cold_sessions
 from protojobs_service.drivers.sql.cold.upkeep import forget_sessions
 from protojobs_service.drivers.sql.driver import SqlDriver
-from protojobs_service.drivers.sql.migrate import upgrade
 from protojobs_service.drivers.sql.mysql import MysqlStore
 from protojobs_service.drivers.sql.postgres import PostgresStore
 from protojobs_service.drivers.sql.sqlite import SqliteStore
@@ -61,7 +60,8 @@ from tests.contract.acts import (
     store_and_run,
 )
 from tests.contract.backends import FakeRoom, NamedFollowUps, SqlClock, fingerprint, unique_of
-from tests.unit.drivers.kit import SERVERS, server_url, store_of
+from tests.schema import make_sqlite
+from tests.unit.drivers.kit import SERVERS, ready_url, store_of
 
 pytestmark = pytest.mark.asyncio
 
@@ -93,8 +93,7 @@ class Pair(NamedTuple):
 @pytest_asyncio.fixture(params=SERVERS)
 async def pair(request: pytest.FixtureRequest) -> AsyncGenerator[Pair]:
     """Open two replicas on one database."""
-    url = server_url(request)
-    await upgrade(url)
+    url = await ready_url(request)
     clock = SqlClock()
     here, there = (
         SqlDriver(
@@ -269,8 +268,7 @@ async def test_broken_row_stops_no_other_rescue(pair: Pair) -> None:
 
 
 async def test_broken_row_stops_no_other_rescue_on_sqlite(tmp_path: Path) -> None:
-    url, clock = f"sqlite:///{tmp_path}/jobs.db", SqlClock()
-    await upgrade(url)
+    url, clock = make_sqlite(tmp_path / "jobs.db"), SqlClock()
     store = SqliteStore(Options(url=url, test_clock=clock.offset_us))
     driver = SqlDriver(store, fingerprint=fingerprint, rng=Random(1), replica="alone")
     await driver.open(FakeRoom())

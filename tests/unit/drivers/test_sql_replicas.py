@@ -15,13 +15,12 @@ from protojobs_service.domain.lifecycle import State
 from protojobs_service.domain.outcome import COMPLETE, Outcome, Release
 from protojobs_service.domain.queue import Fairness
 from protojobs_service.drivers.sql.driver import SqlDriver
-from protojobs_service.drivers.sql.migrate import upgrade
 from protojobs_service.drivers.sql.store import Options
 from protojobs_service.port import Claim, DispatchVerdict, Opening, Settlement, SettleVerdict
 
 from tests.canaries import BODY
 from tests.contract.backends import FakeRoom, fingerprint
-from tests.unit.drivers.kit import SERVERS, new_id, server_url, store_of
+from tests.unit.drivers.kit import SERVERS, new_id, ready_url, store_of
 
 pytestmark = pytest.mark.asyncio
 
@@ -37,8 +36,7 @@ class Twin(NamedTuple):
 @pytest_asyncio.fixture(params=SERVERS)
 async def twins(request: pytest.FixtureRequest) -> AsyncGenerator[tuple[Twin, Twin]]:
     """Open two drivers on one database."""
-    options = Options(url=server_url(request))
-    await upgrade(options.url)
+    options = Options(url=await ready_url(request))
     twins = [
         Twin(SqlDriver(store_of(options), fingerprint=fingerprint, rng=Random(1), replica=name), FakeRoom(), options)
         for name in ("one", "two")

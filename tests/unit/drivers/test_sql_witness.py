@@ -14,7 +14,6 @@ import pytest_asyncio
 from protojobs_service.domain.outcome import Release
 from protojobs_service.domain.queue import Fairness
 from protojobs_service.drivers.sql.driver import SqlDriver
-from protojobs_service.drivers.sql.migrate import upgrade
 from protojobs_service.drivers.sql.store import Options
 from protojobs_service.port import Pool, Witness
 from sqlalchemy import Connection
@@ -22,7 +21,8 @@ from sqlalchemy.util import await_only
 
 from tests.contract.acts import claim, connect, new_job, settle_well, store, store_all
 from tests.contract.backends import FakeRoom, NamedFollowUps, SqlClock, fingerprint, unique_of
-from tests.unit.drivers.kit import SERVERS, server_url, store_of
+from tests.schema import make_sqlite
+from tests.unit.drivers.kit import SERVERS, ready_url, store_of
 
 pytestmark = pytest.mark.asyncio
 
@@ -60,8 +60,7 @@ class Watched(NamedTuple):
 @pytest_asyncio.fixture(params=["sqlite", *SERVERS])
 async def watched(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncGenerator[Watched]:
     """Open a driver on a new database."""
-    url = f"sqlite:///{tmp_path}/jobs.db" if request.param == "sqlite" else server_url(request)
-    await upgrade(url)
+    url = make_sqlite(tmp_path / "jobs.db") if request.param == "sqlite" else await ready_url(request)
     clock, room, notes = SqlClock(), FakeRoom(), Notes()
     opened = store_of(Options(url=url, test_clock=clock.offset_us))
     driver = SqlDriver(opened, fingerprint=fingerprint, unique_of=unique_of, rng=Random(1), replica="watched")

@@ -14,7 +14,6 @@ from protojobs_service.domain.lifecycle import State
 from protojobs_service.domain.outcome import COMPLETE
 from protojobs_service.domain.unique import OnConflict, Unique, UniqueScope
 from protojobs_service.drivers.sql.driver import SqlDriver
-from protojobs_service.drivers.sql.migrate import upgrade
 from protojobs_service.drivers.sql.mysql import MysqlStore
 from protojobs_service.drivers.sql.postgres import PostgresStore
 from protojobs_service.drivers.sql.store import Options
@@ -22,6 +21,7 @@ from protojobs_service.port import Claim, Dispatched, DispatchVerdict, Opening, 
 
 from tests.contract.acts import new_job
 from tests.contract.backends import FakeRoom, fingerprint, unique_of
+from tests.unit.drivers.kit import ready_url
 
 pytestmark = pytest.mark.asyncio
 
@@ -34,8 +34,7 @@ STORED = (DispatchVerdict.CREATED, DispatchVerdict.REPLACED)
 )
 async def drivers(request: pytest.FixtureRequest) -> AsyncGenerator[list[SqlDriver]]:
     """Open four drivers on one database."""
-    url = str(request.getfixturevalue(f"{request.param}_dsn"))
-    await upgrade(url)
+    url = await ready_url(request)
     make = PostgresStore if request.param == "postgres" else MysqlStore
     drivers = [
         SqlDriver(make(Options(url=url)), fingerprint=fingerprint, unique_of=unique_of, rng=Random(1), replica=name)
