@@ -361,7 +361,7 @@ def test_recorded_history_reads_back_without_a_torn_line(tmp_path: Path) -> None
     ]
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 def test_million_events_are_judged_in_twenty_seconds(tmp_path: Path) -> None:
     jobs = [f"0190aaaa-0000-7000-8000-{number:012x}" for number in range(250_000)]
     with Recorder(tmp_path / "all.jsonl", "a", session="s") as recorder:

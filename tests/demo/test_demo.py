@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.timeout(170)
 def test_the_demo_ends_well_and_shows_a_summary() -> None:
     done = subprocess.run(
