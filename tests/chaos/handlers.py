@@ -1,9 +1,9 @@
 """What jobs of these tests do: their payload says it, so that any worker program runs any job.
 
-    {"do": "ok" | "fail" | "snooze", "hold": gate or {worker: gate}, "times": n, "delay": s}
+    {"do": "ok" | "fail" | "snooze" | "exit", "hold": gate or {worker: gate}, "times": n, "delay": s}
 
 A held job ends when the gate, a file that the test makes, exists; workers that are not named do not hold it. `fail` and `snooze`
-are for the first `times` attempts (default: all).
+are for the first `times` attempts (default: all). `exit` ends the process before anything is recorded.
 """
 
 from dataclasses import dataclass

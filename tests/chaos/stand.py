@@ -104,8 +104,10 @@ class Stand:
         await server.start()
         return server
 
-    async def add_worker(self, name: str, *, raw: bool = False, queues: Sequence[str] = ("main",), **config: Any) -> Program:
-        """Start a worker and wait until a server lists it. Raw ones are stubborn; see `raw_worker`."""
+    async def add_worker(
+        self, name: str, *, raw: bool = False, queues: Sequence[str] = ("main",), listed: bool = True, **config: Any
+    ) -> Program:
+        """Start a worker and wait until a server lists it, unless it may die before. Raw ones are stubborn; see `raw_worker`."""
         module = "tests.chaos.raw_worker" if raw else "tests.chaos.worker_program"
         told: dict[str, Any] = {
             "name": name,
@@ -118,7 +120,8 @@ class Stand:
         }
         program = self._program(name, [sys.executable, "-m", module, json.dumps(told)], {})
         program.start()
-        await self.listed(name)
+        if listed:
+            await self.listed(name)
         return program
 
     async def listed(self, name: str) -> None:

@@ -45,6 +45,8 @@ def build(config: dict[str, Any]) -> Worker:
     recorder.write("session", slots=slots)
 
     async def work(context: JobContext) -> None:
+        if instructions(context.payload).get("do") == "exit":
+            os._exit(1)  # before anything is recorded, and before the loop of the session can have run again
         job, attempt, wall = context.job_id, context.attempt, time.time()
         recorder.write(
             "start", job=job, attempt=attempt, queue=context.queue, kind=context.kind, digest=digest(context.payload), wall=wall

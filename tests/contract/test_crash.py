@@ -7,11 +7,12 @@ from datetime import timedelta
 import pytest
 from protojobs_service.domain.job import JobId, Lease
 from protojobs_service.domain.lifecycle import Code, State
-from protojobs_service.domain.outcome import COMPLETE, Cancelled, Crash, Fail
+from protojobs_service.domain.outcome import COMPLETE, Cancelled, Crash, Fail, Outcome, Release, ReleaseCause
 from protojobs_service.port import Driver, Settlement, SettleVerdict
 
 from tests.contract.acts import (
     EXACT,
+    FAIL,
     MINUTE,
     SECOND,
     claim,
@@ -29,6 +30,7 @@ from tests.contract.acts import (
     settle,
     settle_well,
     skip,
+    snooze,
     state_of,
     states_of,
     store,
@@ -46,6 +48,17 @@ async def _crash(driver: Driver, clock: Clock, job_id: JobId) -> Lease:
     lease = await run(driver, worker, job_id)
     await die(driver, clock, worker, lease)
     assert len(await driver.sessions.rescue(100)) == 1
+    return lease
+
+
+async def _lose(driver: Driver, clock: Clock, job_id: JobId) -> Lease:
+    """Let a worker die of which nobody knows whether it had begun the job, or had even read it; then the job is PENDING again."""
+    worker = await connect(driver)
+    lease = await run(driver, worker, job_id)
+    await die(driver, clock, worker)
+    assert len(await driver.sessions.rescue(100)) == 1
+    await skip(driver, clock, 61 * SECOND)
+    await driver.jobs.promote(100)
     return lease
 
 
@@ -122,6 +135,89 @@ async def test_second_crash_waits_and_the_third_ends_the_job_as_poison(driver: D
     found = await record(driver, job_id)
     assert (found.state, found.reason, found.crashes, found.failures) == (State.FAILED, "POISON", 3, 0)
     assert await outcomes_of(driver, job_id) == [(1, Code.CRASHED), (2, Code.CRASHED), (3, Code.FAILED)]
+
+
+async def test_job_that_was_lost_with_two_workers_is_a_suspect_from_then_on_and_has_no_crash(driver: Driver, clock: Clock) -> None:
+    job_id = await store(driver)
+
+    leases = [await _lose(driver, clock, job_id) for _ in range(5)]
+
+    assert [lease.suspect for lease in leases] == [False, False, True, True, True]
+    found = await record(driver, job_id)
+    assert (found.state, found.attempt, found.crashes) == (State.PENDING, 5, 0)
+
+
+async def test_suspect_that_is_lost_alone_ends_as_poison_at_its_fifth_delivery(driver: Driver, clock: Clock) -> None:
+    job_id = await store(driver)
+    for _ in range(2):
+        await _lose(driver, clock, job_id)
+
+    trials: list[Lease] = []
+    for _ in range(3):
+        trials.append(await _crash(driver, clock, job_id))
+        await skip(driver, clock, 11 * SECOND)
+        await driver.jobs.promote(100)
+
+    assert [lease.suspect for lease in trials] == [True] * 3
+    found = await record(driver, job_id)
+    assert (found.state, found.reason, found.attempt, found.crashes) == (State.FAILED, "POISON", 5, 3)
+
+
+@pytest.mark.parametrize("word", [Release(), Release(cause=ReleaseCause.OVERLOAD), FAIL, snooze(1)])
+async def test_any_word_of_a_worker_clears_a_suspect(driver: Driver, clock: Clock, word: Outcome) -> None:
+    job_id = await store(driver)
+    for _ in range(2):
+        await _lose(driver, clock, job_id)
+    worker = await connect(driver)
+
+    await settle_well(driver, worker, await run(driver, worker, job_id), word)
+    await skip(driver, clock, 61 * SECOND)
+    await driver.jobs.promote(100)
+
+    assert not (await run(driver, worker, job_id)).suspect
+
+
+@pytest.mark.parametrize("cause", [ReleaseCause.NO_RECEIPT, ReleaseCause.NOT_HELD])
+async def test_what_a_server_gives_back_unread_clears_no_suspect(driver: Driver, clock: Clock, cause: ReleaseCause) -> None:
+    job_id = await store(driver)
+    for _ in range(2):
+        await _lose(driver, clock, job_id)
+    worker = await connect(driver)
+
+    await settle_well(driver, worker, await run(driver, worker, job_id), Release(cause=cause))
+    await skip(driver, clock, 61 * SECOND)
+    await driver.jobs.promote(100)
+
+    assert (await run(driver, worker, job_id)).suspect
+
+
+async def test_suspect_that_is_to_run_now_stays_one(driver: Driver, clock: Clock) -> None:
+    job_id = await store(driver)
+    for _ in range(2):
+        await _lose(driver, clock, job_id)
+    worker = await connect(driver)
+    await run(driver, worker, job_id)
+    await die(driver, clock, worker)
+    await driver.sessions.rescue(100)
+    assert await state_of(driver, job_id) is State.SCHEDULED
+
+    await retake(driver, job_id)
+
+    assert (await run(driver, await connect(driver), job_id)).suspect
+
+
+async def test_retry_by_hand_of_a_poison_clears_it(driver: Driver, clock: Clock) -> None:
+    job_id = await store(driver)
+    for _ in range(2):
+        await _lose(driver, clock, job_id)
+    for _ in range(3):
+        await _crash(driver, clock, job_id)
+        await skip(driver, clock, 11 * SECOND)
+        await driver.jobs.promote(100)
+
+    await retake(driver, job_id)
+
+    assert not (await run(driver, await connect(driver), job_id)).suspect
 
 
 async def test_settle_of_a_rescued_attempt_is_superseded(driver: Driver, clock: Clock) -> None:

@@ -10,16 +10,8 @@ from protojobs_service.application.inspect import Inspect
 from protojobs_service.application.known_queues import KnownQueues
 from protojobs_service.application.lease import Leasing
 from protojobs_service.application.lease_calls import Acquired, Caller, Extended, LeaseCalls
-from protojobs_service.application.lease_session import (
-    DrainCause,
-    HeldLease,
-    Hello,
-    LeaseSession,
-    LeaseSink,
-    Stop,
-    StopCause,
-    Window,
-)
+from protojobs_service.application.lease_session import HeldLease, Hello, LeaseSession, Window
+from protojobs_service.application.lease_sink import DrainCause, LeaseSink, Stop, StopCause
 from protojobs_service.application.new_tokens import TOKEN_PREFIX, MadeToken
 from protojobs_service.application.outbox import Deliver, Refused, Relay
 from protojobs_service.application.peers import PeerRule, Peers

@@ -12,16 +12,8 @@ from protojobs_service.application.clock import Clock
 from protojobs_service.application.known_queues import KnownQueues
 from protojobs_service.application.lease_errands import NOT_HELD, Errands
 from protojobs_service.application.lease_room import LeaseRoom
-from protojobs_service.application.lease_session import (
-    DrainCause,
-    HeldLease,
-    Hello,
-    LeaseSession,
-    LeaseSink,
-    Stop,
-    StopCause,
-    Window,
-)
+from protojobs_service.application.lease_session import HeldLease, Hello, LeaseSession, Window
+from protojobs_service.application.lease_sink import DrainCause, LeaseSink, Stop, StopCause
 from protojobs_service.application.timings import Timings
 from protojobs_service.application.unbroken import Unbroken
 from protojobs_service.domain.errors import Draining, SessionSuperseded

@@ -14,15 +14,8 @@ from protojobs_service.application.clock import Clock
 from protojobs_service.application.lease import Leasing
 from protojobs_service.application.lease_errands import NOT_HELD
 from protojobs_service.application.lease_room import LeaseRoom
-from protojobs_service.application.lease_session import (
-    DrainCause,
-    HeldLease,
-    Hello,
-    LeaseSession,
-    Stop,
-    StopCause,
-    Window,
-)
+from protojobs_service.application.lease_session import HeldLease, Hello, LeaseSession, Window
+from protojobs_service.application.lease_sink import DrainCause, Stop, StopCause
 from protojobs_service.application.settle import Settle
 from protojobs_service.application.stride import Stride
 from protojobs_service.domain.errors import Draining, JobsError, SessionClosed, SessionSuperseded, StoreUnavailable

@@ -9,12 +9,12 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from enum import Enum
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
+from protojobs_service.application.lease_sink import DrainCause, LeaseSink
 from protojobs_service.application.stride import Stride
 from protojobs_service.application.timings import Timings
-from protojobs_service.domain.errors import JobsError, ProtocolViolation
+from protojobs_service.domain.errors import ProtocolViolation
 from protojobs_service.domain.job import Handle, JobId, JobRecord, Lease, make_tuple
 from protojobs_service.domain.queue_limits import HoldCause
 from protojobs_service.domain.retry import DEFAULT_POLICY
@@ -23,61 +23,6 @@ _NOTHING_BEGUN = -(1 << 62)
 _DEFAULT_TIMEOUT = DEFAULT_POLICY.run_timeout.total_seconds()
 _BEGIN_STEP = 0.5
 _LOT = 500
-
-
-class StopCause(Enum):
-    """Why a handler must stop."""
-
-    CANCELLED = 1
-    TIMEOUT = 2
-    LEASE_LOST = 3
-
-
-class Stop(NamedTuple):
-    """A handler to stop. remaining: with CANCELLED, until the lease is revoked."""
-
-    id: JobId
-    attempt: int
-    cause: StopCause
-    remaining: timedelta | None = None
-
-
-class DrainCause(Enum):
-    """Why a stream ends."""
-
-    SHUTDOWN = 1
-    AGE = 2
-    REBALANCE = 3
-    WORKER = 4
-    STORE = 5
-
-
-class LeaseSink(Protocol):
-    """What a stream does with what it gets. No method waits, and none calls back."""
-
-    def deliver(self, leases: Sequence[Lease]) -> None:
-        """Send leases, in this order, and call `LeaseSession.sent` for each frame."""
-        ...
-
-    def withdraw(self) -> None:
-        """Drop the leases that no frame has carried; they go back."""
-        ...
-
-    def stop(self, stops: Sequence[Stop]) -> None:
-        """Tell the worker which handlers to stop."""
-        ...
-
-    def drain(self, cause: DrainCause, deadline: timedelta, reconnect_after: timedelta) -> None:
-        """Tell the worker to go to another stream, after everything delivered so far."""
-        ...
-
-    def throttle(self, queue: str, cause: HoldCause, until: timedelta | None) -> None:
-        """Tell the worker why nothing comes from a queue, and for how long at least where that is known."""
-        ...
-
-    def end(self, error: JobsError | None) -> None:
-        """End the stream, with OK or an error."""
-        ...
 
 
 class HeldLease(NamedTuple):
@@ -154,6 +99,9 @@ class LeaseSession:
         self._begun_times: dict[JobId, float] = {}
         self.cancels: dict[JobId, float] = {}
         self.unlearnt: list[JobId] = []
+        self._suspects: dict[JobId, int] = {}
+        """Ordinals of suspects."""
+        self._held_up: tuple[int, float] | None = None
         self.counted: dict[JobId, str] = {}
         """The queues of those jobs whose queue has limits."""
         self.freed: set[str] = set()
@@ -256,7 +204,7 @@ class LeaseSession:
     def take(self, leases: Sequence[Lease], now: float) -> None:
         """Remember jobs that are handed to the sink."""
         flights, ordinal, size, check_after = self.flights, self._delivered, 0, _DEFAULT_TIMEOUT
-        for _, job_id, attempt, queue, kind, envelope, _, policy, _ in leases:
+        for _, job_id, attempt, queue, kind, envelope, _, policy, _, suspect in leases:
             timeout = _DEFAULT_TIMEOUT
             if policy is not None:
                 timeout = policy.run_timeout.total_seconds()
@@ -265,12 +213,52 @@ class LeaseSession:
             if job_id in flights:
                 size -= flights.pop(job_id).size
                 self._begun_times.pop(job_id, None)
+                self._suspects.pop(job_id, None)
             flights[job_id] = make_tuple(Flight, (attempt, kind, length, timeout, ordinal, queue))
+            if suspect:
+                self._suspects[job_id] = ordinal
             ordinal += 1
             size += length
         self._delivered = ordinal
         self.bytes += size
         self.check_at = min(self.check_at, now + check_after)
+
+    def next_lot(self, packed: int, waiting: int) -> int:
+        """Return how many of the `waiting` leases the next frame may have beside the `packed` ones, which go first.
+
+        A suspect goes alone: when nothing is on its way without a receipt and no other suspect is unsettled; and nothing follows
+        it before its receipt. So where the worker dies until then, it was this job, or one that is known to have begun.
+        """
+        if not self._suspects:
+            return waiting
+        sent, received = self._sent, self._received
+        waiting_at = [ordinal for ordinal in self._suspects.values() if ordinal >= sent]
+        gone_at = [ordinal for ordinal in self._suspects.values() if ordinal < sent]
+        if any(ordinal >= received for ordinal in gone_at):
+            return 0
+        before = min(waiting_at, default=sent + packed + waiting) - sent - packed
+        if before > 0:
+            return min(before, waiting)
+        return 0 if packed or gone_at or self._parcels else min(1, waiting)
+
+    @property
+    def has_suspects(self) -> bool:
+        """Tell whether a receipt or a settle may let more go out."""
+        return bool(self._suspects)
+
+    def is_held_up(self, now: float) -> bool:
+        """Tell whether a suspect has waited for the end of another one for too long; what is behind it could run meanwhile."""
+        waiting_at = [ordinal for ordinal in self._suspects.values() if ordinal >= self._sent]
+        if not waiting_at or len(waiting_at) == len(self._suspects):
+            self._held_up = None
+            return False
+        if self._held_up is None or self._held_up[0] != min(waiting_at):
+            self._held_up = (min(waiting_at), now)
+        return now - self._held_up[1] >= self._timings.suspect
+
+    def withdrawn(self) -> None:
+        """Note that nothing that was handed over waits to be sent any more."""
+        self._delivered = self._sent
 
     def sent(self, frame_seq: int, jobs: int, size: int, now: float) -> None:
         """Note that the next `jobs` jobs are on their way in that frame; its receipt is due from now on."""
@@ -325,16 +313,22 @@ class LeaseSession:
         return [job_id for job_id, flight in self.flights.items() if job_id not in begun and flight.ordinal >= self._begun]
 
     def started(self) -> list[JobId]:
-        """Return the jobs whose handler counts as begun: those the worker named, and the first `slots` it has received."""
+        """Return the jobs whose handler counts as begun.
+
+        Those the worker named, the first `slots` that it has received, and a suspect that was sent: nothing else can have been it.
+        """
         found: list[JobId] = []
         slots = self.slots
         for job_id, flight in self.flights.items():
             if slots > 0 and flight.ordinal < self._received:
                 slots -= 1
                 found.append(job_id)
-            elif job_id in self._begun_times or flight.ordinal < self._begun:
+            elif job_id in self._begun_times or flight.ordinal < self._begun or self._is_on_trial(job_id, flight):
                 found.append(job_id)
         return found
+
+    def _is_on_trial(self, job_id: JobId, flight: Flight) -> bool:
+        return job_id in self._suspects and self._received <= flight.ordinal < self._sent
 
     def was_sent(self, flight: Flight) -> bool:
         """Tell whether a frame has carried the job: a Cancel must not overtake its Deliver."""
@@ -390,7 +384,7 @@ class LeaseSession:
         if self.counted:
             ended = list(ended)
             self.freed |= {queue for item in ended if (queue := self.counted.pop(item[0], "")) and item[0] in flights}
-        others = [each for each in (self.cancels, self._begun_times) if each]
+        others = [each for each in (self.cancels, self._begun_times, self._suspects) if each]
         for item in ended:
             job_id, attempt = item[0], item[1]
             flight = flights.get(job_id)

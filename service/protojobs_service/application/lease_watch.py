@@ -10,7 +10,8 @@ from protojobs_service.application.clock import Clock
 from protojobs_service.application.lease import Leasing
 from protojobs_service.application.lease_errands import NOT_HELD, Errands
 from protojobs_service.application.lease_room import LeaseRoom
-from protojobs_service.application.lease_session import DrainCause, LeaseSession, Stop, StopCause
+from protojobs_service.application.lease_session import LeaseSession
+from protojobs_service.application.lease_sink import DrainCause, Stop, StopCause
 from protojobs_service.application.tally import Lost, Tally
 from protojobs_service.application.timings import Timings
 from protojobs_service.domain.errors import Draining, SessionClosed, StoreUnavailable
@@ -120,6 +121,10 @@ class LeaseWatch:
         if unreceived:
             self._leasing.take_back(session, unreceived, _NO_RECEIPT)
             self._tally.lost[Lost.RECEIPT] += len(unreceived)
+        if session.has_suspects and session.is_held_up(now):
+            session.sink.withdraw()
+            self._leasing.take_back(session, session.unsent(slow=False), NOT_HELD, tell=False)
+            session.withdrawn()
         if session.cancels:
             over = [job_id for job_id, until in session.cancels.items() if now >= until]
             self._leasing.take_back(session, over, _REVOKED)

@@ -12,6 +12,7 @@ class Timings:
     poll: cancel and drain requests, settings, waited-for jobs. compare: memory against the store's running jobs.
     doubt: between two comparisons after a claim's answer was lost.
     receipt + one second per `receipt_bytes` outstanding: how long a Deliver frame may stay without a receipt.
+    suspect: how long a suspect waits in front of a stream for the end of another one before it goes back.
     timeout_grace: added to a run timeout before the server ends the attempt itself.
     throttle: how soon a worker is told again that the same limit leaves it idle.
     watch_heartbeat: how long a stream of events stays silent.
@@ -27,6 +28,7 @@ class Timings:
     renew: float = 1.0
     receipt: float = 5.0
     receipt_bytes: int = 256 * 1024
+    suspect: float = 1.0
     timeout_grace: float = 10.0
     turnover: float = 0.05
     throttle: float = 5.0

@@ -66,7 +66,10 @@ class Draft(NamedTuple):
 
 
 class Lease(NamedTuple):
-    """A job leased to a handle: committed, and not yet delivered. policy None: every default."""
+    """A job leased to a handle: committed, and not yet delivered. policy None: every default.
+
+    suspect: its last deliveries were lost with their workers; it is to be the only job on its way to this one.
+    """
 
     handle: Handle
     id: JobId
@@ -77,6 +80,7 @@ class Lease(NamedTuple):
     failures: int = 0
     policy: Policy | None = None
     checkpoint: bytes | None = None
+    suspect: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from random import Random
 from typing import TYPE_CHECKING, NamedTuple, assert_never
 
 from protojobs_service.domain.lifecycle import Code, State
-from protojobs_service.domain.retry import MAX_CRASHES, Policy, backoff, crash_backoff, return_backoff
+from protojobs_service.domain.retry import FREE_LOSSES, MAX_CRASHES, Policy, backoff, crash_backoff, return_backoff
 
 if TYPE_CHECKING:
     from protojobs_service.domain.job import NewJob
@@ -69,6 +69,10 @@ class ReleaseCause(Enum):
     NOT_HELD = "NOT_HELD"
 
 
+_WORKERS_WORD = frozenset({ReleaseCause.SHUTDOWN, ReleaseCause.OVERLOAD, ReleaseCause.UNKNOWN_KIND})
+"""What a worker says that has received the job; the other causes are its server's."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Release:
     """Back to the front of its queue: neither a failure nor a crash."""
@@ -96,6 +100,8 @@ class Running(NamedTuple):
 
     returns: how often in a row it was given back (released, never received, or its session died before the handler had begun); a
     completion, failure, snooze or crash sets it to 0. From the third on the job waits before it is offered again.
+    losses: how many deliveries died with their worker and nobody knows whether the handler had begun; counted up to `FREE_LOSSES`,
+    which puts the job under suspicion. Whatever a worker says of the job sets it to 0; a crash does not.
     """
 
     failures: int
@@ -105,6 +111,7 @@ class Running(NamedTuple):
     policy: Policy
     retry_until: datetime | None
     """Creation (or last Retry by hand) + max_retry_duration."""
+    losses: int = 0
 
 
 class Decision(NamedTuple):
@@ -125,6 +132,7 @@ class Decision(NamedTuple):
     result: bytes | None = None
     checkpoint: bytes | None = None
     front: bool = False
+    losses: int = 0
 
 
 def may_note_skipped(outcome: Outcome) -> bool:
@@ -150,9 +158,11 @@ def decide(outcome: Outcome, job: Running, now: datetime, rng: Random) -> Decisi
         case Snooze(delay=delay):
             return Decision(Code.SNOOZED, State.SCHEDULED, delay, job.failures, job.crashes, 0)
         case Release(cause=cause):
-            return _decide_return(job, cause.value)
-        case Crash(started=started):
-            return _decide_crash(job) if started else _decide_return(job, "SESSION_DIED")
+            return _decide_return(job, cause.value, 0 if cause in _WORKERS_WORD else job.losses)
+        case Crash(started=True):
+            return _decide_crash(job)
+        case Crash():
+            return _decide_return(job, "SESSION_DIED", min(job.losses + 1, FREE_LOSSES))
         case _:
             assert_never(outcome)
 
@@ -185,11 +195,13 @@ def _decide_crash(job: Running) -> Decision:
         return Decision(Code.FAILED, State.FAILED, None, job.failures, crashes, 0, error=error, reason="POISON")
     wait = crash_backoff(crashes)
     state = State.PENDING if wait is None else State.RETRYING
-    return Decision(Code.CRASHED, state, wait, job.failures, crashes, 0, reason="SESSION_DIED", front=wait is None)
+    front, losses = wait is None, job.losses
+    return Decision(Code.CRASHED, state, wait, job.failures, crashes, 0, reason="SESSION_DIED", front=front, losses=losses)
 
 
-def _decide_return(job: Running, reason: str) -> Decision:
+def _decide_return(job: Running, reason: str, losses: int) -> Decision:
     returns = min(job.returns + 1, 15)
     wait = return_backoff(returns)
     state = State.PENDING if wait is None else State.SCHEDULED
-    return Decision(Code.RELEASED, state, wait, job.failures, job.crashes, returns, reason=reason, front=wait is None)
+    counters = (job.failures, job.crashes, returns)
+    return Decision(Code.RELEASED, state, wait, *counters, reason=reason, front=wait is None, losses=losses)

@@ -24,6 +24,8 @@ RETURN_BACKOFF = timedelta(seconds=1)
 MAX_RETURN_BACKOFF = timedelta(seconds=60)
 FREE_RETURNS = 2
 """Returns (release, missed receipt) that go back at once; the next ones wait."""
+FREE_LOSSES = 2
+"""Deliveries of a job that may be lost with their worker, unexplained, before it is under suspicion and goes out alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

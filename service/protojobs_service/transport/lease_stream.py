@@ -220,6 +220,8 @@ class LeaseStream:
             raise ProtocolViolation("only Settle, Update and Ping may follow Goodbye")
         self._read_seq = frame.seq
         self._leasing.heard(session, self._seq, frame.received_seq, frame.started_seq)
+        if session.has_suspects:  # what waits for this receipt, or for a settle of this frame, looks again
+            self._news.set()
         match kind:
             case "settle":
                 self._take_settle(session, frame.settle, tasks)
@@ -336,8 +338,8 @@ class LeaseStream:
             stops, self._stops = self._stops, []
             cancel = worker_service_pb2.Cancel(items=cancel_items(stops))
             await self._send(context, worker_service_pb2.LeaseResponse(cancel=cancel))
-        elif self._leases or self._entries:
-            await self._write_leases(session, context)
+        elif (lot := session.next_lot(len(self._entries), len(self._leases))) or self._entries:
+            await self._write_leases(session, context, lot)
         elif self._throttles:
             throttle = self._throttles.pop(next(iter(self._throttles)))
             await self._send(context, worker_service_pb2.LeaseResponse(throttle=throttle))
@@ -357,10 +359,12 @@ class LeaseStream:
         self._unanswered_items -= items
         self._relief.set()
 
-    async def _write_leases(self, session: LeaseSession, context: Context) -> None:
+    async def _write_leases(self, session: LeaseSession, context: Context, lot: int) -> None:
+        """Write one Deliver with what is packed and with up to `lot` leases more."""
         entries = self._entries
-        while self._leases and len(entries) < _ENTRIES_AT_ONCE:
-            some = [self._leases.popleft() for _ in range(min(_ENTRIES_AT_ONCE, len(self._leases)))]
+        while lot > 0 and len(entries) < _ENTRIES_AT_ONCE:
+            some = [self._leases.popleft() for _ in range(min(_ENTRIES_AT_ONCE, lot))]
+            lot -= len(some)
             entries.extend(wire.leased_jobs(some))
         size, frame = sum(map(len, entries)), list(entries)
         entries.clear()

@@ -196,7 +196,7 @@ def leased_jobs(leases: Sequence[Lease]) -> list[bytes]:
     entries: list[bytes] = []
     heads: dict[int, bytes] = {}
     for lease, text in zip(leases, id_texts([lease[1] for lease in leases]), strict=True):
-        _, _, attempt, _, _, envelope, failures, policy, checkpoint = lease
+        _, _, attempt, _, _, envelope, failures, policy, checkpoint, _ = lease
         if attempt == 1 and policy is None and not failures and checkpoint is None:
             size = len(envelope)
             head = heads.get(size)

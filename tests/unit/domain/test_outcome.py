@@ -23,7 +23,7 @@ from protojobs_service.domain.outcome import (
     Snooze,
     decide,
 )
-from protojobs_service.domain.retry import MAX_CRASHES, Jitter, Policy
+from protojobs_service.domain.retry import FREE_LOSSES, MAX_CRASHES, Jitter, Policy
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -56,6 +56,7 @@ JOBS = st.builds(
     cancel_requested=st.booleans(),
     policy=st.just(POLICY),
     retry_until=st.none() | st.just(NOW + 20 * SECOND),
+    losses=st.integers(0, FREE_LOSSES),
 )
 
 
@@ -202,7 +203,33 @@ def test_third_crash_says_why() -> None:
 def test_crash_of_an_unstarted_job_is_a_return() -> None:
     decision = _decide(Crash(started=False), failures=2, crashes=2)
 
-    assert decision == Decision(Code.RELEASED, State.PENDING, None, 2, 2, 1, reason="SESSION_DIED", front=True)
+    assert decision == Decision(Code.RELEASED, State.PENDING, None, 2, 2, 1, reason="SESSION_DIED", front=True, losses=1)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "losses"),
+    [
+        (Crash(started=False), 2),
+        (Crash(started=True), 1),
+        (Release(cause=ReleaseCause.NO_RECEIPT), 1),
+        (Release(cause=ReleaseCause.NOT_HELD), 1),
+        (Release(cause=ReleaseCause.SHUTDOWN), 0),
+        (Release(cause=ReleaseCause.OVERLOAD), 0),
+        (Release(cause=ReleaseCause.UNKNOWN_KIND), 0),
+        (Snooze(delay=SECOND), 0),
+        (Fail(error=ERROR), 0),
+        (Complete(), 0),
+    ],
+)
+def test_losses_stay_until_a_worker_says_anything_of_the_job(outcome: Outcome, losses: int) -> None:
+    assert _decide(outcome, losses=1).losses == losses
+
+
+@given(OUTCOMES, JOBS)
+def test_losses_stay_within_what_drivers_keep(outcome: Outcome, job: Running) -> None:
+    decision = decide(outcome, job, NOW, Random(0))
+
+    assert 0 <= decision.losses <= FREE_LOSSES
 
 
 def test_cancelled_handler_ends_the_job() -> None:

@@ -1066,7 +1066,9 @@ Global___LeasedJob: _TypeAlias = LeasedJob  # noqa: Y015
 
 @_typing.final
 class Deliver(_message.Message):
-    """Leased and committed before it is sent."""
+    """Leased and committed before it is sent. A job that was lost with its last two workers, of which nobody knows whether its handler
+    had begun, comes alone: after the receipt of all before it, and nothing follows before its own.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -264,7 +264,7 @@ class MemoryJobs:
                 return RetakeResult(found=True, state=job.state, duplicate=holder.id)
         if job.state in FINAL_STATES:
             job.done[-1].code = Code(job.done[-1].code + RETAKEN)
-            job.failures = job.crashes = job.returns = 0
+            job.failures = job.crashes = job.returns = job.losses = 0
             job.since = now
             job.result = None
         job.expire_at = item.expire_at

@@ -56,7 +56,8 @@ class StoredJob:
     """A job. state None: deleted, only its id and fingerprint are kept.
 
     since: when it was stored, or last retried by hand. expire_at: None once an attempt has ended other than by release. position:
-    its place among the pending ones. returns: how often in a row it came back without an outcome.
+    its place among the pending ones. returns: how often in a row it came back without an outcome. losses: see
+    `domain.outcome.Running`.
     """
 
     spec: NewJob
@@ -72,6 +73,7 @@ class StoredJob:
     failures: int = 0
     crashes: int = 0
     returns: int = 0
+    losses: int = 0
     run: Run | None = None
     checkpoint: bytes | None = None
     result: bytes | None = None

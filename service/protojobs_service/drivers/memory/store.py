@@ -20,6 +20,7 @@ from protojobs_service.domain.lifecycle import FINAL_STATES, TRANSITIONS, Code, 
 from protojobs_service.domain.outcome import Outcome, Running, decide
 from protojobs_service.domain.queue import QueueSettings
 from protojobs_service.domain.queue_limits import Bucket
+from protojobs_service.domain.retry import FREE_LOSSES
 from protojobs_service.domain.schedule import Schedule
 from protojobs_service.domain.unique import REPLACED, Decision, Holder, Unique, UniqueScope, Verdict
 from protojobs_service.drivers.memory.fairness import STEP, Fair
@@ -228,22 +229,21 @@ class Store:
     @staticmethod
     def lease_of(job: StoredJob, run: Run) -> Lease:
         """Return the lease of a running job."""
-        spec = job.spec
-        return Lease(
-            run.handle, spec.id, job.attempt, spec.queue, spec.kind, spec.envelope, job.failures, spec.policy, job.checkpoint
-        )
+        spec, suspect = job.spec, job.losses >= FREE_LOSSES
+        of_job = (spec.id, job.attempt, spec.queue, spec.kind, spec.envelope, job.failures, spec.policy, job.checkpoint, suspect)
+        return Lease(run.handle, *of_job)
 
     def end(self, job: StoredJob, outcome: Outcome, now: datetime, *, settled: bool = False) -> None:
         """End the running attempt of a job; `domain.outcome.decide` says how and what comes next."""
         run, spec = job.run, job.spec
         assert run is not None, "only a running attempt can end"
         asked = run.cancel_at is not None
-        before = Running(job.failures, job.crashes, job.returns, asked, job.policy, job.retry_until)
+        before = Running(job.failures, job.crashes, job.returns, asked, job.policy, job.retry_until, job.losses)
         after = decide(outcome, before, now, self._rng)
         session = self.handles[run.handle]
         del self.running[run.handle][spec.id]
         job.run, job.result = None, after.result
-        job.failures, job.crashes, job.returns = after.failures, after.crashes, after.returns
+        job.failures, job.crashes, job.returns, job.losses = after.failures, after.crashes, after.returns, after.losses
         job.checkpoint = job.checkpoint if after.checkpoint is None else after.checkpoint
         if after.code is not Code.RELEASED:
             job.expire_at = None

@@ -20,7 +20,7 @@ from protojobs_service.drivers.sql.pipelines import Weight
 from protojobs_service.drivers.sql.positions import FRONT_SHIFT
 from protojobs_service.drivers.sql.ready import Ready
 from protojobs_service.drivers.sql.store import Claimed, ClaimGroup, Probe, Store
-from protojobs_service.drivers.sql.tables import HAS_CHECKPOINT, HAS_DEADLINE
+from protojobs_service.drivers.sql.tables import HAS_CHECKPOINT, HAS_DEADLINE, SUSPECT
 from protojobs_service.port.jobs import Claim
 
 _log = logging.getLogger(__name__)
@@ -178,10 +178,11 @@ class Claiming:
         # By place, and without the constructor: half the price, which every claimed job pays.
         self._ready.leased(len(rows), lambda place: self._wait(rows[place], names))
         leases: list[Lease] = []
-        for handle, job_id, attempt, lane, _, _, failures, _, text, envelope in rows:
+        for handle, job_id, attempt, lane, _, _, failures, flags, text, envelope in rows:
             if job_id not in left_out:
                 policy = None if text is None else _policy(text)
-                fields = (handle, job_id, attempt, *names[lane], envelope, failures, policy, checkpoint(job_id))
+                suspect = flags & SUSPECT != 0
+                fields = (handle, job_id, attempt, *names[lane], envelope, failures, policy, checkpoint(job_id), suspect)
                 leases.append(make_tuple(Lease, fields))
         return leases, len(overdue)
 

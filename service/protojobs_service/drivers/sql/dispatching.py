@@ -362,7 +362,7 @@ def _rows(jobs: Sequence[NewJob], lanes: LaneIds, handles: list[Handle] | None, 
 
 
 def _lease(handle: int, job: NewJob) -> Lease:
-    lease: Lease = make_tuple(Lease, (handle, job.id, 1, job.queue, job.kind, job.envelope, 0, job.policy, None))
+    lease: Lease = make_tuple(Lease, (handle, job.id, 1, job.queue, job.kind, job.envelope, 0, job.policy, None, False))
     return lease
 
 

@@ -99,6 +99,10 @@ PLACE = 128
 """The job has one of the places of its concurrency key; cold/places."""
 RETURNS_SHIFT = 8
 RETURNS_MASK = 15 << RETURNS_SHIFT
+LOSSES_SHIFT = 13
+LOSSES_MASK = 3 << LOSSES_SHIFT
+SUSPECT = 2 << LOSSES_SHIFT
+"""Set from `retry.FREE_LOSSES` losses on, and the highest bit that a SMALLINT has for it."""
 
 HOT_STORAGE = {
     "autovacuum_vacuum_scale_factor": "0",

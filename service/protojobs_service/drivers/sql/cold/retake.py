@@ -21,6 +21,7 @@ from protojobs_service.drivers.sql.tables import (
     HAS_DEADLINE,
     HAS_FOLLOW_UPS,
     HAS_KEY,
+    LOSSES_MASK,
     PLACE,
     RETURNS_MASK,
 )
@@ -192,7 +193,7 @@ def _put(
             flags |= key_flags(cold.unique_of(item.envelope or at.envelope))
         else:
             # A job that is to run later gives its place up.
-            flags |= at.flags & (RETURNS_MASK | FREES_KEY | (PLACE if run_at <= now else 0))
+            flags |= at.flags & (RETURNS_MASK | LOSSES_MASK | FREES_KEY | (PLACE if run_at <= now else 0))
         flags |= HAS_FOLLOW_UPS if follow_ups.has_any(item.envelope or at.envelope) else 0
         flags |= HAS_KEY if item.id in keyed else 0
         size = at.size if item.envelope is None else len(item.envelope)

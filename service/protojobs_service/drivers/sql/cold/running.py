@@ -36,6 +36,8 @@ from protojobs_service.drivers.sql.tables import (
     FREES_AT_START,
     HAS_CHECKPOINT,
     HAS_DEADLINE,
+    LOSSES_MASK,
+    LOSSES_SHIFT,
     PLACE,
     RETURNS_MASK,
     RETURNS_SHIFT,
@@ -160,6 +162,7 @@ def _decide(ending: Ending, now: int, rng: Random) -> Decision:
         cancel_requested=bool(row.flags & CANCEL_ASKED),
         policy=policy,
         retry_until=None if longest is None else since + longest,
+        losses=(row.flags & LOSSES_MASK) >> LOSSES_SHIFT,
     )
     return decide(ending.outcome, job, moment(now), rng)
 
@@ -211,7 +214,8 @@ def _write_details(c: Connection, cold: Cold, decided: Sequence[tuple[Attempt, D
 
 def _waiting(row: Attempt, decision: Decision, *, serial: bool = False) -> Waiting:
     """serial: the others of the job's key wait until it has ended; so it keeps its place while it waits, but for a snooze."""
-    flags = row.flags & ~(RETURNS_MASK | STARTED | CANCEL_ASKED | FREES_AT_START) | decision.returns << RETURNS_SHIFT
+    flags = row.flags & ~(RETURNS_MASK | LOSSES_MASK | STARTED | CANCEL_ASKED | FREES_AT_START)
+    flags |= decision.returns << RETURNS_SHIFT | decision.losses << LOSSES_SHIFT
     if decision.code is not Code.RELEASED:
         flags &= ~HAS_DEADLINE  # the handler has begun: the job can expire no more
     if decision.state is not State.PENDING and (decision.code is Code.SNOOZED or not serial):
