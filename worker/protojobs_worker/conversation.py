@@ -70,7 +70,7 @@ class Conversation:
             self._wake.clear()
             await self._turn(stream)
             if stream.leave_at is not None and self._clock() >= stream.leave_at:
-                raise StreamEnded
+                raise stream.leave()
             if stream.goodbye_sent and self._holding.nothing_left:
                 await stream.half_close()
                 await asyncio.sleep(_EOF_SECONDS)

@@ -73,8 +73,8 @@ class Stream:
             if self._was_dropped(cancelling):
                 raise StreamEnded from None
             raise
-        except grpc.RpcError as error:
-            raise StreamEnded(translate(error)) from error
+        except (grpc.RpcError, ProtoJobsError) as error:
+            raise self._ended(error) from error
         except (asyncio.InvalidStateError, grpc.aio.UsageError) as error:
             raise StreamEnded(await self._why()) from error
         self.last_write = now
@@ -90,8 +90,8 @@ class Stream:
             if self._was_dropped(cancelling):
                 raise StreamEnded from None
             raise
-        except grpc.RpcError as error:
-            raise StreamEnded(translate(error)) from error
+        except (grpc.RpcError, ProtoJobsError) as error:
+            raise self._ended(error) from error
         if not isinstance(frame, wire.LeaseResponse):  # EOF
             raise StreamEnded(await self._why())
         self.last_read = self._clock()
@@ -132,6 +132,11 @@ class Stream:
         except (grpc.RpcError, asyncio.InvalidStateError, grpc.aio.UsageError) as error:
             raise StreamEnded from error
 
+    def leave(self) -> StreamEnded:
+        """Return the end of a stream that this worker leaves of itself: whatever its call says from here on is no error."""
+        self._dropped = True
+        return StreamEnded()
+
     def cancel(self) -> None:
         """Drop the stream; whoever waits for it sees StreamEnded."""
         self._dropped = True
@@ -144,9 +149,14 @@ class Stream:
         """Tell our own `cancel` from the cancellation of the task that waits: gRPC raises CancelledError for both."""
         return self._dropped and _cancelling() == cancelling
 
+    def _ended(self, error: grpc.RpcError | ProtoJobsError) -> StreamEnded:
+        if self._dropped:
+            return StreamEnded()
+        return StreamEnded(translate(error) if isinstance(error, grpc.RpcError) else error)
+
     async def _why(self) -> ProtoJobsError | None:
         code = await self._call.code()
-        if code is grpc.StatusCode.OK:
+        if code is grpc.StatusCode.OK or self._dropped:
             return None
         error = grpc.aio.AioRpcError(
             code,

@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+import grpc
 import pytest
 from protojobs.v1 import worker_service_pb2 as wire
 from protojobs_worker.stream import Stream, StreamEnded
@@ -25,6 +26,28 @@ class SlowCall:
 
     async def read(self) -> wire.LeaseResponse:
         return await self.answers.get()
+
+
+class EndedCall(SlowCall):
+    """A call that somebody on this side has cancelled."""
+
+    async def write(self, frame: wire.LeaseRequest) -> None:
+        raise asyncio.InvalidStateError
+
+    async def read(self) -> Any:
+        return grpc.aio.EOF
+
+    async def code(self) -> grpc.StatusCode:
+        return grpc.StatusCode.CANCELLED
+
+    async def details(self) -> str:
+        return "Locally cancelled by application!"
+
+    async def initial_metadata(self) -> None:
+        """Have none."""
+
+    async def trailing_metadata(self) -> None:
+        """Have none."""
 
 
 async def test_a_delivery_that_is_read_during_a_write_is_still_to_be_acknowledged() -> None:
@@ -60,3 +83,27 @@ async def test_a_stream_that_is_dropped_while_it_waits_for_a_connection_ends() -
         stream.cancel()
 
     assert greeting.result() == "goes on"
+
+
+@pytest.mark.parametrize("leaves", [Stream.cancel, Stream.leave])
+async def test_a_stream_that_the_worker_has_left_ends_without_an_error_whatever_its_call_says(leaves: Any) -> None:
+    call: Any = EndedCall()
+    stream = Stream(call)
+    leaves(stream)
+
+    with pytest.raises(StreamEnded) as of_write:
+        await stream.write(wire.LeaseRequest(), 0)
+    with pytest.raises(StreamEnded) as of_read:
+        await stream.read()
+
+    assert (of_write.value.error, of_read.value.error) == (None, None)
+
+
+async def test_a_stream_that_the_worker_has_not_left_ends_with_what_its_call_says() -> None:
+    call: Any = EndedCall()
+
+    with pytest.raises(StreamEnded) as end:
+        await Stream(call).read()
+
+    assert end.value.error is not None
+    assert end.value.error.message.startswith("Locally cancelled")
