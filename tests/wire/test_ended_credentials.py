@@ -20,9 +20,11 @@ from protojobs.v1 import (
     queue_service_pb2,
     worker_service_pb2,
 )
+from protojobs_client import Options, redial
 from protojobs_service.application import MadeToken
 from protojobs_service.compose import start_server
 from protojobs_service.domain.access import Grant, Scope
+from protojobs_worker import ExitReason, Worker
 
 from tests.certificates import Authority, Files
 from tests.schema import make_sqlite
@@ -36,8 +38,8 @@ HOUR = timedelta(hours=1)
 
 
 @asynccontextmanager
-async def _with_own_tokens(tmp_path: Path) -> AsyncIterator[Peer]:
-    settings = settings_for(driver="sqlite", sqlite={"path": tmp_path / "jobs.db"}, auth={"mode": "required"})
+async def _with_own_tokens(tmp_path: Path, **changes: Any) -> AsyncIterator[Peer]:
+    settings = settings_for(driver="sqlite", sqlite={"path": tmp_path / "jobs.db"}, auth={"mode": "required"}, **changes)
     make_sqlite(tmp_path / "jobs.db")
     async with start_server(settings) as server, connected(server) as peer:
         yield peer
@@ -189,6 +191,55 @@ async def test_a_session_goes_on_with_another_token_of_its_name(tmp_path: Path) 
         assert [ref.job_id for ref in kept[1].kept] == [lease.job_id]
         for each in (lost[0], kept[0]):
             await each.close()
+
+
+async def test_a_worker_whose_token_is_revoked_goes_on_with_its_job_once_its_token_file_holds_a_good_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(redial, "LOOK_SECONDS", 0.05)
+    file, may_end, begun = tmp_path / "token", asyncio.Event(), asyncio.Event()
+    async with _with_own_tokens(tmp_path, session={"reconnect_grace": 20}) as peer:
+        old, new = [await _token(peer, "worker", Grant(Scope.WORKER)) for _ in range(2)]
+        root = bearing(peer, (await _token(peer, "root", Grant(Scope.ADMIN))).text)
+        file.write_text(old.text)
+        worker = Worker(Options(address=peer.server.address, token_file=file), queues=["a-1"])
+
+        @worker.handler("email")
+        async def email() -> None:
+            begun.set()
+            await may_end.wait()
+
+        async with asyncio.TaskGroup() as tasks:
+            working = tasks.create_task(worker.serve())
+            job = await root.dispatch(queue="a-1", kind="email")
+            await begun.wait()
+            await peer.server.application.tokens.revoke(old.token.id)
+            await until(lambda: _true(bool(_errors(caplog))), bool)
+            file.write_text(new.text)
+            may_end.set()
+            found = await until(lambda: root.get(job.job_id), lambda job: job.state == job_pb2.JOB_STATE_COMPLETED)
+            worker.stop()
+            await working
+
+    assert (found.attempt, found.crashes, found.failures) == (1, 0, 0)
+    assert len(_errors(caplog)) == 1
+
+
+def _errors(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [each.getMessage() for each in caplog.records if each.name == "protojobs_worker.session" and each.levelname == "ERROR"]
+
+
+async def test_a_worker_that_was_never_let_in_ends_at_once_and_says_why(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with _with_own_tokens(tmp_path) as peer:
+        producer = await _token(peer, "shop", Grant(Scope.PRODUCER))
+
+        ends = {
+            text: await Worker(Options(address=peer.server.address, token=text), queues=["a-1"]).serve()
+            for text in ("pj_nobody", producer.text)
+        }
+
+    assert set(ends.values()) == {ExitReason.REFUSED}
+    assert len(_errors(caplog)) == 2
 
 
 # ---- certificates

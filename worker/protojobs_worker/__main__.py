@@ -1,7 +1,7 @@
 """`python -m protojobs_worker module:worker`: runs a worker that a module defines.
 
 Exit codes: 0 finished (signal, drained, empty, recycled), 1 failed unexpectedly, 2 wrong usage, 75 restart me (handlers
-that do not stop), 78 the server refuses this worker's settings, 130 stopped at once by a second signal.
+that do not stop), 78 the server refuses this worker's settings or credentials, 130 stopped at once by a second signal.
 """
 
 import importlib

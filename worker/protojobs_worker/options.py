@@ -25,7 +25,7 @@ class ExitReason(Enum):
     MAX_MEMORY = ("max_memory", 0)  # recycled
     STUCK = ("stuck", 75)  # too many handlers do not stop: EX_TEMPFAIL, start it again
     KILLED = ("killed", 130)  # a second signal: running handlers were given back unfinished
-    REFUSED = ("refused", 78)  # the server refuses this configuration: EX_CONFIG, see the log
+    REFUSED = ("refused", 78)  # the server refuses this configuration or these credentials: EX_CONFIG, see the log
 
     def __init__(self, label: str, code: int) -> None:
         self.label = label

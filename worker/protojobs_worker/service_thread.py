@@ -13,6 +13,7 @@ from time import monotonic
 import grpc
 from protojobs.v1 import queue_service_pb2, queue_service_pb2_grpc, worker_service_pb2_grpc
 from protojobs_client.channel import open_channel
+from protojobs_client.errors import UnauthenticatedError
 from protojobs_client.options import Options
 from protojobs_client.redial import on_change
 
@@ -83,6 +84,8 @@ class ServiceThread:
         error: BaseException | None = None
         try:
             asyncio.run(self._serve())
+        except UnauthenticatedError as cause:
+            self._session.refuse(cause)
         except Exception as cause:
             logger.exception("session failed")
             error = cause

@@ -11,13 +11,16 @@ import secrets
 from collections import deque
 from collections.abc import Callable
 from time import monotonic
+from typing import Final
 
 from protojobs_client.errors import (
     InvalidArgumentError,
+    PermissionDeniedError,
     ProtocolViolationError,
     ProtoJobsError,
     SessionClosedError,
     SessionSupersededError,
+    UnauthenticatedError,
     UnsupportedError,
 )
 
@@ -35,6 +38,10 @@ from protojobs_worker.pacing import Reconnect
 from protojobs_worker.stream import OpenCall, Stream, StreamEnded
 
 logger = logging.getLogger(__name__)
+
+_LOCKED_OUT_SECONDS: Final = 60.0
+# What ends a worker that no server has welcomed yet: trying again would change nothing.
+_REFUSED: Final = (InvalidArgumentError, UnsupportedError, ProtocolViolationError, UnauthenticatedError, PermissionDeniedError)
 
 
 class Session:
@@ -68,6 +75,8 @@ class Session:
         self._stream: Stream | None = None
         self._was_welcome = False
         self._over = asyncio.Event()
+        self._moved = asyncio.Event()
+        self._locked_out_told_at: float | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._asked: deque[Callable[[], None]] = deque()
         self._answered_at = clock()
@@ -115,9 +124,13 @@ class Session:
         self._executor.updated.close()
 
     async def _pause(self, seconds: float) -> None:
+        """Wait, but no longer than until the session is over or the way to the server is another one."""
+        self._moved.clear()
+        if self._over.is_set():
+            return
         try:
             async with asyncio.timeout(seconds):
-                await self._over.wait()
+                await self._moved.wait()
         except TimeoutError:
             pass
 
@@ -170,6 +183,7 @@ class Session:
         self._answered_at = stream.answered_at
         self._fenced = False
         self._was_welcome = True
+        self._locked_out_told_at = None
         self.connected = True
         self._reconnect.welcomed()
         self._wake.set()
@@ -187,16 +201,34 @@ class Session:
                 self.holding.reset()
                 self._session_id = secrets.token_bytes(16)
                 self._stream_no = 0
-            case InvalidArgumentError() | UnsupportedError() | ProtocolViolationError() if not self._was_welcome:
-                logger.error("server refuses this worker: %s", end.error.message)
-                self._end(ExitReason.REFUSED)
+            case ProtoJobsError() if not self._was_welcome and isinstance(end.error, _REFUSED):
+                self.refuse(end.error)
+            case UnauthenticatedError() | PermissionDeniedError():
+                self._tell_locked_out(end.error)
             case ProtoJobsError():
                 logger.warning("stream ended: %s", end.error.message, extra={"reason": end.error.reason})
             case None:
                 pass
 
+    def refuse(self, error: ProtoJobsError) -> None:
+        """End because nothing will come of it: no server takes this worker as it is. On the session's own thread."""
+        logger.error("this worker is refused: %s", error.message, extra={"reason": error.reason})
+        self._end(ExitReason.REFUSED)
+
+    def _tell_locked_out(self, error: ProtoJobsError) -> None:
+        """Say that credentials which were good are so no more: at once, and then once a minute as long as that lasts."""
+        now = self._clock()
+        if self._locked_out_told_at is None or now >= self._locked_out_told_at + _LOCKED_OUT_SECONDS:
+            self._locked_out_told_at = now
+            logger.error(
+                "credentials are not accepted any more; what runs goes on, and each try reads the token file again: %s",
+                error.message,
+                extra={"reason": error.reason, "held": len(self.holding.ledger)},
+            )
+
     def move(self) -> None:
         """Go on by another stream, with all leases, as if the server had asked for it. On the session's own loop."""
+        self._moved.set()
         if self._stream is not None and self._stream.leave_at is None:
             self._stream.leave_at = self._clock()
             self._wake.set()
@@ -256,5 +288,6 @@ class Session:
         self.leaving.exit = reason
         self.holding.phase = Phase.LEAVING
         self._over.set()
+        self._moved.set()
         if self._stream is not None:
             self._stream.cancel()

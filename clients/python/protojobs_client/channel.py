@@ -28,12 +28,15 @@ def open_channel(options: Options, interceptors: Sequence[grpc.aio.ClientInterce
     """Open a channel on the running event loop. It connects when it is first used; close it with `close()`.
     Files of certificates and of the token may change: see `protojobs_client.redial`.
 
-    Raises OSError if a certificate or key file cannot be read, and ClientForkedError in the child of a process
-    that had opened one.
+    Raises OSError if a certificate or key file cannot be read, UnauthenticatedError if TLS is used and the token file holds no
+    token, and ClientForkedError in the child of a process that had opened one.
     """
     if _first_process() != os.getpid():
         raise ClientForkedError("gRPC was in use before the fork: use clients in the children only, or spawn them")
     token = Token(options.token, options.token_file)
+    if token and options.uses_tls:
+        # Call credentials that fail later look like a server that is away, and would be tried again for ever.
+        token.header()
     files = [file for file in (options.ca, options.cert, options.key) if file is not None and options.uses_tls]
     if files or options.token_file is not None:
         return RedialledChannel(lambda: _dial(options, token, interceptors), files=files, token_file=options.token_file)

@@ -10,7 +10,7 @@ import pytest
 from protojobs.v1 import job_pb2
 from protojobs.v1 import worker_service_pb2 as wire
 from protojobs_client import Options, redial
-from protojobs_worker import ExitReason, JobContext, JobFailed, Worker
+from protojobs_worker import ExitReason, JobContext, JobFailed, Worker, session
 from protojobs_worker.stream import Stream, StreamEnded
 
 from tests.unit.worker.conftest import serving
@@ -526,6 +526,69 @@ async def test_a_refused_hello_ends_the_worker(server: FakeServer, noop_worker: 
         reason = await task
 
     assert (reason, reason.code) == (ExitReason.REFUSED, 78)
+
+
+@pytest.mark.parametrize("code", [grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED])
+async def test_credentials_that_were_never_accepted_end_the_worker(
+    server: FakeServer, noop_worker: Worker, code: grpc.StatusCode, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with serving(noop_worker) as task:
+        stream = await server.stream()
+
+        stream.fail(code, code.name)
+        reason = await task
+
+    assert (reason, reason.code) == (ExitReason.REFUSED, 78)
+    assert [record.levelname for record in caplog.records if record.name == "protojobs_worker.session"] == ["ERROR"]
+
+
+@pytest.mark.parametrize("tls", [True, False])
+async def test_a_token_file_that_is_not_there_ends_the_worker(server: FakeServer, tls: bool, tmp_path: Path) -> None:
+    worker = Worker(Options(address=server.address, token_file=tmp_path / "none", tls=tls))
+
+    reason = await worker.serve()
+
+    assert reason is ExitReason.REFUSED
+
+
+@pytest.mark.parametrize("code", [grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED])
+@pytest.mark.parametrize(("every", "errors"), [(3600.0, 1), (0.0, 3)])
+async def test_credentials_that_are_accepted_no_more_are_told_now_and_then_until_there_are_good_ones(
+    server: FakeServer,
+    code: grpc.StatusCode,
+    every: float,
+    errors: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(redial, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(session, "_LOCKED_OUT_SECONDS", every)
+    token = tmp_path / "token"
+    token.write_text("token 0")
+    worker = Worker(Options(address=server.address, token_file=token))
+    release = asyncio.Event()
+
+    @worker.handler("wait")
+    async def wait() -> None:
+        await release.wait()
+
+    async with serving(worker):
+        stream = (await server.stream()).welcome()
+        stream.deliver(leased(1, "wait"))
+        await stream.expect("ping")
+        for number in (1, 2, 3):
+            stream.fail(code, code.name)
+            token.write_text(f"token {number}{' ' * number}")
+            stream = await server.stream()
+        stream.welcome(kept=[(1, 1)])
+        release.set()
+        name, _ = await stream.outcome(1)
+
+    assert [(line.job_id, line.attempt, line.started) for line in stream.hello.held] == [(job_id(1), 1, True)]
+    assert name == "complete"
+    told = [record.levelname for record in caplog.records if record.message.startswith("credentials are not accepted any more")]
+    assert told == ["ERROR"] * errors
 
 
 async def test_progress_is_sent_once_and_the_last_one_before_the_outcome(server: FakeServer) -> None:
