@@ -38,7 +38,7 @@ def make_tokens(directory: Path, server: Mapping[str, str]) -> dict[str, Path]:
     run([BIN / "protojobs", "migrate", "upgrade"], server)
     files = {name: directory / f"{name}.token" for name in GRANTS}
     for name, file in files.items():
-        create = [BIN / "protojobs", "tokens", "create", name, "--grant", GRANTS[name], "--ttl", "1d"]
+        create: list[str | Path] = [BIN / "protojobs", "tokens", "create", name, "--grant", GRANTS[name], "--ttl", "1d"]
         run([*create, "--store", "--output", file], server)
     return files
 

@@ -33,7 +33,7 @@ def outbox(stack: Stack, client: Client, load: Load) -> Result:
     stack.end_all("producer", within=jobs / PER_S + 60)
     phase.wait(jobs=jobs)
     phase.finish("ran")
-    stored = {job.id: job.created_at.timestamp() for job in client.list(queues=[QUEUE], page_size=500) if job.created_at}
+    stored = {str(job.id): job.created_at.timestamp() for job in client.list(queues=[QUEUE], page_size=500) if job.created_at}
     stack.end_all("relay", within=30)
     report, history, [outcome] = conclude([phase])
     picked_up = percentiles(stored[job] - wall for job, wall in _committed(history).items() if job in stored)
