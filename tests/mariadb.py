@@ -19,7 +19,7 @@ from pathlib import Path
 
 from tests.private_server import Account, ServerUnavailable, make_home, run_with, start, stop
 
-_START_SECONDS = 30.0
+_START_SECONDS = 90.0
 _USER = "protojobs"
 
 

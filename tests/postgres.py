@@ -21,7 +21,7 @@ from pathlib import Path
 
 from tests.private_server import Account, ServerUnavailable, make_home, run_with, start, stop
 
-_START_SECONDS = 30.0
+_START_SECONDS = 90.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -110,7 +110,7 @@ class OneVisitor(Tokens):
     """Tokens of one person, who is always logged in with the cookie `ticket`."""
 
     def __init__(self, *grants: Grant) -> None:
-        self._principal = Principal(id="token:0123456789abcdef", name="olga", grants=grants, token_id="0123456789abcdef")
+        self._principal = Principal(id="token:0123456789abcdef", name="olga", grants=grants, token_id="fedcba9876543210")
 
     async def verify(self, text: str) -> Principal:
         """Return who it is."""
