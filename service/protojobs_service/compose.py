@@ -25,7 +25,7 @@ from protojobs_service.drivers.sql.sqlite import SqliteStore
 from protojobs_service.drivers.sql.store import Options, Store
 from protojobs_service.drivers.traced import TracedDriver
 from protojobs_service.port import Driver
-from protojobs_service.settings import DriverName, InvalidSettings, OtelSettings, Settings
+from protojobs_service.settings import DriverName, InvalidSettings, KafkaSettings, OtelSettings, Settings
 from protojobs_service.telemetry import Telemetry, say_audit, service_version
 from protojobs_service.transport.authenticators import authentication_of
 from protojobs_service.transport.outbox import OutboxDispatch
@@ -50,26 +50,33 @@ class RunningServer:
 def make_driver(settings: Settings) -> Driver:
     """Return the driver that the settings choose, not opened. Raises InvalidSettings."""
     match settings.driver:
+        case DriverName.KAFKA:
+            return _kafka_driver(settings)
+        case _:
+            return make_store(settings)
+
+
+def make_store(settings: Settings) -> Driver:
+    """Return the driver that the settings choose, of Kafka the one of its side store; not opened. Raises InvalidSettings."""
+    match settings.store_name:
         case DriverName.MEMORY:
             return MemoryDriver(fingerprint=fingerprint, clock=lambda: datetime.now(UTC), rng=Random(), **_caps(settings))
-        case DriverName.SQLITE:
-            return _sql_driver(SqliteStore(_options(settings)), settings)
         case DriverName.POSTGRES:
             options = _options(settings)
             try:
                 from protojobs_service.drivers.sql.postgres import PostgresStore
             except ImportError as error:
-                raise InvalidSettings(
-                    f"driver: postgres needs the extra: pip install proto-jobs-service[postgres] ({error})"
-                ) from error
+                raise _needs_extra("postgres", error) from error
             return _sql_driver(PostgresStore(options), settings)
         case DriverName.MYSQL:
             options = _options(settings)
             try:
                 from protojobs_service.drivers.sql.mysql import MysqlStore
             except ImportError as error:
-                raise InvalidSettings(f"driver: mysql needs the extra: pip install proto-jobs-service[mysql] ({error})") from error
+                raise _needs_extra("mysql", error) from error
             return _sql_driver(MysqlStore(options), settings)
+        case _:
+            return _sql_driver(SqliteStore(_options(settings)), settings)
 
 
 async def upgrade_schema(settings: Settings) -> str:
@@ -101,7 +108,7 @@ async def upkeep_once(settings: Settings, most: int) -> UpkeepDone:
         raise InvalidSettings("driver: memory is one server's own; nobody else can look after it")
     templates = Templates(settings.bounds)
     application = Application.over(
-        make_driver(settings),
+        make_store(settings),
         limits=settings.bounds,
         draft=templates.draft,
         read_follow_ups=templates.follow_ups,
@@ -117,7 +124,7 @@ async def create_token(settings: Settings, name: str, grants: Sequence[Grant], t
     """
     if settings.driver is DriverName.MEMORY:
         raise InvalidSettings("driver: memory is one server's own; nobody else can write to it")
-    return await Application.over(make_driver(settings)).create_first_token(name, grants, ttl)
+    return await Application.over(make_store(settings)).create_first_token(name, grants, ttl)
 
 
 @asynccontextmanager
@@ -244,6 +251,51 @@ def _unwrap(error: BaseException) -> BaseException:
     return _unwrap(wrapped[0]) if len(wrapped) == 1 else error
 
 
+def _needs_extra(driver: str, error: ImportError) -> InvalidSettings:
+    return InvalidSettings(f"driver: {driver} needs the extra: pip install proto-jobs-service[{driver}] ({error})")
+
+
+def _kafka_driver(settings: Settings) -> Driver:
+    kafka = settings.kafka
+    if kafka.brokers is None:
+        raise InvalidSettings("kafka.brokers: is required with driver kafka (PROTOJOBS_KAFKA__BROKERS)")
+    if kafka.is_exposed and not settings.store.insecure:
+        raise InvalidSettings("kafka.security: brokers beyond this machine need ssl or sasl_ssl, or store.insecure")
+    try:
+        from protojobs_service.drivers.kafka.driver import KafkaDriver
+        from protojobs_service.drivers.kafka.options import Options as KafkaOptions
+    except ImportError as error:
+        raise _needs_extra("kafka", error) from error
+    options = KafkaOptions(
+        brokers=kafka.brokers,
+        prefix=kafka.prefix,
+        group=kafka.group,
+        protocol=kafka.group_protocol,
+        instance=kafka.instance,
+        partitions=kafka.partitions,
+        replication=kafka.replication,
+        bands=kafka.bands,
+        lookahead=kafka.lookahead,
+        compression=kafka.compression,
+        session_timeout_s=kafka.session_timeout,
+        delivery_timeout_s=kafka.delivery_timeout,
+        security=_kafka_security(kafka),
+        overrides=kafka.client,
+    )
+    return KafkaDriver(make_store(settings), options, adopt=kafka.adopt)
+
+
+def _kafka_security(kafka: KafkaSettings) -> dict[str, str | int | float | bool]:
+    """Return the settings in the words of librdkafka, which verifies brokers and their names unless it is told not to."""
+    found: dict[str, str | int | float | bool] = {"security.protocol": kafka.security.upper()}
+    files = {"ssl.ca.location": kafka.ca, "ssl.certificate.location": kafka.cert, "ssl.key.location": kafka.key}
+    found |= {name: str(path) for name, path in files.items() if path is not None}
+    if kafka.security.startswith("sasl") and kafka.password is not None:
+        found |= {"sasl.mechanism": kafka.sasl_mechanism, "sasl.username": kafka.username or ""}
+        found["sasl.password"] = kafka.password.get_secret_value()
+    return found
+
+
 def _sql_driver(store: Store, settings: Settings) -> SqlDriver:
     # Two servers may be given one name by mistake; a replica's must be its own.
     replica = f"{settings.server_id}-{secrets.token_hex(4)}"
@@ -257,11 +309,9 @@ def _caps(settings: Settings) -> dict[str, int]:
 
 def _options(settings: Settings) -> Options:
     prefix = settings.store.table_prefix
-    match settings.driver:
+    match settings.store_name:
         case DriverName.MEMORY:
             raise InvalidSettings("driver: memory has no schema")
-        case DriverName.SQLITE:
-            return Options(url=f"sqlite:///{settings.sqlite.path.absolute()}", prefix=prefix)
         case DriverName.POSTGRES:
             dsn = settings.postgres.dsn
             if dsn is None:
@@ -276,6 +326,8 @@ def _options(settings: Settings) -> Options:
             url = f"mysql+asyncmy://{_place(dsn.get_secret_value(), 'mysql.dsn', 'mysql')}"
             _check(url, "mysql.dsn", settings)
             return Options(url=url, prefix=prefix)
+        case _:
+            return Options(url=f"sqlite:///{settings.sqlite.path.absolute()}", prefix=prefix)
 
 
 def _place(dsn: str, setting: str, scheme: str) -> str:

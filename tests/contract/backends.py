@@ -1,5 +1,6 @@
 """The stores that the contract runs on. A new one is one entry of BACKENDS."""
 
+import secrets
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
@@ -13,6 +14,8 @@ import pytest
 from protojobs_service.domain.job import Handle, JobId, Lease, NewJob, child_id
 from protojobs_service.domain.queue_limits import Hold
 from protojobs_service.domain.unique import Unique
+from protojobs_service.drivers.kafka.driver import KafkaDriver
+from protojobs_service.drivers.kafka.options import Options as KafkaOptions
 from protojobs_service.drivers.memory import MemoryDriver
 from protojobs_service.drivers.sql.driver import SqlDriver
 from protojobs_service.drivers.sql.migrate import upgrade
@@ -23,6 +26,7 @@ from protojobs_service.drivers.sql.store import Options, Store
 from protojobs_service.port import Driver, FollowUps, Room
 from sqlalchemy import Connection
 
+from tests.brokers.cluster import KafkaCluster
 from tests.mariadb import MariaServer
 from tests.postgres import Cluster
 
@@ -229,15 +233,8 @@ async def _make(make: Callable[[Options], Store], url: str, *, several: bool = T
 
 @asynccontextmanager
 async def _opened(kept: Kept, name: str, make: Callable[[], Awaitable[OpenStore]]) -> AsyncGenerator[Bench]:
-    if name not in kept.stores:
-        kept.stores[name] = await make()
-    opened = kept.stores[name]
-    opened.clock.offset_us[0] = 0
-    await opened.store.run(lambda c: _empty(c, opened.store))
+    opened, driver = await _emptied(kept, name, make)
     room = FakeRoom()
-    driver = SqlDriver(
-        cast("Store", _Lent(opened.store)), fingerprint=fingerprint, unique_of=unique_of, rng=Random(1), replica="test"
-    )
 
     @asynccontextmanager
     async def twin() -> AsyncGenerator[Driver]:
@@ -258,6 +255,17 @@ async def _opened(kept: Kept, name: str, make: Callable[[], Awaitable[OpenStore]
         await driver.close()
 
 
+async def _emptied(kept: Kept, name: str, make: Callable[[], Awaitable[OpenStore]]) -> tuple[OpenStore, SqlDriver]:
+    """Return an empty store and a driver for it, not opened."""
+    if name not in kept.stores:
+        kept.stores[name] = await make()
+    opened = kept.stores[name]
+    opened.clock.offset_us[0] = 0
+    await opened.store.run(lambda c: _empty(c, opened.store))
+    lent = cast("Store", _Lent(opened.store))
+    return opened, SqlDriver(lent, fingerprint=fingerprint, unique_of=unique_of, rng=Random(1), replica="test")
+
+
 def _empty(c: Connection, store: Store) -> None:
     tables = store.tables.metadata.tables.values()
     if c.dialect.name == "postgresql":
@@ -268,14 +276,15 @@ def _empty(c: Connection, store: Store) -> None:
             c.execute(table.delete())
 
 
+async def _make_sqlite(request: pytest.FixtureRequest) -> OpenStore:
+    url = f"sqlite:///{request.getfixturevalue('tmp_path_factory').mktemp('contract')}/jobs.db"
+    await upgrade(url)
+    return await _make(SqliteStore, url, several=False)
+
+
 @asynccontextmanager
 async def _sqlite(request: pytest.FixtureRequest, kept: Kept) -> AsyncGenerator[Bench]:
-    async def make() -> OpenStore:
-        url = f"sqlite:///{request.getfixturevalue('tmp_path_factory').mktemp('contract')}/jobs.db"
-        await upgrade(url)
-        return await _make(SqliteStore, url, several=False)
-
-    async with _opened(kept, "sqlite", make) as bench:
+    async with _opened(kept, "sqlite", lambda: _make_sqlite(request)) as bench:
         yield bench
 
 
@@ -309,9 +318,48 @@ async def _mariadb(request: pytest.FixtureRequest, kept: Kept) -> AsyncGenerator
         yield bench
 
 
+@dataclass(frozen=True, slots=True)
+class _MovedFirst:
+    """A clock that moves once what was dispatched has left its topic: that takes milliseconds, in which no hour passes."""
+
+    driver: Driver
+    clock: SqlClock
+
+    def now(self) -> datetime:
+        return self.clock.now()
+
+    async def advance(self, span: timedelta) -> None:
+        await self.driver.queues.stats(None)
+        await self.clock.advance(span)
+
+
+@asynccontextmanager
+async def _kafka(request: pytest.FixtureRequest, kept: Kept) -> AsyncGenerator[Bench]:
+    """Topics of their own for each test, before the SQLite of all."""
+    cluster: KafkaCluster = request.getfixturevalue("kafka_broker")
+    prefix = f"t{secrets.token_hex(6)}"
+    opened, side = await _emptied(kept, "sqlite", lambda: _make_sqlite(request))
+    room = FakeRoom()
+    options = KafkaOptions(
+        brokers=cluster.servers,
+        prefix=prefix,
+        replication=1,
+        partitions=1,
+        session_timeout_s=6,
+        overrides={"enable.idempotence": False},
+    )
+    driver = KafkaDriver(side, options, fresh=timedelta(days=6), patience=timedelta(seconds=10), now=opened.clock.now)
+    await driver.open(room, NamedFollowUps())
+    try:
+        yield Bench(driver=driver, room=room, clock=_MovedFirst(driver, opened.clock), twin=lambda: nullcontext(driver))
+    finally:
+        await driver.close()
+
+
 BACKENDS: Mapping[str, Backend] = {
     "memory": Backend(open=_memory),
     "sqlite": Backend(open=_sqlite),
     "postgres": Backend(open=_postgres, marks=[pytest.mark.postgres]),
     "mysql": Backend(open=_mariadb, marks=[pytest.mark.mariadb]),
+    "kafka": Backend(open=_kafka, marks=[pytest.mark.kafka]),
 }

@@ -39,6 +39,8 @@ class QueueNumbers:
     """The bucket of its rate limit has no whole token."""
     holds: bool = False
     """Some of its jobs wait for a place of their concurrency key."""
+    approximate: bool = False
+    """`counts` are an estimate at the moment."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -195,6 +195,7 @@ def to_stats(stats: QueueStats) -> queue_service_pb2.QueueStats:
         workers=numbers.workers,
         open_window=stats.open_window,
         paused=stats.paused,
+        approximate=numbers.approximate,
     )
     result.limited_by.paused = stats.paused
     result.limited_by.rate, result.limited_by.concurrency = stats.by_rate, stats.by_concurrency or numbers.holds

@@ -1,0 +1,248 @@
+"""Moving jobs from the topics to the side store: as many as workers have room for, and some more that wait there.
+
+A job is moved by dispatching it to the side store under its own id, and its offset is committed afterwards: a crash between the two
+moves it again, and the side store knows the id. So it does not matter for what is kept who owns a partition, or who believes it.
+"""
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import NamedTuple
+
+from protojobs_service.domain.errors import JobsError
+from protojobs_service.domain.job import NewJob
+from protojobs_service.domain.lifecycle import State
+from protojobs_service.drivers.kafka.backlog import Backlog, Partition
+from protojobs_service.drivers.kafka.consumer import Incoming
+from protojobs_service.drivers.kafka.records import InvalidRecord, unpack
+from protojobs_service.drivers.kafka.topics import Place
+from protojobs_service.port import Driver
+from protojobs_service.port.jobs import Dispatched, DispatchVerdict
+from protojobs_service.port.queues import QueueNumbers
+
+_log = logging.getLogger(__name__)
+
+_MOST_JOBS = 2000
+_REST_S = 0.1
+"""How often what is kept back is looked at again, and what waits in the side store is counted."""
+_AGAIN_S = 0.25
+_HELD_S = 1.0
+"""How long a partition rests of which the side store takes nothing, so that it keeps nobody else from it."""
+_AGED = timedelta(days=3)
+"""A record as old is moved whatever waits: the side store takes ids for 7 days."""
+_NEVER = datetime.min.replace(tzinfo=UTC)
+_ARRIVED = Dispatched(DispatchVerdict.CREATED, State.PENDING)
+_STORED = frozenset({DispatchVerdict.CREATED, DispatchVerdict.EXISTING, DispatchVerdict.REUSED, DispatchVerdict.REPLACED})
+
+
+class Unusable(NamedTuple):
+    """A record, or a job of one, that the side store cannot take."""
+
+    place: Place
+    record: Incoming
+    why: str
+
+
+Park = Callable[[Unusable], Awaitable[None]]
+"""Keeps an unusable record where somebody can look at it. Raises StoreUnavailable; then it is tried again."""
+
+Skip = Callable[[Place, int], Awaitable[None]]
+"""Notes how many jobs before the barrier of a partition were dropped. Raises StoreUnavailable; then it is tried again."""
+
+Done = Callable[[Mapping[Place, int]], None]
+"""Hears before which offsets everything is moved."""
+
+
+class _Portion(NamedTuple):
+    """The first records of a partition, to be moved together: how many jobs each has. skipped: records before its barrier."""
+
+    partition: Partition
+    sizes: list[int]
+    jobs: list[NewJob]
+    skipped: int
+
+
+class Intake:
+    """Moves what the reader puts into the backlog. Belongs to the event loop."""
+
+    def __init__(self, side: Driver, backlog: Backlog, *, lookahead: int, park: Park, skip: Skip, done: Done) -> None:
+        """Move to `side`."""
+        self._side, self._backlog, self._lookahead = side, backlog, lookahead
+        self._park, self._skip, self._done = park, skip, done
+        self._wake = asyncio.Event()
+        self._moved = asyncio.Event()
+        self._is_moving = False
+        self.moved = 0
+        self.twice = 0
+        """Jobs that the side store knew already."""
+
+    def wake(self) -> None:
+        """Look at the backlog now."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Move until cancelled."""
+        while True:
+            try:
+                if not await self._move_some():
+                    await self._rest()
+            except JobsError as error:
+                _log.warning("jobs of the topics are not moved now", extra={"reason": error.message})
+                await asyncio.sleep(_AGAIN_S)
+            except Exception:  # noqa: BLE001 - without it nothing of the topics would ever run
+                _log.exception("jobs of the topics are not moved now")
+                await asyncio.sleep(_AGAIN_S)
+
+    async def caught_up(self, stems: Collection[str] | None, longest_s: float) -> None:
+        """Return once what this replica has appended to these queues by now is moved, or is kept back, or after `longest_s`."""
+        ends = {partition.place: end for partition, end in self._backlog.behind(stems)}
+        try:
+            async with asyncio.timeout(longest_s):
+                while any(self._is_on_its_way(place, end) for place, end in ends.items()):
+                    self._moved.clear()
+                    self.wake()
+                    await self._moved.wait()
+        except TimeoutError:
+            return
+
+    async def progress(self, longest_s: float) -> None:
+        """Return once something more is moved, or after `longest_s`."""
+        self._moved.clear()
+        try:
+            async with asyncio.timeout(longest_s):
+                await self._moved.wait()
+        except TimeoutError:
+            return
+
+    async def settled(self) -> None:
+        """Return once nothing is under way."""
+        while self._is_moving:
+            self._moved.clear()
+            await self._moved.wait()
+
+    def leased(self, queues: Iterable[str]) -> None:
+        """Note that jobs of these queues no longer wait in the side store, one each time it is named."""
+        self._backlog.waiting.subtract(map(self._backlog.stem_of, queues))
+        self.wake()
+
+    def _is_on_its_way(self, place: Place, end: int) -> bool:
+        partition = self._backlog.partitions.get(place)
+        return partition is not None and partition.done < end and not self._is_kept_back(partition)
+
+    def _is_kept_back(self, partition: Partition) -> bool:
+        return bool(partition.records) and self._allowance(partition) <= 0
+
+    def _allowance(self, partition: Partition) -> int:
+        """Return how many more jobs of a partition may wait in the side store; higher bands find room behind lower ones."""
+        return self._lookahead * partition.rank - self._backlog.waiting[partition.stem]
+
+    async def _rest(self) -> None:
+        self._moved.set()
+        self._wake.clear()
+        try:
+            async with asyncio.timeout(_REST_S):
+                await self._wake.wait()
+        except TimeoutError:
+            if any(self._is_kept_back(each) for each in self._backlog.partitions.values()):
+                await self._recount()
+
+    async def _recount(self) -> None:
+        """Ask the side store how many jobs wait that somebody could take: other replicas lease them too.
+
+        Those of kinds that no worker of the queue takes are left out; they would keep back the ones behind them for ever.
+        """
+        numbers, _ = await self._side.queues.stats(None)
+        self._backlog.waiting = Counter({self._backlog.stem_of(each.queue): _takeable(each) for each in numbers})
+
+    async def _move_some(self) -> bool:
+        """Move a portion of each partition that has something and may; False where there was nothing to do."""
+        portions = self._portions()
+        self._is_moving = bool(portions)
+        try:
+            for portion in portions:
+                await self._clear_the_head(portion)
+            await self._move(portions)
+        finally:
+            self._is_moving = False
+            self._moved.set()
+        if portions:
+            self._done({portion.partition.place: portion.partition.done for portion in portions})
+        return bool(portions)
+
+    async def _move(self, portions: Sequence[_Portion]) -> None:
+        """Store the jobs of all portions in the order in which they were accepted, as far as they are read."""
+        jobs = [job for portion in portions for job in portion.jobs]
+        if not jobs:
+            return
+        order = sorted(range(len(jobs)), key=lambda place: jobs[place].accepted_at or _NEVER)
+        stored = await self._side.jobs.dispatch([jobs[place] for place in order])
+        by_place = dict(zip(order, stored, strict=True))
+        answers = iter([by_place[place] for place in range(len(jobs))])
+        for portion in portions:
+            self._finish(portion, list(islice(answers, len(portion.jobs))))
+
+    def _portions(self) -> list[_Portion]:
+        """Return what to move next: higher bands first, of each partition no more than may wait, 2000 jobs in all."""
+        now, portions, left = time.monotonic(), list[_Portion](), _MOST_JOBS
+        ready = [each for each in self._backlog.partitions.values() if each.records and each.held_until <= now]
+        for partition in sorted(ready, key=lambda each: (-each.rank, each.records[0].time_ms)):
+            portion = self._portion(partition, min(left, self._allowance(partition)))
+            if portion is not None:
+                portions.append(portion)
+                left -= len(portion.jobs)
+            if left <= 0:
+                break
+        return portions
+
+    def _portion(self, partition: Partition, most: int) -> _Portion | None:
+        aged_ms = (datetime.now(UTC) - _AGED).timestamp() * 1000
+        skipped = sum(1 for record in partition.records if record.offset < partition.barrier)
+        portion = _Portion(partition, [], [], skipped)
+        for record in islice(partition.records, skipped, None):
+            if (len(portion.jobs) >= most and record.time_ms > aged_ms) or len(portion.jobs) >= _MOST_JOBS:
+                break
+            try:
+                jobs = unpack(record.value)
+            except InvalidRecord:
+                if portion.jobs or skipped:  # it is the first one of the next portion
+                    break
+                return _Portion(partition, [0], [], 0)
+            portion.jobs.extend(jobs)
+            portion.sizes.append(len(jobs))
+        return portion if portion.jobs or skipped else None
+
+    async def _clear_the_head(self, portion: _Portion) -> None:
+        """Drop the records before the barrier, or keep the first record where it can be looked at: it is of no use here."""
+        partition = portion.partition
+        if portion.skipped:
+            await self._skip(partition.place, partition.jobs_of(portion.skipped))
+            partition.drop(portion.skipped)
+        elif not portion.jobs:
+            await self._park(Unusable(partition.place, partition.records[0], "not a record of jobs"))
+            partition.drop(1)
+
+    def _finish(self, portion: _Portion, answers: Sequence[Dispatched]) -> None:
+        """Drop the records of which every job is stored; hold the partition where one is not."""
+        partition, rest = portion.partition, iter(answers)
+        for size in portion.sizes:
+            verdicts = list(islice(rest, size))
+            if not verdicts:
+                return
+            self._backlog.waiting[partition.stem] += sum(1 for each in verdicts if each == _ARRIVED)
+            if any(each.verdict not in _STORED for each in verdicts):
+                partition.held_until = time.monotonic() + _HELD_S
+                return
+            self.moved += size
+            self.twice += sum(1 for each in verdicts if each.verdict is not DispatchVerdict.CREATED)
+            partition.drop(1)
+
+
+def _takeable(numbers: QueueNumbers) -> int:
+    served = numbers.served_kinds
+    if not served:  # all kinds, or nobody listens
+        return numbers.counts.get(State.PENDING, 0)
+    return sum(count for kind, (count, _) in numbers.pending_by_kind.items() if kind in served)

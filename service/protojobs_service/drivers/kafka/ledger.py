@@ -1,0 +1,75 @@
+"""What the side store remembers of the topics: how far they are moved, what of them is not wanted, whose they are."""
+
+import logging
+import secrets
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
+from typing import Literal
+
+from protojobs_service.drivers.kafka.topics import Place
+from protojobs_service.port.side_store import SideStore
+
+_log = logging.getLogger(__name__)
+
+Kind = Literal["moved", "barrier", "cleared"]
+"""moved: offset before which every record is moved. barrier: one before which records are dropped. cleared: jobs dropped so far."""
+
+_OWNER = "kafka:installation"
+_TRIES = 20
+
+
+class Ledger:
+    """Numbers by partition. Each only grows, whoever writes it: two replicas that both believe to own a partition do no harm."""
+
+    def __init__(self, notes: SideStore) -> None:
+        """Use the notes of the side store."""
+        self._notes = notes
+
+    async def read(self, kind: Kind, places: Collection[Place]) -> dict[Place, int]:
+        """Return the numbers of these partitions, 0 where there is none. Raises StoreUnavailable."""
+        names = {_name(kind, place): place for place in places}
+        found = await self._notes.read(names)
+        return {place: int(found.get(name, b"0")) for name, place in names.items()}
+
+    async def raise_to(self, kind: Kind, numbers: Mapping[Place, int]) -> None:
+        """Store numbers that are greater than those stored. Raises StoreUnavailable."""
+        for place, number in numbers.items():
+            await self._change(kind, place, partial(max, number))
+
+    async def add(self, kind: Kind, place: Place, number: int) -> None:
+        """Add to a number. Raises StoreUnavailable; whether it was added is not known then."""
+        await self._change(kind, place, lambda old: old + number)
+
+    async def forget(self, places: Collection[Place]) -> None:
+        """Drop all numbers of partitions that are no more. Raises StoreUnavailable."""
+        kinds: tuple[Kind, ...] = ("moved", "barrier", "cleared")
+        await self._notes.forget([_name(kind, place) for kind in kinds for place in places])
+
+    async def owner(self) -> str | None:
+        """Return whose topics this side store belongs to. Raises StoreUnavailable."""
+        found = (await self._notes.read([_OWNER])).get(_OWNER)
+        return None if found is None else found.decode()
+
+    async def own(self, cluster: str, prefix: str) -> str:
+        """Return the owner; made for this cluster and prefix where there is none. Raises StoreUnavailable."""
+        name = f"{secrets.token_hex(16)} {cluster} {prefix}"
+        if await self._notes.write(_OWNER, name.encode(), None):
+            return name
+        return await self.owner() or name
+
+    async def disown(self) -> None:
+        """Forget whose topics this side store belongs to. Raises StoreUnavailable."""
+        await self._notes.forget([_OWNER])
+
+    async def _change(self, kind: Kind, place: Place, change: Callable[[int], int]) -> None:
+        name = _name(kind, place)
+        for _ in range(_TRIES):
+            old = (await self._notes.read([name])).get(name)
+            new = change(0 if old is None else int(old))
+            if (old is not None and new == int(old)) or await self._notes.write(name, str(new).encode(), old):
+                return
+        _log.warning("others write the same note all the time", extra={"note": name})
+
+
+def _name(kind: Kind, place: Place) -> str:
+    return f"kafka:{kind}:{place.topic}:{place.partition}"
