@@ -115,7 +115,7 @@ def _parser() -> argparse.ArgumentParser:
         parents=[_pair_options(), _extra_options()],
     )
     parser.add_argument("--scenario", choices=list(SCENARIOS), default="both")
-    parser.add_argument("--driver", choices=["postgres", "mariadb", "sqlite", "memory"], default="sqlite")
+    parser.add_argument("--driver", choices=["postgres", "mariadb", "sqlite", "memory", "kafka"], default="sqlite")
     parser.add_argument("--seconds", type=float, help=f"how long to dispatch (default {default.seconds:g})")
     parser.add_argument("--jobs", type=_positive, help="how many jobs to dispatch instead")
     parser.add_argument("--producers", type=_positive, help=f"producer processes (default {default.producers})")

@@ -25,6 +25,7 @@ from benchmarks.extras import CONTROL, Extras, make_certificates, make_tokens, t
 from benchmarks.programs import BIN, ROOT, end, spawn
 from benchmarks.usage import cpu_s_of
 from benchmarks.waiting import until
+from tests.brokers.cluster import KafkaCluster, running_brokers
 from tests.mariadb import MariaServer, running_server
 from tests.postgres import Cluster, running_cluster
 from tests.telemetry.receiver import Receiver, receiving
@@ -33,7 +34,8 @@ QUEUE: Final = "bench"
 WARM_UP_QUEUE: Final = f"{QUEUE}-warm-up"
 KIND: Final = "noop"
 
-Driver = Literal["postgres", "mariadb", "sqlite", "memory"]
+Driver = Literal["postgres", "mariadb", "sqlite", "memory", "kafka"]
+"""kafka: one broker, with PostgreSQL as its side store."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -49,6 +51,7 @@ class Stack:
     ca: Path | None = None
     cluster: Cluster | None = None
     maria: MariaServer | None = None
+    kafka: KafkaCluster | None = None
     receiver: Receiver | None = None
     programs: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict[str, "subprocess.Popen[bytes]"])
 
@@ -112,6 +115,8 @@ class Stack:
             used["store"] = cpu_s_of(self._postmaster)
         if self.maria is not None:
             used["store"] = cpu_s_of(int((self.maria.home / "mariadb.pid").read_text()))
+        if self.kafka is not None:
+            used["kafka"] = sum(cpu_s_of(broker.pid) for broker in self.kafka.brokers)
         if "relay" in self.programs:
             used["relay"] = cpu_s_of(self.programs["relay"].pid)
         return used
@@ -169,11 +174,15 @@ def running_stack(driver: Driver, extras: Extras | None = None) -> Generator[Sta
     wanted = extras or Extras()
     with ExitStack() as exits:
         directory = Path(exits.enter_context(tempfile.TemporaryDirectory(prefix="protojobs-bench-")))
-        cluster = exits.enter_context(running_cluster()) if driver == "postgres" else None
+        cluster = exits.enter_context(running_cluster()) if driver in ("postgres", "kafka") else None
         maria = exits.enter_context(running_server()) if driver == "mariadb" else None
+        kafka = exits.enter_context(running_brokers()) if driver == "kafka" else None
         receiver = exits.enter_context(receiving()) if wanted.tracing is not None else None
         port = _free_port()
         env = {"PROTOJOBS_PORT": str(port), "PROTOJOBS_ADMIN_PORT": "0", **_store(driver, directory, cluster, maria)}
+        if kafka is not None:
+            env |= {"PROTOJOBS_KAFKA__BROKERS": kafka.servers, "PROTOJOBS_KAFKA__SIDE": "postgres"}
+            env["PROTOJOBS_KAFKA__REPLICATION"] = "1"
         tokens: dict[str, Path] = {}
         if wanted.auth:
             tokens = make_tokens(directory, env)
@@ -190,7 +199,7 @@ def running_stack(driver: Driver, extras: Extras | None = None) -> Generator[Sta
         exits.callback(end, server)
         stack = Stack(
             driver=driver, directory=directory, address=f"127.0.0.1:{port}", server=server, extras=wanted, tokens=tokens, ca=ca,
-            cluster=cluster, maria=maria, receiver=receiver,
+            cluster=cluster, maria=maria, kafka=kafka, receiver=receiver,
         )  # fmt: skip
         exits.callback(_end_programs, stack)
         with _channel(stack) as channel:

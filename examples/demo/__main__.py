@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from examples.demo import play, summary
-from examples.demo.stage import Stage
+from examples.demo.stage import Stage, store_of
 
 ACTS = (
     ("Dispatch real work: mails, pictures, a clean-up, a payment that will fail", play.dispatch_real_work),
@@ -25,8 +25,8 @@ def main() -> int:
     """Run every act and print the summary; 0 when everything went as it should."""
     console = Console(width=None if sys.stdout.isatty() else 120)
     driver = os.environ.get("DRIVER", "sqlite")
-    with tempfile.TemporaryDirectory(prefix="protojobs-demo-") as home:
-        stage = Stage(home=Path(home), driver=driver)
+    with tempfile.TemporaryDirectory(prefix="protojobs-demo-") as home, store_of(driver) as store:
+        stage = Stage(home=Path(home), driver=driver, store=store)
         try:
             with stage.running(), stage.open_client() as client:
                 run(stage, play.Cast(stage=stage, client=client), console)

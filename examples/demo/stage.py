@@ -6,7 +6,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +32,7 @@ class Stage:
 
     home: Path
     driver: str
+    store: Mapping[str, str] = field(default_factory=dict[str, str])
     port: int = field(default_factory=free_port)
     admin_port: int = field(default_factory=free_port)
     smtp_port: int = field(default_factory=free_port)
@@ -61,7 +62,7 @@ class Stage:
             "PROTOJOBS_PORT": str(self.port),
             "PROTOJOBS_ADMIN_PORT": str(self.admin_port),
         }
-        return {**os.environ, **here}
+        return {**os.environ, **here, **self.store}
 
     def start_worker(self, name: str) -> subprocess.Popen[bytes]:
         """Start a worker process under a name of its own."""
@@ -91,6 +92,18 @@ class Stage:
             for process in (*self.workers.values(), server):
                 end(process)
             sink.stop()
+
+
+@contextmanager
+def store_of(driver: str) -> Generator[Mapping[str, str]]:
+    """Yield the settings of the store: of Kafka those of a broker of our own, unless the environment names one."""
+    if driver != "kafka" or "PROTOJOBS_KAFKA__BROKERS" in os.environ:
+        yield {}
+        return
+    from tests.brokers.cluster import running_brokers
+
+    with running_brokers() as cluster:
+        yield {"PROTOJOBS_KAFKA__BROKERS": cluster.servers, "PROTOJOBS_KAFKA__REPLICATION": "1"}
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
