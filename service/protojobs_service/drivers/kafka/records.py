@@ -9,7 +9,18 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from protojobs_service.domain.bounds import MAX_PRIORITY, MIN_PRIORITY, NAME
+from protojobs_service.domain.bounds import (
+    MAX_BACKOFF,
+    MAX_MULTIPLIER,
+    MAX_PRIORITY,
+    MAX_RETENTION,
+    MAX_RETRIES,
+    MAX_RUN_TIMEOUT,
+    MIN_MULTIPLIER,
+    MIN_PRIORITY,
+    MIN_RUN_TIMEOUT,
+    NAME,
+)
 from protojobs_service.domain.job import JobId, NewJob
 from protojobs_service.domain.retry import Policy
 
@@ -22,6 +33,7 @@ _JOB = struct.Struct(">16sBBBHQI")
 _MAGIC, _VERSION = b"PJ", 1
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _US = timedelta(microseconds=1)
+_ZERO = timedelta()
 _FOLLOW_UPS, _NO_FOLLOW_UPS = 1, 2
 _FRAME = _HEAD.size + _JOB.size + 128 + 128
 
@@ -67,7 +79,7 @@ def unpack(value: bytes) -> list[NewJob]:
     """Return the jobs of a record. Raises InvalidRecord, of which nothing can be used then."""
     try:
         return list(_unpack(value))
-    except (struct.error, UnicodeDecodeError, ValueError, IndexError, KeyError, TypeError) as error:
+    except (struct.error, ValueError, OverflowError, LookupError, TypeError, RecursionError) as error:
         raise InvalidRecord("not a record of jobs") from error
 
 
@@ -90,7 +102,7 @@ def _pack_job(job: NewJob) -> bytes:
 
 def _unpack(value: bytes) -> Iterator[NewJob]:
     magic, version, count, accepted, name = _HEAD.unpack_from(value)
-    if magic != _MAGIC or version != _VERSION:
+    if magic != _MAGIC or version != _VERSION or not 1 <= count <= MAX_JOBS:
         raise InvalidRecord("another layout")
     at = _HEAD.size
     queue = _name(value, at, name)
@@ -108,9 +120,9 @@ def _unpack(value: bytes) -> Iterator[NewJob]:
             _name(value, at, kind),
             priority,
             value[end - size : end],
-            policy=Policy.load(value[at + kind : end - size].decode()) if policy else None,
+            policy=_policy(value[at + kind : end - size]) if policy else None,
             follow_ups={_FOLLOW_UPS: True, _NO_FOLLOW_UPS: False}.get(flags),
-            result_retention=timedelta(microseconds=kept - 1) if kept else None,
+            result_retention=_retention(kept),
             accepted_at=accepted_at,
         )
         at = end
@@ -123,3 +135,27 @@ def _name(value: bytes, at: int, size: int) -> str:
     if NAME.match(text) is None:
         raise InvalidRecord("not a name")
     return text
+
+
+def _policy(value: bytes) -> Policy:
+    """Return a policy that a job may have: what follows from another one would come to light when its job fails."""
+    policy = Policy.load(value.decode())
+    longest = policy.max_retry_duration
+    if (
+        type(policy.max_retries) is not int
+        or not 0 <= policy.max_retries <= MAX_RETRIES
+        or not _ZERO <= policy.initial_backoff <= MAX_BACKOFF
+        or not MIN_MULTIPLIER <= policy.multiplier <= MAX_MULTIPLIER
+        or not _ZERO <= policy.max_backoff <= MAX_BACKOFF
+        or not (longest is None or longest >= _ZERO)
+        or not MIN_RUN_TIMEOUT <= policy.run_timeout <= MAX_RUN_TIMEOUT
+    ):
+        raise InvalidRecord("a policy out of bounds")
+    return policy
+
+
+def _retention(kept: int) -> timedelta | None:
+    span = timedelta(microseconds=kept - 1) if kept else None
+    if span is not None and span > MAX_RETENTION:
+        raise InvalidRecord("a retention out of bounds")
+    return span

@@ -1,0 +1,1 @@
+"""The parts of the Kafka driver, without a broker."""
