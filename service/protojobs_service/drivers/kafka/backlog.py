@@ -1,5 +1,6 @@
 """What this replica has read of its partitions and not yet moved, and what it knows of the lengths of its queues."""
 
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +12,8 @@ from protojobs_service.drivers.kafka.topics import Place
 
 HIGH_JOBS, LOW_JOBS = 4000, 1000
 """Reading of a partition pauses above the one and goes on below the other."""
+HELD_S = 1.0
+"""How long a partition rests of which the side store takes nothing, so that it keeps nobody else from it."""
 _MEAN_JOBS = 1.0
 
 
@@ -32,6 +35,8 @@ class Partition:
     is_paused: bool = False
     held_until: float = 0.0
     """Monotonic; nothing of it is moved before."""
+    failures: int = 0
+    """How often the store failed at its first record."""
 
     @property
     def stem(self) -> str:
@@ -56,6 +61,11 @@ class Partition:
             record = self.records.popleft()
             self.jobs -= count_of(record.value)
             self.done = record.offset + 1
+        self.failures = 0
+
+    def hold(self) -> None:
+        """Move nothing of it for a while."""
+        self.held_until = time.monotonic() + HELD_S
 
 
 class Backlog:
@@ -104,6 +114,11 @@ class Backlog:
         """Note what this replica has appended."""
         for place, end in ends.items():
             self.acked[place] = max(end, self.acked.get(place, 0))
+
+    def forget_acked(self, place: Place, end: int) -> None:
+        """Wait for nothing of a partition that lies behind its end: it was of a topic that was deleted."""
+        if place in self.acked:
+            self.acked[place] = min(end, self.acked[place])
 
     def raise_barriers(self, ends: Mapping[Place, int]) -> None:
         """Want nothing of these partitions that lies before these offsets."""

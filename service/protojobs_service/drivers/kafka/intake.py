@@ -13,7 +13,8 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import NamedTuple
 
-from protojobs_service.domain.errors import JobsError
+from protojobs_service.domain.bounds import ID_AHEAD, ID_WINDOW
+from protojobs_service.domain.errors import JobsError, Overloaded, Unavailable
 from protojobs_service.domain.job import NewJob
 from protojobs_service.domain.lifecycle import State
 from protojobs_service.drivers.kafka.backlog import Backlog, Partition
@@ -30,10 +31,11 @@ _MOST_JOBS = 2000
 _REST_S = 0.1
 """How often what is kept back is looked at again, and what waits in the side store is counted."""
 _AGAIN_S = 0.25
-_HELD_S = 1.0
-"""How long a partition rests of which the side store takes nothing, so that it keeps nobody else from it."""
+_TRIES = 3
+"""How often a record is tried that the side store fails at, before it is believed that it always will."""
 _AGED = timedelta(days=3)
 """A record as old is moved whatever waits: the side store takes ids for 7 days."""
+_MS = timedelta(milliseconds=1)
 _NEVER = datetime.min.replace(tzinfo=UTC)
 _ARRIVED = Dispatched(DispatchVerdict.CREATED, State.PENDING)
 _STORED = frozenset({DispatchVerdict.CREATED, DispatchVerdict.EXISTING, DispatchVerdict.REUSED, DispatchVerdict.REPLACED})
@@ -165,25 +167,60 @@ class Intake:
         try:
             for portion in portions:
                 await self._clear_the_head(portion)
-            await self._move(portions)
+            await self._move([portion for portion in portions if portion.jobs])
         finally:
             self._is_moving = False
             self._moved.set()
         if portions:
-            self._done({portion.partition.place: portion.partition.done for portion in portions})
+            self._tell_done(portions)
         return bool(portions)
 
+    def _tell_done(self, portions: Sequence[_Portion]) -> None:
+        """Have committed what is moved; not of what was given up or begun anew meanwhile, of which the offsets say nothing now."""
+        seated = self._backlog.partitions
+        partitions = [portion.partition for portion in portions]
+        self._done({each.place: each.done for each in partitions if seated.get(each.place) is each})
+
     async def _move(self, portions: Sequence[_Portion]) -> None:
-        """Store the jobs of all portions in the order in which they were accepted, as far as they are read."""
-        jobs = [job for portion in portions for job in portion.jobs]
-        if not jobs:
+        """Store the jobs of all portions; where that fails and the store answers, see which record is to blame."""
+        if not portions:
             return
+        try:
+            await self._store(portions)
+        except Unavailable:
+            raise
+        except Exception:  # noqa: BLE001 - whatever it is, it must not keep the other partitions back
+            _log.warning("jobs of the topics were refused together; each record is tried by itself")
+            for portion in portions:
+                await self._move_first(portion)
+
+    async def _store(self, portions: Sequence[_Portion]) -> None:
+        """Store jobs in the order in which they were accepted, as far as they are read."""
+        jobs = [job for portion in portions for job in portion.jobs]
         order = sorted(range(len(jobs)), key=lambda place: jobs[place].accepted_at or _NEVER)
         stored = await self._side.jobs.dispatch([jobs[place] for place in order])
         by_place = dict(zip(order, stored, strict=True))
         answers = iter([by_place[place] for place in range(len(jobs))])
         for portion in portions:
-            self._finish(portion, list(islice(answers, len(portion.jobs))))
+            await self._finish(portion, list(islice(answers, len(portion.jobs))))
+
+    async def _move_first(self, portion: _Portion) -> None:
+        """Store the first record of a portion by itself. Parks it where that fails again and again. Raises Unavailable."""
+        partition = portion.partition
+        first = portion._replace(sizes=portion.sizes[:1], jobs=portion.jobs[: portion.sizes[0]], skipped=0)
+        try:
+            await self._store([first])
+        except Unavailable:
+            raise
+        except Overloaded:
+            partition.hold()
+        except Exception:  # noqa: BLE001 - it must not keep the partition back for ever
+            partition.failures += 1
+            if partition.failures < _TRIES:
+                partition.hold()
+                return
+            _log.exception("a record cannot be moved", extra={"topic": partition.place.topic})
+            await self._park_first(partition, "the store cannot take it")
 
     def _portions(self) -> list[_Portion]:
         """Return what to move next: higher bands first, of each partition no more than may wait, 2000 jobs in all."""
@@ -222,23 +259,43 @@ class Intake:
             await self._skip(partition.place, partition.jobs_of(portion.skipped))
             partition.drop(portion.skipped)
         elif not portion.jobs:
-            await self._park(Unusable(partition.place, partition.records[0], "not a record of jobs"))
+            await self._park_first(partition, "not a record of jobs")
+
+    async def _park_first(self, partition: Partition, why: str) -> None:
+        """Keep the first record where it can be looked at, and pass it. Holds the partition where that cannot be done now."""
+        try:
+            await self._park(Unusable(partition.place, partition.records[0], why))
+        except JobsError as error:
+            _log.warning("an unusable record cannot be parked now", extra={"reason": error.message})
+            partition.hold()
+        else:
             partition.drop(1)
 
-    def _finish(self, portion: _Portion, answers: Sequence[Dispatched]) -> None:
+    async def _finish(self, portion: _Portion, answers: Sequence[Dispatched]) -> None:
         """Drop the records of which every job is stored; hold the partition where one is not."""
-        partition, rest = portion.partition, iter(answers)
+        partition, jobs, rest = portion.partition, iter(portion.jobs), iter(answers)
         for size in portion.sizes:
             verdicts = list(islice(rest, size))
-            if not verdicts:
-                return
             self._backlog.waiting[partition.stem] += sum(1 for each in verdicts if each == _ARRIVED)
-            if any(each.verdict not in _STORED for each in verdicts):
-                partition.held_until = time.monotonic() + _HELD_S
+            refused = [job for job, each in zip(islice(jobs, size), verdicts, strict=True) if each.verdict not in _STORED]
+            if refused and not any(map(_is_out_of_time, refused)):
+                partition.hold()
                 return
-            self.moved += size
-            self.twice += sum(1 for each in verdicts if each.verdict is not DispatchVerdict.CREATED)
-            partition.drop(1)
+            self.moved += size - len(refused)
+            self.twice += sum(1 for each in verdicts if each.verdict is not DispatchVerdict.CREATED) - len(refused)
+            if not refused:
+                partition.drop(1)
+                continue
+            _log.error("a record has a job of a time that cannot be stored", extra={"topic": partition.place.topic})
+            await self._park_first(partition, "the time of an id cannot be stored any more, or not yet")
+            if partition.held_until > time.monotonic():
+                return
+
+
+def _is_out_of_time(job: NewJob) -> bool:
+    """Tell whether the side store refuses an id for its time, whenever it is asked today."""
+    now_ms = datetime.now(UTC).timestamp() * 1000
+    return not now_ms - ID_WINDOW / _MS <= int.from_bytes(job.id[:6]) <= now_ms + ID_AHEAD / _MS
 
 
 def _takeable(numbers: QueueNumbers) -> int:
