@@ -3,6 +3,7 @@
 from confluent_kafka._model import ConsumerGroupTopicPartitions as ConsumerGroupTopicPartitions
 from confluent_kafka._model import IsolationLevel as IsolationLevel
 from confluent_kafka._model import Node as Node
+from confluent_kafka._model import TopicCollection as TopicCollection
 from confluent_kafka.cimpl import OFFSET_BEGINNING as OFFSET_BEGINNING
 from confluent_kafka.cimpl import OFFSET_END as OFFSET_END
 from confluent_kafka.cimpl import OFFSET_INVALID as OFFSET_INVALID

@@ -4,12 +4,13 @@
 from concurrent.futures import Future
 from typing import Any
 
-from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, TopicPartition
+from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, TopicCollection, TopicPartition
 from confluent_kafka.admin._cluster import DescribeClusterResult as DescribeClusterResult
 from confluent_kafka.admin._config import AlterConfigOpType as AlterConfigOpType
 from confluent_kafka.admin._config import ConfigEntry as ConfigEntry
 from confluent_kafka.admin._config import ConfigResource as ConfigResource
 from confluent_kafka.admin._config import ConfigSource as ConfigSource
+from confluent_kafka.admin._group import ConsumerGroupDescription as ConsumerGroupDescription
 from confluent_kafka.admin._listoffsets import ListOffsetsResultInfo as ListOffsetsResultInfo
 from confluent_kafka.admin._metadata import BrokerMetadata as BrokerMetadata
 from confluent_kafka.admin._metadata import ClusterMetadata as ClusterMetadata
@@ -17,6 +18,7 @@ from confluent_kafka.admin._metadata import PartitionMetadata as PartitionMetada
 from confluent_kafka.admin._metadata import TopicMetadata as TopicMetadata
 from confluent_kafka.admin._records import DeletedRecords as DeletedRecords
 from confluent_kafka.admin._resource import ResourceType as ResourceType
+from confluent_kafka.admin._topic import TopicDescription as TopicDescription
 from confluent_kafka.cimpl import NewPartitions as NewPartitions
 from confluent_kafka.cimpl import NewTopic as NewTopic
 
@@ -35,6 +37,10 @@ class AdminClient:
     def poll(self, timeout: float = -1) -> int: ...
     def list_topics(self, topic: str | None = None, timeout: float = -1) -> ClusterMetadata: ...
     def describe_cluster(self, *, request_timeout: float = ...) -> Future[DescribeClusterResult]: ...
+    def describe_topics(self, topics: TopicCollection, *, request_timeout: float = ...) -> dict[str, Future[TopicDescription]]: ...
+    def describe_consumer_groups(
+        self, group_ids: list[str], *, request_timeout: float = ...
+    ) -> dict[str, Future[ConsumerGroupDescription]]: ...
     def create_topics(
         self,
         new_topics: list[NewTopic],

@@ -29,7 +29,7 @@ class Ledger:
         """Return the numbers of these partitions, 0 where there is none. Raises StoreUnavailable."""
         names = {_name(kind, place): place for place in places}
         found = await self._notes.read(names)
-        return {place: int(found.get(name, b"0")) for name, place in names.items()}
+        return {place: _number(found.get(name)) for name, place in names.items()}
 
     async def raise_to(self, kind: Kind, numbers: Mapping[Place, int]) -> None:
         """Store numbers that are greater than those stored. Raises StoreUnavailable."""
@@ -40,10 +40,25 @@ class Ledger:
         """Add to a number. Raises StoreUnavailable; whether it was added is not known then."""
         await self._change(kind, place, lambda old: old + number)
 
-    async def forget(self, places: Collection[Place]) -> None:
-        """Drop all numbers of partitions that are no more. Raises StoreUnavailable."""
+    async def begin(self, ids: Mapping[str, str]) -> None:
+        """Drop the numbers of topics that were deleted where others have their names now. ids: of topics, by name.
+
+        Kept, they would say of the new records that these were moved or cleared. Raises StoreUnavailable.
+        """
+        names = {f"kafka:topic:{topic}": topic for topic in ids}
+        noted = await self._notes.read(names)
+        for name, topic in names.items():
+            if (old := noted.get(name)) == (new := ids[topic].encode()):
+                continue
+            if old is not None:
+                _log.error("a topic was deleted and made again; it is read from its beginning", extra={"topic": topic})
+                await self._forget(topic)
+            await self._notes.write(name, new, old)
+
+    async def _forget(self, topic: str) -> None:
         kinds: tuple[Kind, ...] = ("moved", "barrier", "cleared")
-        await self._notes.forget([_name(kind, place) for kind in kinds for place in places])
+        for kind in kinds:
+            await self._notes.forget(list(await self._notes.read_all(f"kafka:{kind}:{topic}:")))
 
     async def owner(self) -> str | None:
         """Return whose topics this side store belongs to. Raises StoreUnavailable."""
@@ -65,10 +80,16 @@ class Ledger:
         name = _name(kind, place)
         for _ in range(_TRIES):
             old = (await self._notes.read([name])).get(name)
-            new = change(0 if old is None else int(old))
-            if (old is not None and new == int(old)) or await self._notes.write(name, str(new).encode(), old):
+            new = change(_number(old))
+            # A word of its own, without which two who add the same number would pass for one who repeats himself.
+            word = f"{new} {secrets.token_hex(4)}".encode()
+            if (old is not None and new == _number(old)) or await self._notes.write(name, word, old):
                 return
         _log.warning("others write the same note all the time", extra={"note": name})
+
+
+def _number(value: bytes | None) -> int:
+    return 0 if value is None else int(value.split()[0])
 
 
 def _name(kind: Kind, place: Place) -> str:

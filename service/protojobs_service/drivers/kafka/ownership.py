@@ -25,11 +25,14 @@ class Ownership(Sink):
 
     async def assigned(self, seats: Sequence[Seat]) -> Mapping[Place, int]:
         places = [seat.place for seat in seats]
+        await self._ledger.begin(await self._topics.ids({place.topic for place in places}))
         moved = await self._ledger.read("moved", places)
         barriers = await self._ledger.read("barrier", places)
         starts = {seat.place: self._start(seat, moved[seat.place]) for seat in seats}
-        for place, start in starts.items():
-            self._backlog.seat(place, start, self._topics.rank(place.topic), barriers[place])
+        for seat in seats:
+            place = seat.place
+            self._backlog.seat(place, starts[place], self._topics.rank(place.topic), barriers[place])
+            self._backlog.forget_acked(place, seat.high)
         return starts
 
     async def release(self, places: Collection[Place]) -> Mapping[Place, int]:

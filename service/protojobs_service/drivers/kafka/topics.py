@@ -2,12 +2,13 @@
 
 import asyncio
 import logging
+import re
 from collections.abc import Collection, Mapping
 from concurrent.futures import Future
 from hashlib import blake2b
 from typing import NamedTuple
 
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from protojobs_service.domain.errors import JobsError
@@ -17,6 +18,7 @@ from protojobs_service.drivers.kafka.options import MAX_RECORD_BYTES, Options
 
 _log = logging.getLogger(__name__)
 _METADATA_S = 5.0
+_DIGEST = re.compile(r"\.[0-9a-f]{16}\Z")
 
 
 class Place(NamedTuple):
@@ -29,10 +31,11 @@ class Place(NamedTuple):
 def stem_of(prefix: str, queue: str) -> str:
     """Return what the topics of a queue have in common; the band follows.
 
-    Kafka refuses two topics that differ in `.` and `_` only, so names with `_` are rewritten and told apart by a digest.
+    Kafka refuses two topics that differ in `.` and `_` only, so names with `_` are rewritten and told apart by a digest; so are
+    names that look as if they were.
     """
-    if "_" in queue:
-        queue = f"{queue.replace('_', '-')}.{blake2b(queue.encode(), digest_size=4).hexdigest()}"
+    if "_" in queue or _DIGEST.search(queue):
+        queue = f"{queue.replace('_', '-')}.{blake2b(queue.encode(), digest_size=8).hexdigest()}"
     return f"{prefix}.{queue}"
 
 
@@ -92,6 +95,13 @@ class Topics:
             for name, topic in found.topics.items()
             if name.startswith(start) and name.endswith(bands) and topic.error is None and topic.partitions
         }
+
+    async def ids(self, topics: Collection[str]) -> dict[str, str]:
+        """Return the id of each topic; one that is made again under the same name has another. Raises StoreUnavailable."""
+        with translated():
+            asked = self._admin.describe_topics(TopicCollection(sorted(topics)), request_timeout=_METADATA_S) if topics else {}
+            found = await asyncio.gather(*(asyncio.wrap_future(future) for future in asked.values()))
+        return {each.name: str(each.topic_id) for each in found}
 
     def want(self, topic: str) -> "asyncio.Task[None]":
         """Make a topic in the background, once at a time; the task never fails."""
