@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from protojobs_service.domain.errors import Unavailable
 from protojobs_service.drivers.kafka.errors import NO_PLACE, NO_TOPIC, TIMED_OUT, translate
 from protojobs_service.drivers.kafka.options import Options
 from protojobs_service.drivers.kafka.topics import Place
@@ -28,6 +29,8 @@ _ASK_S = 10.0
 _RELEASE_S = 3.0
 """How long a partition that is being revoked may wait for what is under way."""
 _COMMIT_S = 0.2
+_ANEW_S = 1.0
+_LEAVE_S = 10.0
 
 
 class Incoming(NamedTuple):
@@ -82,8 +85,9 @@ class Reader:
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._owned: dict[Place, int] = {}
-        """Partitions that are assigned, and the offset that was committed last. Of the thread alone, as the next one."""
+        """Partitions that are assigned, and the offset that was committed last. Of the thread alone, as the next two."""
         self._to_commit: dict[Place, int] = {}
+        self._wanted: list[str] = []
         self.following: frozenset[str] = frozenset()
         """Topics that an assignment of this replica has been made with."""
 
@@ -95,11 +99,14 @@ class Reader:
         self._thread.start()
 
     async def close(self) -> None:
-        """Leave the group: what is under way is waited for and committed. Idempotent."""
+        """Leave the group: what is under way is waited for and committed, at most 10 s. Idempotent."""
         thread, self._thread = self._thread, None
         if thread is not None:
             self._ending.set()
-            await asyncio.to_thread(thread.join)
+            # Without a broker the client may wait for ever; the others of the group get the partitions by its session timeout.
+            await asyncio.to_thread(thread.join, _LEAVE_S)
+            if thread.is_alive():
+                _log.warning("Kafka does not answer; the group is left without a word")
 
     def follow(self, topics: Collection[str]) -> None:
         """Read these topics, and no others, from now on."""
@@ -119,9 +126,20 @@ class Reader:
         self._orders.put(lambda consumer: consumer.resume(self._still_owned(places)))
 
     def _run(self) -> None:
+        while not self._ending.is_set():
+            try:
+                self._live()
+            except Exception as error:  # noqa: BLE001 - without it nothing of the topics would ever be read
+                reason = translate(error).message if isinstance(error, KafkaException) else "unexpected"
+                _log.error("the topics cannot be read; joining the group anew", extra={"reason": reason})
+                self._ending.wait(_ANEW_S)
+
+    def _live(self) -> None:
+        """Be a member of the group until the end, or until that fails for good. Raises KafkaException."""
         consumer = Consumer(self._options.consumer(), logger=_log)
         committed_at = 0.0
         try:
+            self._subscribe(consumer, self._wanted)
             while not self._ending.is_set():
                 self._obey(consumer)
                 if self._to_commit and time.monotonic() - committed_at >= _COMMIT_S:
@@ -130,6 +148,9 @@ class Reader:
                 self._read(consumer)
         finally:
             consumer.close()  # revokes what is assigned, which commits it
+            if self._owned:  # who was shut out of the group is told of nothing
+                self._tell(self._sink.lost, list(self._owned))
+                self._forget(list(self._owned))
 
     def _obey(self, consumer: Consumer) -> None:
         while True:
@@ -143,6 +164,7 @@ class Reader:
                 _log.warning("Kafka refused an order", extra={"reason": translate(error).message})
 
     def _subscribe(self, consumer: Consumer, topics: list[str]) -> None:
+        self._wanted = topics
         if not topics:
             consumer.unsubscribe()
             return
@@ -152,7 +174,7 @@ class Reader:
                 self._assigned(consumer, partitions)
             except KafkaException as error:
                 _log.warning("partitions not taken over; joining again", extra={"reason": translate(error).message})
-                consumer.incremental_assign([])
+                _take_unread(consumer, partitions)
                 self._orders.put(lambda consumer: consumer.unsubscribe())
                 self._orders.put(lambda consumer: self._subscribe(consumer, topics))
             else:
@@ -167,7 +189,9 @@ class Reader:
             raise KafkaException(KafkaError(TIMED_OUT))
         for place, start in starts.items():
             self._owned[place] = start
-        consumer.incremental_assign([TopicPartition(place.topic, place.partition, start) for place, start in starts.items()])
+        begun = [TopicPartition(place.topic, place.partition, start) for place, start in starts.items()]
+        consumer.incremental_assign(begun)
+        consumer.resume(begun)  # one that was paused when it left would be so still
 
     def _seats(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> list[Seat]:
         seats: list[Seat] = []
@@ -233,6 +257,8 @@ class Reader:
 
     def _failed(self, consumer: Consumer, error: KafkaError, message: Message) -> None:
         place = _place(message)
+        if error.fatal():
+            raise KafkaException(error)
         if error.code() in NO_PLACE and place in self._owned:
             _log.error(
                 "a partition has lost records that were not read", extra={"topic": place.topic, "partition": place.partition}
@@ -240,7 +266,11 @@ class Reader:
             partition = TopicPartition(place.topic, place.partition)
             self._forget([place])
             consumer.incremental_unassign([partition])
-            self._assigned(consumer, [partition])
+            try:
+                self._assigned(consumer, [partition])
+            except KafkaException:
+                _take_unread(consumer, [partition])
+                raise
         elif error.code() in NO_TOPIC:
             self._tell(self._sink.gone, {place.topic})
         else:
@@ -250,16 +280,22 @@ class Reader:
         return [TopicPartition(place.topic, place.partition) for place in places if place in self._owned]
 
     def _ask(self, question: Coroutine[Any, Any, _T], longest_s: float) -> _T | None:
-        """Return what the loop answers; None where it takes too long, or is going down."""
+        """Return what the loop answers; None where it takes too long, is going down, or the side store is."""
         assert self._loop is not None
         try:
             return asyncio.run_coroutine_threadsafe(question, self._loop).result(longest_s)
-        except (WaitedTooLong, CancelledError):
+        except (WaitedTooLong, CancelledError, Unavailable):
             return None
 
     def _tell(self, hear: Callable[[_T], None], what: _T) -> None:
         assert self._loop is not None
         self._loop.call_soon_threadsafe(hear, what)
+
+
+def _take_unread(consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
+    """Have partitions without reading them: the group will ask for them back, and a client that has none cannot even close then."""
+    consumer.incremental_assign(list(partitions))
+    consumer.pause(list(partitions))
 
 
 def _place(message: Message) -> Place:
