@@ -13,8 +13,7 @@ from protojobs_service.domain.errors import JobsError
 from protojobs_service.drivers.kafka.backlog import Backlog
 from protojobs_service.drivers.kafka.consumer import Reader
 from protojobs_service.drivers.kafka.dead_letters import Parking
-from protojobs_service.drivers.kafka.errors import translated
-from protojobs_service.drivers.kafka.installation import check_owner
+from protojobs_service.drivers.kafka.installation import Entrance, check_owner
 from protojobs_service.drivers.kafka.intake import Intake
 from protojobs_service.drivers.kafka.jobs import KafkaJobs
 from protojobs_service.drivers.kafka.lag import Lag
@@ -42,7 +41,6 @@ _REFRESH_S = 2.0
 _KNOWN_S = 5.0
 _NOTE_S = 5.0
 _TRIM_S = 60.0
-_READY_S = 10.0
 _WAIT_S = 0.02
 
 
@@ -69,7 +67,8 @@ class KafkaDriver(Driver):
         self._patience_s = patience.total_seconds()
         self._appender = Appender(options)
         self._ledger = Ledger(side.side_store)
-        self._admin = AdminClient(options.admin(), logger=_log)
+        self._entrance = Entrance()
+        self._admin = AdminClient({**options.admin(), "error_cb": self._entrance.hear}, logger=_log)
         self._topics = Topics(options, self._admin)
         self._backlog = Backlog(self._topics.stem)
         self._routes = Routes(self._topics, fresh=fresh)
@@ -152,9 +151,7 @@ class KafkaDriver(Driver):
             await self._appender.close()
             raise
         try:
-            with translated():
-                cluster = await asyncio.wrap_future(self._admin.describe_cluster(request_timeout=_READY_S))
-            name = cluster.cluster_id or ""
+            name = await self._entrance.pass_through(self._admin, self._options.reach_s)
             await check_owner(self._options, self._topics, self._appender, self._ledger, name, adopt=self._adopt)
             await self._topics.refresh()
             await self._measure()
@@ -234,6 +231,7 @@ class KafkaDriver(Driver):
         while True:
             await asyncio.sleep(_LOOK_S)
             now = time.monotonic()
+            self._admin.poll(0)  # brings what it has to log
             try:
                 if now - refreshed >= _REFRESH_S:
                     refreshed = now

@@ -15,8 +15,10 @@ NO_PLACE = frozenset(
 NO_TOPIC = frozenset(
     {KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION, KafkaError.UNKNOWN_TOPIC_OR_PART}  # noqa: SLF001
 )
+END_OF_PLACE = KafkaError._PARTITION_EOF  # noqa: SLF001
+"""Everything of a partition was read."""
 TIMED_OUT = KafkaError._TIMED_OUT  # noqa: SLF001
-_DENIED = frozenset(
+DENIED = frozenset(
     {
         KafkaError.SASL_AUTHENTICATION_FAILED,
         KafkaError._AUTHENTICATION,  # noqa: SLF001
@@ -36,7 +38,7 @@ def translate(error: KafkaError | KafkaException | BufferError) -> JobsError:
         if not isinstance(found, KafkaError):
             return StoreUnavailable("Kafka does not answer")
         error = found
-    if error.code() in _DENIED:
+    if error.code() in DENIED:
         return StoreUnavailable("Kafka refuses the credentials of this service")
     return StoreUnavailable(f"Kafka does not answer ({error.name()})")
 

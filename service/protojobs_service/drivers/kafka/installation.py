@@ -4,10 +4,11 @@ import asyncio
 import logging
 import time
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from protojobs_service.domain.errors import StoreUnavailable
-from protojobs_service.drivers.kafka.errors import translated
+from protojobs_service.drivers.kafka.errors import DENIED, END_OF_PLACE, translate, translated
 from protojobs_service.drivers.kafka.ledger import Ledger
 from protojobs_service.drivers.kafka.options import Options
 from protojobs_service.drivers.kafka.producer import Appender, Outgoing
@@ -16,10 +17,38 @@ from protojobs_service.drivers.kafka.topics import Place, Topics
 _log = logging.getLogger(__name__)
 
 _READ_S = 10.0
+_POLL_S = 0.1
 
 
 class ForeignTopics(StoreUnavailable):
     """The topics belong to another side store, or this side store to other topics."""
+
+
+class Entrance:
+    """Hears why a client does not get in: its calls would only say, after a long time, that nobody answered."""
+
+    def __init__(self) -> None:
+        """Have heard nothing."""
+        self._denied: KafkaError | None = None
+
+    def hear(self, error: KafkaError) -> None:
+        """Take an error of the client; its `error_cb`."""
+        if error.code() in DENIED:
+            self._denied = error
+
+    async def pass_through(self, admin: AdminClient, longest_s: float) -> str:
+        """Return the id of the cluster, once it answers. Raises StoreUnavailable, at once where it refuses the credentials."""
+        with translated():
+            answer = admin.describe_cluster(request_timeout=longest_s)
+        while not answer.done():
+            await asyncio.to_thread(admin.poll, _POLL_S)
+            if self._denied is not None:
+                raise translate(self._denied)
+        try:
+            return answer.result().cluster_id or ""
+        except KafkaException as error:
+            where = "see kafka.brokers and kafka.security"
+            raise StoreUnavailable(f"Kafka cannot be reached within {longest_s:g} s; {where}") from error
 
 
 async def check_owner(options: Options, topics: Topics, appender: Appender, ledger: Ledger, cluster: str, *, adopt: bool) -> None:
@@ -50,17 +79,21 @@ async def check_owner(options: Options, topics: Topics, appender: Appender, ledg
 
 
 def _read_last(options: Options, topic: str) -> str | None:
-    consumer = Consumer({**options.consumer(), "group.id": f"{options.group_id}.installation"}, logger=_log)
+    """Return the last of the few records there are. Leaders of a topic that was just made are waited for: the client does that."""
+    consumer = Consumer(
+        {**options.consumer(), "group.id": f"{options.group_id}.installation", "enable.partition.eof": True}, logger=_log
+    )
     try:
-        low, high = consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=_READ_S)
-        if low >= high:
-            return None
-        consumer.assign([TopicPartition(topic, 0, high - 1)])
-        end = time.monotonic() + _READ_S
+        consumer.assign([TopicPartition(topic, 0, OFFSET_BEGINNING)])
+        found, end = None, time.monotonic() + _READ_S
         while time.monotonic() < end:
             message = consumer.poll(0.1)
-            if message is not None and message.error() is None:
-                return (message.value() or b"").decode(errors="replace")
+            if message is None:
+                continue
+            if (error := message.error()) is None:
+                found = (message.value() or b"").decode(errors="replace")
+            elif error.code() == END_OF_PLACE:
+                return found
         raise StoreUnavailable("Kafka does not answer")
     finally:
         consumer.close()

@@ -17,7 +17,8 @@ class Options:
     """One installation on one cluster.
 
     prefix: of every topic; [a-z0-9-]{1,40}. bands: 1, 3 or 9 topics a queue, by priority. lookahead: jobs of a queue that wait in
-    the side store, ready to be leased. security and overrides: properties of librdkafka, the latter last.
+    the side store, ready to be leased. reach_s: how long a start waits for a broker. security and overrides: properties of
+    librdkafka, the latter last.
     """
 
     brokers: str
@@ -32,6 +33,7 @@ class Options:
     compression: str = "none"
     session_timeout_s: float = 10.0
     delivery_timeout_s: float = 10.0
+    reach_s: float = 10.0
     security: Mapping[str, Value] = field(default_factory=dict[str, Value])
     overrides: Mapping[str, Value] = field(default_factory=dict[str, Value])
 
