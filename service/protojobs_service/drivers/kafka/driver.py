@@ -11,9 +11,10 @@ from confluent_kafka.admin import AdminClient
 
 from protojobs_service.domain.errors import JobsError
 from protojobs_service.drivers.kafka.backlog import Backlog
+from protojobs_service.drivers.kafka.complaints import Complaints
 from protojobs_service.drivers.kafka.consumer import Reader
 from protojobs_service.drivers.kafka.dead_letters import Parking
-from protojobs_service.drivers.kafka.installation import Entrance, check_owner
+from protojobs_service.drivers.kafka.installation import check_owner
 from protojobs_service.drivers.kafka.intake import Intake
 from protojobs_service.drivers.kafka.jobs import KafkaJobs
 from protojobs_service.drivers.kafka.lag import Lag
@@ -63,12 +64,13 @@ class KafkaDriver(Driver):
         now: Callable[[], datetime] | None = None,
     ) -> None:
         """Prepare; nothing is opened yet."""
+        self._complaints = Complaints()
+        options = self._complaints.told(options)
         self._side, self._options, self._adopt = side, options, adopt
         self._patience_s = patience.total_seconds()
-        self._appender = Appender(options)
+        self._appender = Appender(options, self._complaints.explain)
         self._ledger = Ledger(side.side_store)
-        self._entrance = Entrance()
-        self._admin = AdminClient({**options.admin(), "error_cb": self._entrance.hear}, logger=_log)
+        self._admin = AdminClient(options.admin(), logger=_log)
         self._topics = Topics(options, self._admin)
         self._backlog = Backlog(self._topics.stem)
         self._routes = Routes(self._topics, fresh=fresh)
@@ -151,7 +153,7 @@ class KafkaDriver(Driver):
             await self._appender.close()
             raise
         try:
-            name = await self._entrance.pass_through(self._admin, self._options.reach_s)
+            name = await self._complaints.cluster_of(self._admin, self._options.reach_s)
             await check_owner(self._options, self._topics, self._appender, self._ledger, name, adopt=self._adopt)
             await self._topics.refresh()
             await self._measure()
@@ -231,11 +233,12 @@ class KafkaDriver(Driver):
         while True:
             await asyncio.sleep(_LOOK_S)
             now = time.monotonic()
-            self._admin.poll(0)  # brings what it has to log
+            self._admin.poll(0)  # brings what it has to log, and what it complains of
             try:
                 if now - refreshed >= _REFRESH_S:
                     refreshed = now
                     await self._topics.refresh()
+                    self._complaints.forget()
                 self._follow()
                 self._backlog.raise_barriers(await self._ledger.read("barrier", list(self._backlog.partitions)))
                 if now - noted >= _NOTE_S:
@@ -246,7 +249,7 @@ class KafkaDriver(Driver):
                     trimmed = now
                     await self._trim()
             except JobsError as error:
-                _log.warning("topics not looked after", extra={"reason": error.message})
+                _log.warning("topics not looked after", extra={"reason": self._complaints.explain(error).message})
             except Exception:  # noqa: BLE001 - without it new queues would never get a topic
                 _log.exception("topics not looked after")
 

@@ -4,11 +4,10 @@ import asyncio
 import logging
 import time
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
 from protojobs_service.domain.errors import StoreUnavailable
-from protojobs_service.drivers.kafka.errors import DENIED, END_OF_PLACE, translate, translated
+from protojobs_service.drivers.kafka.errors import END_OF_PLACE, translated
 from protojobs_service.drivers.kafka.ledger import Ledger
 from protojobs_service.drivers.kafka.options import Options
 from protojobs_service.drivers.kafka.producer import Appender, Outgoing
@@ -17,38 +16,10 @@ from protojobs_service.drivers.kafka.topics import Place, Topics
 _log = logging.getLogger(__name__)
 
 _READ_S = 10.0
-_POLL_S = 0.1
 
 
 class ForeignTopics(StoreUnavailable):
     """The topics belong to another side store, or this side store to other topics."""
-
-
-class Entrance:
-    """Hears why a client does not get in: its calls would only say, after a long time, that nobody answered."""
-
-    def __init__(self) -> None:
-        """Have heard nothing."""
-        self._denied: KafkaError | None = None
-
-    def hear(self, error: KafkaError) -> None:
-        """Take an error of the client; its `error_cb`."""
-        if error.code() in DENIED:
-            self._denied = error
-
-    async def pass_through(self, admin: AdminClient, longest_s: float) -> str:
-        """Return the id of the cluster, once it answers. Raises StoreUnavailable, at once where it refuses the credentials."""
-        with translated():
-            answer = admin.describe_cluster(request_timeout=longest_s)
-        while not answer.done():
-            await asyncio.to_thread(admin.poll, _POLL_S)
-            if self._denied is not None:
-                raise translate(self._denied)
-        try:
-            return answer.result().cluster_id or ""
-        except KafkaException as error:
-            where = "see kafka.brokers and kafka.security"
-            raise StoreUnavailable(f"Kafka cannot be reached within {longest_s:g} s; {where}") from error
 
 
 async def check_owner(options: Options, topics: Topics, appender: Appender, ledger: Ledger, cluster: str, *, adopt: bool) -> None:

@@ -1,8 +1,10 @@
 """How to reach Kafka, and how jobs are laid out there: what the settings say, in the words of librdkafka."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
+
+from confluent_kafka import KafkaError
 
 from protojobs_service.domain.bounds import MAX_PRIORITY
 
@@ -10,6 +12,8 @@ MAX_RECORD_BYTES = 4 * 1024 * 1024
 """What a topic takes: the largest job that settings may allow (3 MiB), its headers and its frame."""
 
 Value = str | int | float | bool
+OnError = Callable[[KafkaError], None]
+Property = Value | OnError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +22,7 @@ class Options:
 
     prefix: of every topic; [a-z0-9-]{1,40}. bands: 1, 3 or 9 topics a queue, by priority. lookahead: jobs of a queue that wait in
     the side store, ready to be leased. reach_s: how long a start waits for a broker. security and overrides: properties of
-    librdkafka, the latter last.
+    librdkafka, the latter last. on_error: hears what clients say beside their answers, when they are polled.
     """
 
     brokers: str
@@ -36,6 +40,7 @@ class Options:
     reach_s: float = 10.0
     security: Mapping[str, Value] = field(default_factory=dict[str, Value])
     overrides: Mapping[str, Value] = field(default_factory=dict[str, Value])
+    on_error: OnError | None = None
 
     @property
     def group_id(self) -> str:
@@ -56,7 +61,7 @@ class Options:
         """Return 1 for the lowest band, 2 for the next."""
         return band * self.bands // MAX_PRIORITY
 
-    def common(self) -> dict[str, Value]:
+    def common(self) -> dict[str, Property]:
         """Return what producer, consumer and admin client share.
 
         Reconnects are quick, because callers wait; the defaults of librdkafka go up to 10 s.
@@ -68,10 +73,11 @@ class Options:
             "reconnect.backoff.ms": 50,
             "reconnect.backoff.max.ms": 1000,
             "socket.nagle.disable": True,
+            **({"error_cb": self.on_error} if self.on_error is not None else {}),
             **self.security,
         }
 
-    def producer(self) -> dict[str, Value]:
+    def producer(self) -> dict[str, Property]:
         """Return the properties of the producer: idempotent, every in-sync replica, no waiting for more records."""
         return {
             **self.common(),
@@ -87,7 +93,7 @@ class Options:
             **self.overrides,
         }
 
-    def consumer(self) -> dict[str, Value]:
+    def consumer(self) -> dict[str, Property]:
         """Return the properties of the consumer: nothing is committed but by us, nothing is skipped for want of an offset."""
         timeout = round(self.session_timeout_s * 1000)
         classic: dict[str, Value] = {
@@ -114,6 +120,6 @@ class Options:
             **self.overrides,
         }
 
-    def admin(self) -> dict[str, Value]:
+    def admin(self) -> dict[str, Property]:
         """Return the properties of the admin client."""
         return {**self.common(), **self.overrides}

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from confluent_kafka import KafkaError, Message, Producer
@@ -52,9 +52,9 @@ class _Append:
 class Appender:
     """The producer of this replica and the thread that hears its reports."""
 
-    def __init__(self, options: Options) -> None:
-        """Connect when the first record comes."""
-        self._options = options
+    def __init__(self, options: Options, explain: Callable[[JobsError], JobsError] = lambda error: error) -> None:
+        """Connect when the first record comes. explain: says more of an error, where more is known."""
+        self._options, self._explain = options, explain
         self._producer: Producer | None = None
         self._thread: threading.Thread | None = None
         self._ending = threading.Event()
@@ -123,15 +123,13 @@ class Appender:
     def _answer(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._done:
             done, self._done = self._done, []
-            loop.call_soon_threadsafe(_resolve, done)
+            loop.call_soon_threadsafe(self._resolve, done)
 
-
-def _resolve(done: Sequence[_Append]) -> None:
-    for call in done:
-        if call.future.done():  # its caller has gone
-            continue
-        if call.error is None:
-            call.future.set_result(None)
-        else:
-            error: JobsError = translate(call.error)
-            call.future.set_exception(error)
+    def _resolve(self, done: Sequence[_Append]) -> None:
+        for call in done:
+            if call.future.done():  # its caller has gone
+                continue
+            if call.error is None:
+                call.future.set_result(None)
+            else:
+                call.future.set_exception(self._explain(translate(call.error)))
