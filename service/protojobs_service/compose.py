@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, context
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from random import Random
+from typing import TYPE_CHECKING
 
 from protojobs_service.admin.server import Admin
 from protojobs_service.admin.web import web_routes
@@ -21,6 +22,7 @@ from protojobs_service.drivers.sql.driver import SqlDriver
 from protojobs_service.drivers.sql.dsn import check
 from protojobs_service.drivers.sql.foreign_rows import ForeignTable
 from protojobs_service.drivers.sql.outbox import open_outbox
+from protojobs_service.drivers.sql.ready import NoRoom
 from protojobs_service.drivers.sql.sqlite import SqliteStore
 from protojobs_service.drivers.sql.store import Options, Store
 from protojobs_service.drivers.traced import TracedDriver
@@ -32,6 +34,12 @@ from protojobs_service.transport.outbox import OutboxDispatch
 from protojobs_service.transport.schedule_convert import Templates
 from protojobs_service.transport.server import GrpcServer
 from protojobs_service.transport.specs import fingerprint, unique_of
+
+if TYPE_CHECKING:
+    from protojobs_service.drivers.kafka import layout
+    from protojobs_service.drivers.kafka.options import Options as KafkaOptions
+
+    Finding = layout.Finding
 
 _log = logging.getLogger(__name__)
 
@@ -115,6 +123,21 @@ async def upkeep_once(settings: Settings, most: int) -> UpkeepDone:
         audit_kept=timedelta(days=settings.audit.retention_days),
     )
     return await application.upkeep_once(most)
+
+
+async def survey_topics(settings: Settings, *, mend: bool) -> "Sequence[Finding]":
+    """Return what the topics of Kafka lack, by the settings and the queues of the side store. mend: and mend what can be mended.
+
+    Safe beside running servers, and to repeat. Raises InvalidSettings, StoreUnavailable.
+    """
+    options, side = _kafka_options(settings), make_store(settings)
+    from protojobs_service.drivers.kafka.survey import survey
+
+    await side.open(NoRoom())
+    try:
+        return await survey(side, options, mend=mend)
+    finally:
+        await side.close()
 
 
 async def create_token(settings: Settings, name: str, grants: Sequence[Grant], ttl: timedelta) -> MadeToken:
@@ -256,17 +279,24 @@ def _needs_extra(driver: str, error: ImportError) -> InvalidSettings:
 
 
 def _kafka_driver(settings: Settings) -> Driver:
+    options = _kafka_options(settings)
+    from protojobs_service.drivers.kafka.driver import KafkaDriver
+
+    kafka = settings.kafka
+    return KafkaDriver(make_store(settings), options, adopt=kafka.adopt, unsafe_topics=kafka.unsafe_topics)
+
+
+def _kafka_options(settings: Settings) -> "KafkaOptions":
     kafka = settings.kafka
     if kafka.brokers is None:
         raise InvalidSettings("kafka.brokers: is required with driver kafka (PROTOJOBS_KAFKA__BROKERS)")
     if kafka.is_exposed and not settings.store.insecure:
         raise InvalidSettings("kafka.security: brokers beyond this machine need ssl or sasl_ssl, or store.insecure")
     try:
-        from protojobs_service.drivers.kafka.driver import KafkaDriver
         from protojobs_service.drivers.kafka.options import Options as KafkaOptions
     except ImportError as error:
         raise _needs_extra("kafka", error) from error
-    options = KafkaOptions(
+    return KafkaOptions(
         brokers=kafka.brokers,
         prefix=kafka.prefix,
         group=kafka.group,
@@ -282,7 +312,6 @@ def _kafka_driver(settings: Settings) -> Driver:
         security=_kafka_security(kafka),
         overrides=kafka.client,
     )
-    return KafkaDriver(make_store(settings), options, adopt=kafka.adopt)
 
 
 def _kafka_security(kafka: KafkaSettings) -> dict[str, str | int | float | bool]:

@@ -175,6 +175,10 @@ class KafkaSettings(_Section):
         default=False, description="Take over topics or a side store of another installation; for one start, never by habit."
     )
 
+    unsafe_topics: bool = Field(
+        default=False, description="Serve even where topics can lose jobs (replication, retention, unclean elections); warns then."
+    )
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         if (self.cert is None) != (self.key is None):

@@ -14,6 +14,7 @@ from protojobs_service.cli.dispatch import dispatch
 from protojobs_service.cli.health import health
 from protojobs_service.cli.import_php import import_
 from protojobs_service.cli.jobs import jobs
+from protojobs_service.cli.kafka import kafka
 from protojobs_service.cli.migrate import migrate
 from protojobs_service.cli.outbox import outbox
 from protojobs_service.cli.queues import queues
@@ -39,6 +40,7 @@ app.command()(dev)
 app.command()(serve)
 app.add_typer(migrate, name="migrate")
 app.command()(upkeep)
+app.add_typer(kafka, name="kafka")
 app.add_typer(import_, name="import")
 app.command()(dispatch)
 app.add_typer(jobs, name="jobs")

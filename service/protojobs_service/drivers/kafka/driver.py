@@ -25,6 +25,7 @@ from protojobs_service.drivers.kafka.producer import Appender
 from protojobs_service.drivers.kafka.queues import KafkaQueues
 from protojobs_service.drivers.kafka.routes import FRESH, Routes
 from protojobs_service.drivers.kafka.search import Search
+from protojobs_service.drivers.kafka.survey import Surveyor, refuse_losses
 from protojobs_service.drivers.kafka.topics import Place, Topics
 from protojobs_service.port.access import AuditLog, Tokens
 from protojobs_service.port.driver import NO_FOLLOW_UPS, NOBODY, Capability, Driver, FollowUps, Pool, Room, Witness
@@ -48,9 +49,10 @@ _WAIT_S = 0.02
 class KafkaDriver(Driver):
     """Keeps jobs in topics and in `side`, which it opens and closes.
 
-    adopt: take over topics or a side store that belonged to another installation. fresh: see `Routes`. patience: how long a
-    dispatch to a new queue waits until its topic is read, and a claim for what was appended; without it a new queue goes on by the
-    side store until then. now: the clock of `side`, measured where it is not given.
+    adopt: take over topics or a side store that belonged to another installation. unsafe_topics: open even where topics can lose
+    jobs. fresh: see `Routes`. patience: how long a dispatch to a new queue waits until its topic is read, and a
+    claim for what was appended; without it a new queue goes on by the side store until then. now: the clock of `side`, measured
+    where it is not given.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class KafkaDriver(Driver):
         options: Options,
         *,
         adopt: bool = False,
+        unsafe_topics: bool = False,
         fresh: timedelta = FRESH,
         patience: timedelta = timedelta(),
         now: Callable[[], datetime] | None = None,
@@ -66,7 +69,7 @@ class KafkaDriver(Driver):
         """Prepare; nothing is opened yet."""
         self._complaints = Complaints()
         options = self._complaints.told(options)
-        self._side, self._options, self._adopt = side, options, adopt
+        self._side, self._options, self._adopt, self._unsafe_topics = side, options, adopt, unsafe_topics
         self._patience_s = patience.total_seconds()
         self._appender = Appender(options, self._complaints.explain)
         self._ledger = Ledger(side.side_store)
@@ -156,6 +159,8 @@ class KafkaDriver(Driver):
             name = await self._complaints.cluster_of(self._admin, self._options.reach_s)
             await check_owner(self._options, self._topics, self._appender, self._ledger, name, adopt=self._adopt)
             await self._topics.refresh()
+            surveyor = Surveyor(self._options, self._topics, self._admin)
+            refuse_losses(await surveyor.find({}), unsafe=self._unsafe_topics)
             await self._measure()
         except BaseException:
             await self._appender.close()

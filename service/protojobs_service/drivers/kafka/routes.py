@@ -59,11 +59,11 @@ class Routes:
     def follow(self, queues: Mapping[str, QueueSettings]) -> None:
         """Take over which queues there are, and what they are set to."""
         self._known = {pair: None for pair in self._known if pair[0] in queues}
-        self._side_only = {name for name, settings in queues.items() if _needs_side(settings)}
+        self._side_only = {name for name, settings in queues.items() if needs_side(settings)}
 
     def note(self, settings: QueueSettings) -> None:
         """Take over what one queue is set to."""
-        (self._side_only.add if _needs_side(settings) else self._side_only.discard)(settings.name)
+        (self._side_only.add if needs_side(settings) else self._side_only.discard)(settings.name)
 
     def forget(self, queue: str) -> None:
         """Forget a queue that was deleted."""
@@ -83,7 +83,7 @@ class Routes:
         return Place(topic, partition_of(job.id, partitions))
 
 
-def _needs_side(settings: QueueSettings) -> bool:
+def needs_side(settings: QueueSettings) -> bool:
     """Tell whether only the side store can keep the order of a queue, or its depth."""
     return bool(settings.max_depth) or settings.fairness.enabled
 

@@ -9,8 +9,9 @@ from hashlib import blake2b
 from typing import NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, NewTopic, TopicMetadata
 
+from protojobs_service.domain.bounds import MAX_PRIORITY
 from protojobs_service.domain.errors import JobsError
 from protojobs_service.domain.job import JobId
 from protojobs_service.drivers.kafka.errors import translate, translated
@@ -18,6 +19,7 @@ from protojobs_service.drivers.kafka.options import MAX_RECORD_BYTES, Options
 
 _log = logging.getLogger(__name__)
 _METADATA_S = 5.0
+_BANDS = tuple(f".{band}" for band in range(1, MAX_PRIORITY + 1))
 _DIGEST = re.compile(r"\.[0-9a-f]{16}\Z")
 
 
@@ -63,6 +65,12 @@ def config_of(options: Options) -> dict[str, str]:
     }
 
 
+def is_of_jobs(prefix: str, topic: TopicMetadata) -> bool:
+    """Tell whether a topic is one of jobs of the installation with this prefix, and there."""
+    name = topic.topic or ""
+    return name.startswith(f"{prefix}.") and name.endswith(_BANDS) and topic.error is None and bool(topic.partitions)
+
+
 class Topics:
     """What this replica knows of the topics. Belongs to the event loop; the admin client works on threads of its own."""
 
@@ -89,12 +97,8 @@ class Topics:
         """Read which topics there are. Raises StoreUnavailable."""
         with translated():
             found = await asyncio.to_thread(self._admin.list_topics, timeout=_METADATA_S)
-        start, bands = f"{self._options.prefix}.", tuple(f".{band}" for band in range(1, 10))
-        self.partitions = {
-            name: len(topic.partitions)
-            for name, topic in found.topics.items()
-            if name.startswith(start) and name.endswith(bands) and topic.error is None and topic.partitions
-        }
+        prefix = self._options.prefix
+        self.partitions = {name: len(topic.partitions) for name, topic in found.topics.items() if is_of_jobs(prefix, topic)}
 
     async def ids(self, topics: Collection[str]) -> dict[str, str]:
         """Return the id of each topic; one that is made again under the same name has another. Raises StoreUnavailable."""
