@@ -5,13 +5,14 @@ import sqlite3
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from protojobs.v1 import job_pb2, schedule_service_pb2, worker_service_pb2
 from protojobs_client.outbox import ddl, enqueue
-from protojobs_service.compose import start_server, upgrade_schema
+from protojobs_service.compose import make_driver, start_server, upgrade_schema
+from protojobs_service.port import Driver, Numbers
 
 from tests.wire.lease_worker import Service, StreamWorker, complete, outcome
 from tests.wire.peer import Peer, connected, settings_for, until
@@ -24,8 +25,22 @@ async def serving_sqlite(directory: Path, **more: Any) -> AsyncGenerator[Peer]:
     """Serve a new SQLite database."""
     settings = settings_for(driver="sqlite", sqlite={"path": directory / "jobs.db"}, **more)
     await upgrade_schema(settings)
-    async with start_server(settings) as server, connected(server) as peer:
+    driver = cast("Driver", _Telling(make_driver(settings)))
+    async with start_server(settings, driver=driver) as server, connected(server) as peer:
         yield peer
+
+
+class _Telling:
+    """A driver that tells numbers, as that of Kafka does."""
+
+    def __init__(self, driver: Driver) -> None:
+        self._driver = driver
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._driver, name)
+
+    def numbers(self) -> Numbers:
+        return Numbers({"jobs_in_topics": 7}, {"records_lost": 2})
 
 
 async def read_metrics(peer: Peer) -> str:

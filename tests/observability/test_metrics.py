@@ -49,6 +49,11 @@ def test_jobs_are_counted_by_queue_kind_and_outcome(metrics_text: str) -> None:
     assert counted == {("default", "email", "completed"): 1, ("default", "email", "retried"): 1}
 
 
+def test_what_a_driver_tells_of_itself_is_shown_by_its_own_names(metrics_text: str) -> None:
+    assert 'protojobs_driver_level{what="jobs_in_topics"} 7.0' in metrics_text
+    assert 'protojobs_driver_events_total{what="records_lost"} 2.0' in metrics_text
+
+
 @pytest.mark.asyncio
 async def test_ten_thousand_kinds_in_a_thousand_queues_make_no_more_series_than_promised() -> None:
     async with serving() as peer:

@@ -20,6 +20,7 @@ class ServerGauges:
     def register(self, telemetry: Telemetry) -> None:
         """Have everything read when somebody looks."""
         observe, count, store_time = telemetry.observe, telemetry.count, self._application.store_time
+        driver = self._application.driver
         observe("protojobs.lease.active", "Leases of the streams of this server.", self._leases, "{lease}")
         observe("protojobs.worker.slots", "Handlers that its workers run, and could run, at once.", self._slots, "{slot}")
         count("protojobs.lease.expired", "Leases that a server has ended, by why.", self._lost, "{lease}")
@@ -29,6 +30,8 @@ class ServerGauges:
         observe("protojobs.db.pool.size", "Connections that a pool may have.", lambda: self._pools("size"), "{connection}")
         observe("protojobs.db.pool.used", "Connections in use.", lambda: self._pools("used"), "{connection}")
         observe("protojobs.db.pool.waiting", "Operations without a connection.", lambda: self._pools("waiting"), "{operation}")
+        observe("protojobs.driver.level", "What a driver has at this moment.", lambda: _said(driver.numbers().levels))
+        count("protojobs.driver.events", "What a driver has met.", lambda: _said(driver.numbers().counts))
         observe("protojobs.store.up", "The store answered the last probe.", lambda: [(int(store_time.ok), {})])
         observe("protojobs.rpc.active", "Calls and streams at this moment.", self._active)
         count("protojobs.rpc.refused", "Calls and streams refused for load, by whose limit.", self._refused, "{call}")
@@ -65,3 +68,7 @@ class ServerGauges:
 
     def _refused(self) -> Reading:
         return [(count, {"reason": reason}) for reason, count in self._refusals().items()]
+
+
+def _said(numbers: Mapping[str, float]) -> Reading:
+    return [(number, {"what": what}) for what, number in numbers.items()]

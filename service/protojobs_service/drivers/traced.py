@@ -40,6 +40,7 @@ from protojobs_service.port import (
     Jobs,
     ListQuery,
     News,
+    Numbers,
     Outline,
     Pool,
     Queues,
@@ -141,6 +142,10 @@ class TracedDriver:
     def pools(self) -> Mapping[str, Pool]:
         """Return its pools."""
         return self._driver.pools()
+
+    def numbers(self) -> Numbers:
+        """Return its numbers."""
+        return self._driver.numbers()
 
     async def open(
         self,

@@ -7,11 +7,13 @@ Drivers raise nothing but `domain.errors`. The interface is internal: it may cha
 from protojobs_service.port.access import AuditLog, AuditQuery, AuditRecord, NewAuditRecord, NewToken, StoredToken, Tokens
 from protojobs_service.port.driver import (
     NO_FOLLOW_UPS,
+    NO_NUMBERS,
     NOBODY,
     Capability,
     Driver,
     Fingerprint,
     FollowUps,
+    Numbers,
     Pool,
     Room,
     UniqueOf,
@@ -54,6 +56,7 @@ from protojobs_service.port.side_store import SideStore
 __all__ = [
     "NOBODY",
     "NO_FOLLOW_UPS",
+    "NO_NUMBERS",
     "AuditLog",
     "AuditQuery",
     "AuditRecord",
@@ -86,6 +89,7 @@ __all__ = [
     "NewAuditRecord",
     "NewToken",
     "News",
+    "Numbers",
     "Opened",
     "Opening",
     "Outbox",

@@ -84,6 +84,20 @@ class Pool(NamedTuple):
     waiting: int
 
 
+class Numbers(NamedTuple):
+    """What a driver tells of itself beside its pools, by names of its own, a handful.
+
+    levels: as they are now. counts: since it was opened, never fewer.
+    """
+
+    levels: Mapping[str, float]
+    counts: Mapping[str, float]
+
+
+NO_NUMBERS = Numbers({}, {})
+"""Of a driver of which its pools tell everything."""
+
+
 class Witness(Protocol):
     """Hears how a driver works. Called on the event loop, a bounded number of times per flush, whatever that holds."""
 
@@ -178,6 +192,10 @@ class Driver(Protocol):
 
     def pools(self) -> Mapping[str, Pool]:
         """Return its pools of connections by name, as they are now; none where it has no connections."""
+        ...
+
+    def numbers(self) -> Numbers:
+        """Return what it tells of itself besides; asks nobody."""
         ...
 
     async def open(self, room: Room, follow_ups: FollowUps = NO_FOLLOW_UPS, witness: Witness = NOBODY) -> None:

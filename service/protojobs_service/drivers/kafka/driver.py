@@ -28,7 +28,7 @@ from protojobs_service.drivers.kafka.search import Search
 from protojobs_service.drivers.kafka.survey import Surveyor, refuse_losses
 from protojobs_service.drivers.kafka.topics import Place, Topics
 from protojobs_service.port.access import AuditLog, Tokens
-from protojobs_service.port.driver import NO_FOLLOW_UPS, NOBODY, Capability, Driver, FollowUps, Pool, Room, Witness
+from protojobs_service.port.driver import NO_FOLLOW_UPS, NOBODY, Capability, Driver, FollowUps, Numbers, Pool, Room, Witness
 from protojobs_service.port.events import Events
 from protojobs_service.port.jobs import Jobs
 from protojobs_service.port.queues import Queues
@@ -84,8 +84,8 @@ class KafkaDriver(Driver):
         self._ownership = Ownership(self._backlog, self._intake, self._ledger, self._topics)
         self._reader = Reader(options, self._ownership)
         self._ownership.pause = self._reader.pause
-        lag = Lag(options, self._topics, self._backlog, self._ledger, self._admin)
-        search = Search(options, self._topics, self._backlog, lag)
+        self._lag = Lag(options, self._topics, self._backlog, self._ledger, self._admin)
+        search = Search(options, self._topics, self._backlog, self._lag)
         self._jobs = KafkaJobs(
             side,
             self._routes,
@@ -97,7 +97,7 @@ class KafkaDriver(Driver):
             now or self._store_now,
             self._patience_s,
         )
-        self._queues = KafkaQueues(side, self._routes, self._topics, self._backlog, self._intake, lag, self._ledger)
+        self._queues = KafkaQueues(side, self._routes, self._topics, self._backlog, self._intake, self._lag, self._ledger)
         self._tasks: list[asyncio.Task[None]] = []
         self._asked: frozenset[str] = frozenset()
         self._since: dict[str, float] = {}
@@ -147,6 +147,19 @@ class KafkaDriver(Driver):
 
     def pools(self) -> Mapping[str, Pool]:
         return self._side.pools()
+
+    def numbers(self) -> Numbers:
+        levels = {
+            "jobs_in_topics": self._lag.jobs if self._topics.partitions else 0,
+            "partitions": len(self._backlog.partitions),
+        }
+        counts = {
+            "jobs_moved": self._intake.moved,
+            "jobs_met_twice": self._intake.twice,
+            "records_parked": self._parking.parked,
+            "records_lost": self._ownership.lost_records,
+        }
+        return Numbers(levels, counts)
 
     async def open(self, room: Room, follow_ups: FollowUps = NO_FOLLOW_UPS, witness: Witness = NOBODY) -> None:
         self._appender.open()

@@ -33,6 +33,8 @@ class Lag:
     def __init__(self, options: Options, topics: Topics, backlog: Backlog, ledger: Ledger, admin: AdminClient) -> None:
         """Use what this replica knows of its own partitions."""
         self._options, self._topics, self._backlog, self._ledger, self._admin = options, topics, backlog, ledger, admin
+        self.jobs = 0
+        """Of all partitions, when `spans` was asked last."""
 
     async def spans(self) -> dict[Place, Span]:
         """Return every partition that has records which are not moved. Raises StoreUnavailable."""
@@ -46,6 +48,7 @@ class Lag:
             first = own.done if own is not None else done.get(place, 0)
             if first < end:
                 spans[place] = self._span(place, first, end)
+        self.jobs = sum(span.jobs for span in spans.values())
         return spans
 
     async def ends(self, places: list[Place]) -> dict[Place, int]:

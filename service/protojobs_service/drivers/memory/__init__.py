@@ -20,7 +20,18 @@ from protojobs_service.drivers.memory.sessions import MemorySessions
 from protojobs_service.drivers.memory.side_store import MemorySideStore
 from protojobs_service.drivers.memory.store import Store
 from protojobs_service.port.access import AuditLog, Tokens
-from protojobs_service.port.driver import NO_FOLLOW_UPS, NOBODY, Capability, Fingerprint, FollowUps, Pool, Room, Witness
+from protojobs_service.port.driver import (
+    NO_FOLLOW_UPS,
+    NO_NUMBERS,
+    NOBODY,
+    Capability,
+    Fingerprint,
+    FollowUps,
+    Numbers,
+    Pool,
+    Room,
+    Witness,
+)
 from protojobs_service.port.events import Events
 from protojobs_service.port.jobs import Jobs
 from protojobs_service.port.queues import Queues
@@ -96,6 +107,9 @@ class MemoryDriver:
     def pools(self) -> Mapping[str, Pool]:
         """Return nothing: it has no connections."""
         return {}
+
+    def numbers(self) -> Numbers:
+        return NO_NUMBERS
 
     async def open(
         self,

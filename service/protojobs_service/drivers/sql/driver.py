@@ -35,11 +35,13 @@ from protojobs_service.drivers.sql.store import Store
 from protojobs_service.port.access import AuditLog, Tokens
 from protojobs_service.port.driver import (
     NO_FOLLOW_UPS,
+    NO_NUMBERS,
     NOBODY,
     Capability,
     Driver,
     Fingerprint,
     FollowUps,
+    Numbers,
     Pool,
     Room,
     UniqueOf,
@@ -162,6 +164,9 @@ class SqlDriver(Driver):
 
     def pools(self) -> Mapping[str, Pool]:
         return self._store.pools()
+
+    def numbers(self) -> Numbers:
+        return NO_NUMBERS
 
     async def open(self, room: Room, follow_ups: FollowUps = NO_FOLLOW_UPS, witness: Witness = NOBODY) -> None:
         await self._store.open()
