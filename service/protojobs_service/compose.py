@@ -27,7 +27,7 @@ from protojobs_service.drivers.sql.sqlite import SqliteStore
 from protojobs_service.drivers.sql.store import Options, Store
 from protojobs_service.drivers.traced import TracedDriver
 from protojobs_service.port import Driver
-from protojobs_service.settings import DriverName, InvalidSettings, KafkaSettings, OtelSettings, Settings
+from protojobs_service.settings import DriverName, InvalidSettings, OtelSettings, Settings
 from protojobs_service.telemetry import Telemetry, say_audit, service_version
 from protojobs_service.transport.authenticators import authentication_of
 from protojobs_service.transport.outbox import OutboxDispatch
@@ -287,42 +287,11 @@ def _kafka_driver(settings: Settings) -> Driver:
 
 
 def _kafka_options(settings: Settings) -> "KafkaOptions":
-    kafka = settings.kafka
-    if kafka.brokers is None:
-        raise InvalidSettings("kafka.brokers: is required with driver kafka (PROTOJOBS_KAFKA__BROKERS)")
-    if kafka.is_exposed and not settings.store.insecure:
-        raise InvalidSettings("kafka.security: brokers beyond this machine need ssl or sasl_ssl, or store.insecure")
     try:
-        from protojobs_service.drivers.kafka.options import Options as KafkaOptions
+        from protojobs_service.kafka_options import options_of
     except ImportError as error:
         raise _needs_extra("kafka", error) from error
-    return KafkaOptions(
-        brokers=kafka.brokers,
-        prefix=kafka.prefix,
-        group=kafka.group,
-        protocol=kafka.group_protocol,
-        instance=kafka.instance,
-        partitions=kafka.partitions,
-        replication=kafka.replication,
-        bands=kafka.bands,
-        lookahead=kafka.lookahead,
-        compression=kafka.compression,
-        session_timeout_s=kafka.session_timeout,
-        delivery_timeout_s=kafka.delivery_timeout,
-        security=_kafka_security(kafka),
-        overrides=kafka.client,
-    )
-
-
-def _kafka_security(kafka: KafkaSettings) -> dict[str, str | int | float | bool]:
-    """Return the settings in the words of librdkafka, which verifies brokers and their names unless it is told not to."""
-    found: dict[str, str | int | float | bool] = {"security.protocol": kafka.security.upper()}
-    files = {"ssl.ca.location": kafka.ca, "ssl.certificate.location": kafka.cert, "ssl.key.location": kafka.key}
-    found |= {name: str(path) for name, path in files.items() if path is not None}
-    if kafka.security.startswith("sasl") and kafka.password is not None:
-        found |= {"sasl.mechanism": kafka.sasl_mechanism, "sasl.username": kafka.username or ""}
-        found["sasl.password"] = kafka.password.get_secret_value()
-    return found
+    return options_of(settings)
 
 
 def _sql_driver(store: Store, settings: Settings) -> SqlDriver:
