@@ -24,6 +24,7 @@ def options_of(settings: Settings) -> Options:
         compression=kafka.compression,
         session_timeout_s=kafka.session_timeout,
         delivery_timeout_s=kafka.delivery_timeout,
+        dead_letters=kafka.dead_letters,
         security=_security(kafka),
         overrides=kafka.client,
     )

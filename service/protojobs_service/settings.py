@@ -171,6 +171,9 @@ class KafkaSettings(_Section):
     client: dict[str, str] = Field(
         default_factory=dict[str, str], description="Properties of librdkafka that win over ours, as JSON; no passwords."
     )
+    dead_letters: bool = Field(
+        default=True, description="Append every job that ends FAILED to the topic {prefix}.dead-letter, which keeps it for 30 days."
+    )
     adopt: bool = Field(
         default=False, description="Take over topics or a side store of another installation; for one start, never by habit."
     )

@@ -367,3 +367,16 @@ async def test_readers_beside_writers_see_each_event_once_and_in_order(driver: D
     )
 
     assert sorted(first) == sorted(second) == sorted([*running, *waiting])
+
+
+async def test_a_reader_of_some_states_hears_of_no_other_change_and_goes_on_behind_them_all(driver: Driver, clock: Clock) -> None:
+    begin = await end(driver)
+    for state in (State.COMPLETED, State.RETRYING):
+        await put_in(driver, clock, state)
+    failed = await put_in(driver, clock, State.FAILED)
+    await driver.jobs.delete([await put_in(driver, clock, State.CANCELLED)])
+
+    page = await read_page(driver, begin, limit=1000, states=frozenset({State.FAILED}))
+
+    assert [(event.id, event.after) for flush in page.flushes for _, event in flush.events] == [(failed, State.FAILED)]
+    assert page.position == await end(driver)

@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol
 
 from protojobs_service.domain.event import JobEvent
 from protojobs_service.domain.job import JobId
+from protojobs_service.domain.lifecycle import State
 
 Position = Mapping[int, int]
 """By slot, the number of the last flush that was read; 0 for a slot that is not named."""
@@ -35,14 +36,16 @@ class Flush(NamedTuple):
 class LogQuery:
     """What to read: flushes behind `after`, up to `until` where given, no new one once `limit` events are read.
 
-    wanted: (queue, kind) -> whether events of these are to be looked up; the others are skipped. live: queues of which running
-    attempts are to be told too, but for those of `known` without new progress.
+    wanted: (queue, kind) -> whether events of these are to be looked up; the others are skipped. states: those that led to one of
+    these alone, where any is named. live: queues of which running attempts are to be told too, but for those of `known` without new
+    progress.
     """
 
     after: Position
     until: Position | None = None
     limit: int = 500
     wanted: Callable[[str, str], bool]
+    states: frozenset[State] = frozenset()
     live: frozenset[str] = frozenset()
     known: Running = field(default_factory=dict[tuple[JobId, int], datetime | None])
 

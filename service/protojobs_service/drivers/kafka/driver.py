@@ -13,7 +13,8 @@ from protojobs_service.domain.errors import JobsError
 from protojobs_service.drivers.kafka.backlog import Backlog
 from protojobs_service.drivers.kafka.complaints import Complaints
 from protojobs_service.drivers.kafka.consumer import Reader
-from protojobs_service.drivers.kafka.dead_letters import Parking
+from protojobs_service.drivers.kafka.dead_letters import DeadLetterTopic, Parking
+from protojobs_service.drivers.kafka.failures import Failures
 from protojobs_service.drivers.kafka.installation import check_owner
 from protojobs_service.drivers.kafka.intake import Intake
 from protojobs_service.drivers.kafka.jobs import KafkaJobs
@@ -77,7 +78,9 @@ class KafkaDriver(Driver):
         self._topics = Topics(options, self._admin)
         self._backlog = Backlog(self._topics.stem)
         self._routes = Routes(self._topics, fresh=fresh)
-        self._parking = Parking(options, self._topics, self._appender)
+        dead_letters = DeadLetterTopic(options, self._topics, self._appender)
+        self._parking = Parking(dead_letters)
+        self._failures = Failures(side, dead_letters.append, now or self._store_now) if options.dead_letters else None
         self._intake = Intake(
             side, self._backlog, lookahead=options.lookahead, park=self._parking.park, skip=self._skip, done=self._done
         )
@@ -175,6 +178,8 @@ class KafkaDriver(Driver):
             surveyor = Surveyor(self._options, self._topics, self._admin)
             refuse_losses(await surveyor.find({}), unsafe=self._unsafe_topics)
             await self._measure()
+            if self._failures is not None:
+                await self._failures.begin()
         except BaseException:
             await self._appender.close()
             await self._side.close()
@@ -187,6 +192,8 @@ class KafkaDriver(Driver):
             loop.create_task(self._intake.run(), name="kafka-intake"),
             loop.create_task(self._look_after(), name="kafka-upkeep"),
         ]
+        if self._failures is not None:
+            self._tasks.append(loop.create_task(self._failures.run(), name="kafka-dead-letters"))
 
     async def close(self) -> None:
         await self._reader.close()
@@ -194,6 +201,8 @@ class KafkaDriver(Driver):
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if self._failures is not None:
+            await self._failures.leave()
         await self._topics.close()
         await self._appender.close()
         await self._side.close()

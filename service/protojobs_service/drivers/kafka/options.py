@@ -21,8 +21,9 @@ class Options:
     """One installation on one cluster.
 
     prefix: of every topic; [a-z0-9-]{1,40}. bands: 1, 3 or 9 topics a queue, by priority. lookahead: jobs of a queue that wait in
-    the side store, ready to be leased. reach_s: how long a start waits for a broker. security and overrides: properties of
-    librdkafka, the latter last. on_error: hears what clients say beside their answers, when they are polled.
+    the side store, ready to be leased. reach_s: how long a start waits for a broker. dead_letters: jobs that fail for good are
+    appended to the dead-letter topic. security and overrides: properties of librdkafka, the latter last. on_error: hears what clients
+    say beside their answers, when they are polled.
     """
 
     brokers: str
@@ -38,6 +39,7 @@ class Options:
     session_timeout_s: float = 10.0
     delivery_timeout_s: float = 10.0
     reach_s: float = 10.0
+    dead_letters: bool = True
     security: Mapping[str, Value] = field(default_factory=dict[str, Value])
     overrides: Mapping[str, Value] = field(default_factory=dict[str, Value])
     on_error: OnError | None = None

@@ -38,7 +38,7 @@ class MemoryEvents:
         stop = min(last, after + query.limit)
         logged = islice(self._store.log, after - self._store.forgotten, stop - self._store.forgotten)
         flushes = [
-            Flush(_SLOT, seq, 1, [(0, self._event(one))] if query.wanted(one.job.spec.queue, one.job.spec.kind) else [])
+            Flush(_SLOT, seq, 1, [(0, self._event(one))] if _is_asked_for(one, query) else [])
             for seq, one in enumerate(logged, after + 1)
         ]
         return LogPage(flushes, {_SLOT: stop}, stop == last, self._live(query) if query.live else ())
@@ -84,3 +84,8 @@ class MemoryEvents:
             dropped += 1
         store.forgotten += dropped
         return dropped
+
+
+def _is_asked_for(one: Logged, query: LogQuery) -> bool:
+    spec = one.job.spec
+    return (not query.states or one.after in query.states) and query.wanted(spec.queue, spec.kind)

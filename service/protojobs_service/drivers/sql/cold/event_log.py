@@ -56,8 +56,11 @@ def log_end(c: Connection, cold: Cold) -> LogEnd:
 def read_log(c: Connection, cold: Cold, query: LogQuery) -> LogPage:
     """Return a page of the log. Raises CursorExpired, InvalidField; see the port."""
     rows, position, complete = _rows(c, cold, query)
-    known = _look_up(c, cold, [end for row in rows for end in row.ends], query.wanted)
-    flushes = [Flush(row.slot, row.seq, len(row.ends), list(_events(row, known))) for row in rows]
+    asked = [[(place, end) for place, end in enumerate(row.ends) if not query.states or end.after in query.states] for row in rows]
+    known = _look_up(c, cold, [end for ends in asked for _, end in ends], query.wanted)
+    flushes = [
+        Flush(row.slot, row.seq, len(row.ends), list(_events(row.at, ends, known))) for row, ends in zip(rows, asked, strict=True)
+    ]
     return LogPage(flushes, position, complete, _live(c, cold, query) if query.live else ())
 
 
@@ -144,8 +147,8 @@ def _by_attempt(c: Connection, table: Table, ids: Sequence[bytes]) -> dict[tuple
     return {(row.id, row.attempt): row for row in found}
 
 
-def _events(row: _Row, known: _Known) -> Iterator[tuple[int, JobEvent]]:
-    for place, end in enumerate(row.ends):
+def _events(flushed_at: int, ends: Sequence[tuple[int, End]], known: _Known) -> Iterator[tuple[int, JobEvent]]:
+    for place, end in ends:
         if end.id not in known.lanes:
             continue
         queue, kind = known.lanes[end.id]
@@ -155,7 +158,7 @@ def _events(row: _Row, known: _Known) -> Iterator[tuple[int, JobEvent]]:
         started_at = None if done is None else moment_or_none(done.started_at)
         worker = known.workers.get(abs(handle), "")
         record = None if end.after is None else known.records.get(end.id)
-        at = moment(row.at if done is None or end.after is None else done.finished_at)
+        at = moment(flushed_at if done is None or end.after is None else done.finished_at)
         ending = Ending(started_at, at, error_of(details), reason_of(details), worker)
         yield (
             place,
