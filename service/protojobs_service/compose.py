@@ -14,6 +14,8 @@ from protojobs_service.admin.server import Admin
 from protojobs_service.admin.web import web_routes
 from protojobs_service.application import Application, MadeToken, Outbox, Relay, SystemClock, Timings, UpkeepDone
 from protojobs_service.application.audit import say_nothing
+from protojobs_service.application.transfer import NoRoom, SameStore, Transfer
+from protojobs_service.application.transfer import Report as TransferReport
 from protojobs_service.domain.access import Grant
 from protojobs_service.domain.errors import InvalidField
 from protojobs_service.drivers.memory import MemoryDriver
@@ -31,6 +33,7 @@ from protojobs_service.settings import DriverName, InvalidSettings, OtelSettings
 from protojobs_service.telemetry import Telemetry, say_audit, service_version
 from protojobs_service.transport.authenticators import authentication_of
 from protojobs_service.transport.outbox import OutboxDispatch
+from protojobs_service.transport.redraft import Redrafts
 from protojobs_service.transport.schedule_convert import Templates
 from protojobs_service.transport.server import GrpcServer
 from protojobs_service.transport.specs import fingerprint, unique_of
@@ -148,6 +151,34 @@ async def create_token(settings: Settings, name: str, grants: Sequence[Grant], t
     if settings.driver is DriverName.MEMORY:
         raise InvalidSettings("driver: memory is one server's own; nobody else can write to it")
     return await Application.over(make_store(settings)).create_first_token(name, grants, ttl)
+
+
+async def transfer(source: Settings, target: Settings, queue: str, *, dry_run: bool, force: bool, new_ids: bool) -> TransferReport:
+    """Move a queue from the store of some settings to that of others, beside their servers.
+
+    Raises InvalidSettings, and what `Transfer.run` raises.
+    """
+    if DriverName.MEMORY in (source.driver, target.driver):
+        raise InvalidSettings("driver: memory is one server's own; nobody else can read or write it")
+    if _options(source) == _options(target):
+        raise SameStore
+    redraft = Redrafts(target.bounds).redraft
+    async with _lent(source) as given, _lent(target) as taking:
+        moving = Transfer(source=given, target=taking, queue=queue, redraft=redraft, new_ids=new_ids)
+        return await (moving.count() if dry_run else moving.run(force=force))
+
+
+@asynccontextmanager
+async def _lent(settings: Settings) -> AsyncGenerator[Driver]:
+    """Open a store that servers have open too, or not, and lease nothing."""
+    # As the static member of a server it would take that one's partitions away.
+    alone = settings.model_copy(update={"kafka": settings.kafka.model_copy(update={"instance": None, "adopt": False})})
+    driver = make_driver(alone)
+    await driver.open(NoRoom())
+    try:
+        yield driver
+    finally:
+        await driver.close()
 
 
 @asynccontextmanager

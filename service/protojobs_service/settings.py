@@ -8,7 +8,7 @@ import ipaddress
 import os
 import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -536,6 +536,22 @@ class Settings(BaseSettings):
         return init_settings, env_settings, YamlConfigSettingsSource(settings_cls)
 
 
+class _FileSettings(Settings):
+    """Settings of a file alone."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 # the other store may be the one of the environment
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read the file only."""
+        return init_settings, YamlConfigSettingsSource(settings_cls)
+
+
 class Listener(NamedTuple):
     """One address to listen on. host_setting and tls_setting name the settings that decided, for errors."""
 
@@ -612,8 +628,17 @@ class Setting(NamedTuple):
 def load(config: Path | None = None, **overrides: Any) -> Settings:
     """Return the settings in force. `overrides` win; None among them means unset. Raises InvalidSettings."""
     given = {name: value for name, value in overrides.items() if value is not None}
+    return _made(lambda: _configured(config)(**given))
+
+
+def load_file(config: Path) -> Settings:
+    """Return what a file alone says, whatever the environment holds: for commands with two stores. Raises InvalidSettings."""
+    return _made(_configured(config, _FileSettings))
+
+
+def _made(make: Callable[[], Settings]) -> Settings:
     try:
-        return _configured(config)(**given)
+        return make()
     except ValidationError as error:
         lines = [f"{'.'.join(str(part) for part in each['loc'])}: {each['msg']}" for each in error.errors()]
         raise InvalidSettings("\n".join(lines)) from None
@@ -640,14 +665,14 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _configured(config: Path | None) -> type[Settings]:
+def _configured(config: Path | None, base: type[Settings] = Settings) -> type[Settings]:
     """Return the settings class that reads this file, or the one that the environment names, or none."""
     path = config or (Path(os.environ[CONFIG_VARIABLE]) if os.environ.get(CONFIG_VARIABLE) else None)
     if path is None:
-        return Settings
+        return base
     if not path.is_file():
         raise InvalidSettings(f"{path}: no such file")
-    return type("Settings", (Settings,), {"model_config": SettingsConfigDict(yaml_file=path), "__module__": __name__})
+    return type("Settings", (base,), {"model_config": SettingsConfigDict(yaml_file=path), "__module__": __name__})
 
 
 def _explain(prefix: str, section: BaseModel, environment: dict[str, Any], file: dict[str, Any]) -> Iterator[Setting]:

@@ -22,6 +22,7 @@ from protojobs_service.cli.schedules import schedules
 from protojobs_service.cli.serve import dev, serve
 from protojobs_service.cli.stats import stats
 from protojobs_service.cli.tokens import tokens
+from protojobs_service.cli.transfer import transfer
 from protojobs_service.cli.upkeep import upkeep
 from protojobs_service.cli.workers import workers
 
@@ -41,6 +42,7 @@ app.command()(serve)
 app.add_typer(migrate, name="migrate")
 app.command()(upkeep)
 app.add_typer(kafka, name="kafka")
+app.command()(transfer)
 app.add_typer(import_, name="import")
 app.command()(dispatch)
 app.add_typer(jobs, name="jobs")

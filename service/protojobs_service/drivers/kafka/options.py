@@ -22,8 +22,8 @@ class Options:
 
     prefix: of every topic; [a-z0-9-]{1,40}. bands: 1, 3 or 9 topics a queue, by priority. lookahead: jobs of a queue that wait in
     the side store, ready to be leased. reach_s: how long a start waits for a broker. dead_letters: jobs that fail for good are
-    appended to the dead-letter topic. security and overrides: properties of librdkafka, the latter last. on_error: hears what clients
-    say beside their answers, when they are polled.
+    appended to the dead-letter topic. security and overrides: properties of librdkafka, the latter last. on_error: hears what
+    clients say beside their answers, when they are polled.
     """
 
     brokers: str
