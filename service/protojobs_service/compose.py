@@ -14,8 +14,8 @@ from protojobs_service.admin.server import Admin
 from protojobs_service.admin.web import web_routes
 from protojobs_service.application import Application, MadeToken, Outbox, Relay, SystemClock, Timings, UpkeepDone
 from protojobs_service.application.audit import say_nothing
-from protojobs_service.application.transfer import NoRoom, SameStore, Transfer
 from protojobs_service.application.transfer import Report as TransferReport
+from protojobs_service.application.transfer import SameStore, Transfer
 from protojobs_service.domain.access import Grant
 from protojobs_service.domain.errors import InvalidField
 from protojobs_service.drivers.memory import MemoryDriver

@@ -127,7 +127,7 @@ async def test_partitions_are_taken_over_once_the_side_store_is_back(
             await until_shared(kafka_broker, options, 1, 1)
             side.is_down = True
         # What the other had is given to the first while nobody can read where it begins.
-        await until("a partition was offered", lambda: any("kafka:moved" in call for call in side.asked_in_vain))
+        await until("a partition was offered", lambda: any("kafka:topic" in call for call in side.asked_in_vain))
         side.is_down = False
 
         await until_shared(kafka_broker, options, 2)

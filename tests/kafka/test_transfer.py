@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 from protojobs.v1 import job_pb2
 from protojobs_service import compose, settings
-from protojobs_service.application.transfer import NoRoom
 from protojobs_service.domain.job import JobId, NewJob
 from protojobs_service.domain.lifecycle import State
+from protojobs_service.drivers.sql.ready import NoRoom
 from protojobs_service.port import Driver, ListQuery
 from protojobs_service.transport.ids import format_id
 

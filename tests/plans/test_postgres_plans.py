@@ -120,7 +120,8 @@ async def test_a_dispatch_reads_no_table_but_its_keys(ground: Ground) -> None:
         more = [] if handles is None else [handles]
         columns = (flush.ids, flush.lanes, flush.bands, flush.envelopes, 10**6, 0, *more)
         plan = await explain(ground, "dispatch", "dispatch", (handles is not None, False, False), *columns)
-        accepted = [10**9] * BATCH
+        accepted: list[int | None] = [10**9] * BATCH
+        await ground.store.dispatch(flush._replace(ids=new_ids(BATCH), accepted=accepted), 0)
         plan_of_accepted = await explain(ground, "dispatch", "dispatch", (handles is not None, False, True), *columns, accepted)
         for each in (plan, plan_of_accepted):
             assert scanned(each) == set()

@@ -6,19 +6,18 @@ first: a tick has the same id in both stores, so one that both make is one job.
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from protojobs_service.domain.bounds import MAX_LABELS
 from protojobs_service.domain.errors import Conflict, JobsError, Overloaded
-from protojobs_service.domain.job import Draft, Handle, JobId, JobRecord, Lease, NewJob, child_id
+from protojobs_service.domain.job import Draft, JobId, JobRecord, NewJob, child_id
 from protojobs_service.domain.lifecycle import State
-from protojobs_service.domain.queue_limits import Hold
 from protojobs_service.domain.retry import DEFAULT_POLICY
 from protojobs_service.domain.schedule import Schedule
 from protojobs_service.domain.unique import Unique, UniqueScope
-from protojobs_service.port import Dispatched, DispatchVerdict, Driver, ListQuery, Room
+from protojobs_service.port import Dispatched, DispatchVerdict, Driver, ListQuery
 
 MOVED = (State.PENDING, State.SCHEDULED, State.RETRYING, State.FAILED)
 LABEL = "protojobs.transfer"
@@ -47,31 +46,6 @@ class NotPaused(Conflict):
 
     def __init__(self, queue: str) -> None:
         super().__init__(f"queue {queue} of the source is not paused, or not every server knows it yet")
-
-
-class NoRoom(Room):
-    """Room of somebody who leases nothing."""
-
-    def free(self) -> int:
-        return 0
-
-    def turning_over(self) -> bool:
-        return False
-
-    def reserve(self, jobs: Sequence[tuple[str, str, int]]) -> list[Handle]:
-        return [Handle(0)] * len(jobs)
-
-    def deliver(self, leases: Sequence[Lease]) -> None:
-        """Never called: nothing was reserved."""
-
-    def unreserve(self, places: Sequence[tuple[Handle, int]]) -> None:
-        """Never called: nothing was reserved."""
-
-    def arrived(self, queues: Collection[str]) -> None:
-        """Nobody waits for jobs here."""
-
-    def held_back(self, holds: Mapping[str, Hold]) -> None:
-        """Nobody waits for jobs here."""
 
 
 @dataclass(slots=True)

@@ -9,7 +9,7 @@ from protojobs_service.cli.output import ExitCode, JsonFlag, fail, print_json, p
 
 config = typer.Typer(help="Look at the server's settings.", no_args_is_help=True)
 
-Driver = Literal["sqlite", "postgres", "mysql", "memory"]
+Driver = Literal["sqlite", "postgres", "mysql", "kafka", "memory"]
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", "-c", help="YAML file with settings.", envvar="PROTOJOBS_CONFIG", metavar="FILE")
 ]

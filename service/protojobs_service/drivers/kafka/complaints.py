@@ -2,15 +2,18 @@
 
 import asyncio
 import logging
+from concurrent.futures import Future
 from dataclasses import replace
+from typing import TypeVar
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError
 from confluent_kafka.admin import AdminClient
 
 from protojobs_service.domain.errors import JobsError, StoreUnavailable
 from protojobs_service.drivers.kafka.errors import DENIED, translated
 from protojobs_service.drivers.kafka.options import Options
 
+_T = TypeVar("_T")
 _log = logging.getLogger(__name__)
 
 _LOOK_S = 0.05
@@ -51,8 +54,16 @@ class Complaints:
 
     async def cluster_of(self, admin: AdminClient, longest_s: float) -> str:
         """Return the id of the cluster, once it answers. Raises StoreUnavailable, at once where time alone will not help."""
-        with translated():
-            answer = asyncio.wrap_future(admin.describe_cluster(request_timeout=longest_s))
+        try:
+            found = await self.heard_or(admin, admin.describe_cluster(request_timeout=longest_s))
+        except StoreUnavailable as error:
+            unknown = f"Kafka cannot be reached within {longest_s:g} s; see kafka.brokers and kafka.security"
+            raise StoreUnavailable(self._why or unknown) from error
+        return found.cluster_id or ""
+
+    async def heard_or(self, admin: AdminClient, future: "Future[_T]") -> _T:
+        """Return what the admin client answers, or raise StoreUnavailable as soon as it is clear why there will be no answer."""
+        answer = asyncio.wrap_future(future)
         while not answer.done():
             await asyncio.wait([answer], timeout=_LOOK_S)
             admin.poll(0)
@@ -60,7 +71,7 @@ class Complaints:
                 answer.cancel()
                 raise StoreUnavailable(self._why)
         try:
-            return answer.result().cluster_id or ""
-        except KafkaException as error:
-            unknown = f"Kafka cannot be reached within {longest_s:g} s; see kafka.brokers and kafka.security"
-            raise StoreUnavailable(self._why or unknown) from error
+            with translated():
+                return answer.result()
+        except StoreUnavailable as error:
+            raise self.explain(error) from error

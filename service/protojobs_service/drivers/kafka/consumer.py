@@ -30,6 +30,7 @@ _RELEASE_S = 3.0
 """How long a partition that is being revoked may wait for what is under way."""
 _COMMIT_S = 0.2
 _ANEW_S = 1.0
+"""How long after a failure the group is joined anew."""
 _LEAVE_S = 10.0
 
 
@@ -175,6 +176,7 @@ class Reader:
             except KafkaException as error:
                 _log.warning("partitions not taken over; joining again", extra={"reason": translate(error).message})
                 _take_unread(consumer, partitions)
+                self._ending.wait(_ANEW_S)
                 self._orders.put(lambda consumer: consumer.unsubscribe())
                 self._orders.put(lambda consumer: self._subscribe(consumer, topics))
             else:

@@ -40,7 +40,8 @@ from protojobs_service.port.side_store import SideStore
 _log = logging.getLogger(__name__)
 
 _LOOK_S = 0.25
-_REFRESH_S = 2.0
+_REFRESH_S = 10.0
+"""How often topics that others have made are looked for: this reads the names of all topics of the cluster."""
 _KNOWN_S = 5.0
 _NOTE_S = 5.0
 _TRIM_S = 60.0

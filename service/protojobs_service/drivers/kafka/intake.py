@@ -136,7 +136,8 @@ class Intake:
         return partition is not None and partition.done < end and not self._is_kept_back(partition)
 
     def _is_kept_back(self, partition: Partition) -> bool:
-        return bool(partition.records) and self._allowance(partition) <= 0
+        """Tell whether what is read of a partition has to wait: for workers, or for a store that refuses it."""
+        return bool(partition.records) and (self._allowance(partition) <= 0 or partition.held_until > time.monotonic())
 
     def _allowance(self, partition: Partition) -> int:
         """Return how many more jobs of a partition may wait in the side store; higher bands find room behind lower ones."""

@@ -142,7 +142,7 @@ class KafkaJobs(Jobs):
         return [] if found is None and await self._lying([job_id], [found]) else found
 
     async def promote(self, limit: int) -> int:
-        await self._intake.caught_up(None, _SETTLE_S)  # they come after all that wait
+        await self._intake.caught_up(None, self._patience_s or _CLAIM_S)  # they come after all that wait
         return await self._side.jobs.promote(limit)
 
     async def unhold(self, limit: int) -> int:

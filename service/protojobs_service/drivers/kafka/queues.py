@@ -70,7 +70,11 @@ class KafkaQueues(Queues):
 
     async def stats(self, queue: str | None) -> tuple[Sequence[QueueNumbers], datetime]:
         await self._intake.caught_up(None if queue is None else {self._backlog.stem_of(queue)}, _SETTLE_S)
-        spans = await self._spans(queue)
+        try:
+            spans = await self._spans(queue)
+        except StoreUnavailable:  # what the side store knows is worth telling while Kafka is away
+            numbers, at = await self._side.queues.stats(queue)
+            return [replace(each, approximate=True) for each in numbers], at
         numbers, at = await self._side.queues.stats(queue)
         by_stem: dict[str, list[Span]] = {}
         for place, span in spans.items():
