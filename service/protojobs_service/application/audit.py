@@ -9,7 +9,7 @@ from itertools import islice
 
 from protojobs_service.application.clock import Clock
 from protojobs_service.domain.bounds import AUDIT_KEPT
-from protojobs_service.domain.errors import JobsError
+from protojobs_service.domain.errors import JobsError, Overloaded
 from protojobs_service.domain.recent import Recent
 from protojobs_service.port import AuditQuery, AuditRecord, Driver, NewAuditRecord
 from protojobs_service.port.deadline import unhurried
@@ -22,6 +22,8 @@ Say = Callable[[NewAuditRecord], None]
 _AT_A_TIME = 500
 _MOST_HELD = 10_000
 _PATIENCE = 2.0
+_AGAIN, _TRIES = 0.5, 20
+"""A store that is too busy is asked again for 10 s; whoever acted waits no longer than usual."""
 _EVERY, _SAY_EVERY = 60.0, 1.0
 _MOST_REFUSALS, _MOST_KEYS = 600, 4096
 _MOST_DETAILS = 16
@@ -134,6 +136,11 @@ class Audit:
 
     async def _append(self, records: Sequence[NewAuditRecord]) -> None:
         try:
+            for _ in range(_TRIES):
+                try:
+                    return await self._driver.audit.append(records)
+                except Overloaded:  # nothing was stored
+                    await self._clock.sleep(_AGAIN)
             await self._driver.audit.append(records)
         except JobsError as error:
             self._lose(len(records), error.reason)

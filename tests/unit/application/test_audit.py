@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from protojobs_service.application.audit import Audit
-from protojobs_service.domain.errors import StoreUnavailable
+from protojobs_service.domain.errors import Overloaded, StoreUnavailable
 from protojobs_service.port import AuditQuery, NewAuditRecord
 from protojobs_service.port.deadline import deadline_in
 
@@ -59,6 +59,31 @@ async def test_every_record_is_said_before_the_store_has_it(stand: Stand) -> Non
     audit.refused(refusal("b"))
 
     assert said == [record("a"), refusal("b")]
+
+
+async def test_what_a_busy_store_refused_is_written_once_it_has_time(stand: Stand) -> None:
+    audit = stand.application.audit
+    outage = Outage(stand.driver.audit, "append", Overloaded("busy"))
+    acting = asyncio.create_task(audit.record(record("a")))
+    await stand.clock.advance(1.2)
+    outage.is_on = False
+
+    await stand.clock.advance(0.5)
+
+    assert acting.done()
+    assert await stored(stand) == [record("a")]
+    assert audit.lost == 0
+
+
+async def test_a_store_that_stays_too_busy_loses_what_was_to_be_written(stand: Stand, caplog: pytest.LogCaptureFixture) -> None:
+    audit = stand.application.audit
+    Outage(stand.driver.audit, "append", Overloaded("busy"))
+    audit.note(record("a"))
+
+    with caplog.at_level(logging.ERROR):
+        await stand.clock.advance(11.0)
+
+    assert audit.lost == 1
 
 
 async def test_what_a_silent_store_did_not_take_is_counted_and_told_and_hurts_nobody(
