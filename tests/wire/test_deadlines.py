@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from tests.unit.drivers.kit import SERVERS
-from tests.wire.peer import Peer, connected, refused, settings_for
+from tests.wire.peer import Peer, connected, refused, settings_for, spec
 
 pytestmark = pytest.mark.asyncio
 
@@ -67,7 +67,7 @@ async def _waiting(watcher: AsyncConnection) -> int:
 async def test_a_call_that_waits_for_a_lock_ends_with_its_deadline_and_so_does_its_statement(
     peer: Peer, url: str, patience: float | None
 ) -> None:
-    job_id = (await peer.dispatch()).job_id
+    job_id = (await peer.jobs.Dispatch(job_service_pb2.DispatchRequest(spec=spec()), timeout=30)).job_id
     request = job_service_pb2.GetJobRequest(job_id=job_id)
     async with _locked(url) as watcher:
         call = asyncio.ensure_future(refused(peer.jobs.GetJob(request, timeout=patience)))

@@ -94,8 +94,13 @@ def test_upkeep_beside_a_running_server_leaves_it_its_jobs(postgres_dsn: str, mo
     async def beside() -> tuple[str, list[JobState]]:
         await upgrade_schema(settings)
         async with start_server(settings, timings=ASLEEP) as server, AsyncClient(server.address) as client:
-            due = await client.dispatch_later("kind", None, timedelta(microseconds=1))
+            due = await client.dispatch_later("kind", None, timedelta(seconds=2))
             pending = await client.dispatch("kind")
+            due_at = (await client.get(due.job_id)).next_at
+            # Meanwhile the server has looked after its store for the first and only time.
+            assert due_at is not None
+            while ((await client.stats()).snapshot_at or due_at) <= due_at:
+                pass
             done = await asyncio.to_thread(run, "upkeep", "--once", "--driver", "postgres")
             return done.stdout, [(await client.get(job.job_id)).state for job in (due, pending)]
 

@@ -77,7 +77,9 @@ def test_a_forgotten_client_takes_its_thread_with_it(far_server: FakeServer) -> 
 
 def test_an_interrupt_ends_a_waiting_call(far_server: FakeServer, blocking_client: Client) -> None:
     far_server.jobs.waits_until_done = 10**9
-    far_server.jobs.on_wait = lambda: os.kill(os.getpid(), signal.SIGINT)
+    # To the thread that waits: the system may give a signal of the process to any thread, and libraries have threads too.
+    waiting = threading.get_ident()
+    far_server.jobs.on_wait = lambda: signal.pthread_kill(waiting, signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):
         blocking_client.wait("1")
