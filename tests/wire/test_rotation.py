@@ -139,7 +139,7 @@ async def holds(condition: Callable[[], bool]) -> None:
 @asynccontextmanager
 async def _standing(server_files: Files, client_files: Files, token: Path | None = None) -> AsyncIterator[Stand]:
     tls = {"cert": server_files.cert, "key": server_files.key, "client_ca": server_files.ca, "client_auth": "required"}
-    async with start_server(settings_for(tls=tls, session={"ttl": 2, "reconnect_grace": 0})) as server:
+    async with start_server(settings_for(tls=tls, session={"ttl": 15, "reconnect_grace": 2})) as server:
         options = Options(
             address=server.address, ca=client_files.ca, cert=client_files.cert, key=client_files.key, token_file=token
         )
