@@ -23,7 +23,7 @@ from protojobs_service.drivers.sql.mysql import MysqlStore
 from protojobs_service.drivers.sql.postgres import PostgresStore
 from protojobs_service.drivers.sql.sqlite import SqliteStore
 from protojobs_service.drivers.sql.store import Options, Store
-from protojobs_service.port import Driver, FollowUps, Room
+from protojobs_service.port import Driver, FollowUps, ListQuery, Room
 from sqlalchemy import Connection
 
 from tests.brokers.cluster import KafkaCluster
@@ -329,7 +329,7 @@ class _MovedFirst:
         return self.clock.now()
 
     async def advance(self, span: timedelta) -> None:
-        await self.driver.queues.stats(None)
+        await self.driver.jobs.list(ListQuery(limit=1))
         await self.clock.advance(span)
 
 
