@@ -41,7 +41,7 @@ class Partition:
     @property
     def stem(self) -> str:
         """Return what the topics of its queue have in common."""
-        return self.place.topic.rpartition(".")[0]
+        return self.place.stem
 
     def jobs_of(self, records: int) -> int:
         """Return how many jobs the first records have."""

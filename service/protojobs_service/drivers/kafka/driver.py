@@ -217,9 +217,8 @@ class KafkaDriver(Driver):
     async def _prepare(self, missing: set[str]) -> None:
         """Make the topics of a new queue, and have them read."""
         making = [self._topics.want(topic) for topic in missing]
-        if making:
-            for task in making:
-                task.add_done_callback(lambda _: self._follow())
+        for task in making:
+            task.add_done_callback(lambda _: self._follow())
         if self._patience_s and missing:
             await asyncio.gather(*making)
             self._follow()

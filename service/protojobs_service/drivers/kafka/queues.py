@@ -78,7 +78,7 @@ class KafkaQueues(Queues):
         numbers, at = await self._side.queues.stats(queue)
         by_stem: dict[str, list[Span]] = {}
         for place, span in spans.items():
-            by_stem.setdefault(place.topic.rpartition(".")[0], []).append(span)
+            by_stem.setdefault(place.stem, []).append(span)
         return [_with(each, by_stem.get(self._backlog.stem_of(each.queue), ())) for each in numbers], at
 
     async def reconcile(self) -> int:
@@ -89,7 +89,7 @@ class KafkaQueues(Queues):
         if not self._has_topics(stem):
             return {}
         spans = await self._lag.spans()
-        return {place: span for place, span in spans.items() if stem is None or place.topic.rpartition(".")[0] == stem}
+        return {place: span for place, span in spans.items() if stem is None or place.stem == stem}
 
     def _has_topics(self, stem: str | None) -> bool:
         return any(stem is None or topic.rpartition(".")[0] == stem for topic in self._topics.partitions)

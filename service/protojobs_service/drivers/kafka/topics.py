@@ -29,6 +29,11 @@ class Place(NamedTuple):
     topic: str
     partition: int
 
+    @property
+    def stem(self) -> str:
+        """Return what the topics of its queue have in common."""
+        return self.topic.rpartition(".")[0]
+
 
 def stem_of(prefix: str, queue: str) -> str:
     """Return what the topics of a queue have in common; the band follows.
