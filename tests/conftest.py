@@ -1,5 +1,7 @@
 """Fixtures every test may use, and the markers that follow from them."""
 
+import logging
+import os
 import secrets
 from collections.abc import Generator, Iterator
 from contextlib import AbstractContextManager
@@ -20,6 +22,10 @@ __all__ = ["canaries_watched", "no_canary_gets_out"]  # fixtures of every test
 
 # `tests/run` collects skips that begin so: the machine, not the design, kept them from running.
 NOT_ON_THIS_MACHINE = "not on this machine: "
+
+# Servers of tests are on this machine, and a proxy between would change what they are sent.
+for _name in ("no_proxy", "NO_PROXY"):
+    os.environ[_name] = ",".join(filter(None, (os.environ.get(_name), "127.0.0.1", "localhost")))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -48,6 +54,16 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
             if isinstance(value, KafkaCluster):
                 report.sections.append(("logs of Kafka", value.log_tail()))
     return report
+
+
+@pytest.fixture(autouse=True)
+def logs_as_they_were() -> Iterator[None]:
+    """Give the process its loggers back after the test: commands that run within it set them to their own needs."""
+    root = logging.getLogger()
+    level, handlers = root.level, list(root.handlers)
+    yield
+    root.setLevel(level)
+    root.handlers[:] = handlers
 
 
 @pytest.fixture(scope="session")

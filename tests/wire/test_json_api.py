@@ -159,7 +159,7 @@ async def test_what_pages_of_others_can_send_is_refused(http: httpx.AsyncClient,
 
     answer = await http.post("/v1/jobs:dispatch", content=b'{"spec": {"kind": "a"}, "validateOnly": true}', headers=sent)
 
-    assert answer.status_code == status, answer.text
+    assert answer.status_code == status, (answer.text, answer.headers, answer.request.headers)
 
 
 @pytest.mark.parametrize("store", ["memory"])
