@@ -1,7 +1,7 @@
 """A console that runs, and what a page of it holds."""
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
@@ -137,9 +137,12 @@ async def serving(home: Path, *, visitor: Tokens | None = None, **settings: Any)
     def routes(local: LocalCalls, _: Tokens | None, settings: Settings, *, record: Record) -> list[BaseRoute]:
         return web_routes(local, visitor, settings, record=record)
 
-    with mock.patch.object(compose, "web_routes", routes):
-        async with start_server(chosen) as server, connected(server) as peer:
-            cookies = {"pj": "ticket"} if visitor else {}
-            address = f"http://{server.admin_address}"
-            async with httpx.AsyncClient(base_url=address, cookies=cookies, follow_redirects=True) as http:
-                yield Site(server, peer, http, chosen.console.base_path.rstrip("/"))
+    async with AsyncExitStack() as stack:
+        # While it starts, and no longer: other servers of this process have visitors of their own.
+        with mock.patch.object(compose, "web_routes", routes):
+            server = await stack.enter_async_context(start_server(chosen))
+        peer = await stack.enter_async_context(connected(server))
+        cookies = {"pj": "ticket"} if visitor else {}
+        client = httpx.AsyncClient(base_url=f"http://{server.admin_address}", cookies=cookies, follow_redirects=True)
+        http = await stack.enter_async_context(client)
+        yield Site(server, peer, http, chosen.console.base_path.rstrip("/"))
