@@ -112,7 +112,7 @@ class Hooks:
 
     def has(self, *events: EventName) -> bool:
         """Tell whether anybody listens to one of these."""
-        return any(event in self._hooks for event in events)
+        return not self._hooks.keys().isdisjoint(events)
 
     def bind(self, group: asyncio.TaskGroup) -> None:
         """Run async hooks in this group."""
@@ -176,23 +176,25 @@ class Surroundings:
 
     def before(self, attempt: Attempt) -> None:
         """Enter: span, then middleware in order, then `job.processing`."""
-        context = JobContext(attempt)
         if self._tracing is not None:
             self._tracing.enter(attempt)
         for middleware in self._middleware:
+            context = JobContext(attempt)
             try:
                 middleware.before(context)
             except Exception:
                 logger.exception("middleware failed", extra={"job_id": context.job_id})
-        self._hooks.emit("job.processing", JobProcessing(context=context))
+        if self._hooks.has("job.processing"):
+            self._hooks.emit("job.processing", JobProcessing(context=JobContext(attempt)))
         attempt.entered_at = perf_counter()
 
     def after(self, attempt: Attempt, outcome: Outcome) -> None:
         """Leave in reverse."""
         seconds = perf_counter() - attempt.entered_at
-        context = JobContext(attempt)
-        self._hooks.emit("job.processed", JobProcessed(context=context, outcome=outcome, seconds=seconds))
+        if self._hooks.has("job.processed"):
+            self._hooks.emit("job.processed", JobProcessed(context=JobContext(attempt), outcome=outcome, seconds=seconds))
         for middleware in reversed(self._middleware):
+            context = JobContext(attempt)
             try:
                 middleware.after(context, outcome, seconds)
             except Exception:

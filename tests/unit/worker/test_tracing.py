@@ -7,7 +7,7 @@ from opentelemetry import baggage, trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, DEFAULT_ON, Sampler
 from opentelemetry.trace import SpanKind, StatusCode
 from protojobs_worker.context import Attempt, JobContext
 from protojobs_worker.execution import run
@@ -94,3 +94,28 @@ def test_baggage_of_the_producer_reaches_a_handler_whose_span_is_not_sampled() -
     contextvars.copy_context().run(run, attempt, Surroundings.of((), Hooks(), tracing))
 
     assert seen == ["7", False]
+
+
+@pytest.mark.parametrize(("sampler", "made"), [(DEFAULT_ON, 0), (ALWAYS_OFF, 0), (ALWAYS_ON, 2)])
+def test_what_continues_a_trace_that_is_not_kept_is_kept_only_by_a_sampler_that_says_so(sampler: Sampler, made: int) -> None:
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider(sampler=sampler)
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    said: list[object] = []
+
+    def handler(context: JobContext) -> None:
+        said.append(context.log.extra)
+        said.append(baggage.get_baggage("tenant"))
+        provider.get_tracer("handler").start_span("within").end()
+
+    job = leased(1)
+    job.spec.headers["traceparent"] = TRACEPARENT.removesuffix("1") + "0"
+    job.spec.headers["baggage"] = "tenant=7"
+    attempt = Attempt(Lease(job_id(1), 1, job, 1), Handler("kind", handler, HandlerOptions()))
+    tracing = Tracing(provider.get_tracer("test"), trace_parent="continue")
+    contextvars.copy_context().run(run, attempt, Surroundings.of((), Hooks(), tracing))
+
+    [extra, tenant] = said
+    assert isinstance(extra, dict)
+    assert (extra["trace_id"], tenant) == (TRACE_ID, "7")
+    assert [f"{span.context.trace_id:032x}" for span in exporter.get_finished_spans() if span.context] == [TRACE_ID] * made
