@@ -9,7 +9,7 @@ MEMBERS := proto/python service worker clients/python
 SCENARIO ?= both
 DRIVER ?= sqlite
 BENCH_OPTIONS = $(if $(filter-out 0,$(JSON)),--json) $(if $(filter-out 0,$(AUTH)),--auth) $(if $(filter-out 0,$(TLS)),--tls) \
-	$(if $(TRACING),--tracing $(TRACING)) $(if $(PAIRS),--pairs $(PAIRS)) $(if $(AGAINST),--against $(AGAINST))
+	$(if $(TRACING),--tracing $(TRACING)) $(if $(filter-out 0,$(METRICS)),--metrics) $(if $(PAIRS),--pairs $(PAIRS)) $(if $(AGAINST),--against $(AGAINST))
 
 export UV_PYTHON_DOWNLOADS = never
 export PYRIGHT_PYTHON_IGNORE_WARNINGS = 1

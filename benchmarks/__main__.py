@@ -5,9 +5,11 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
+
+from protojobs_worker.options import TraceParent
 
 from benchmarks import pairs
 from benchmarks.extras import Extras
@@ -26,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if chosen.pairs is not None:
         return _compare(parser, chosen, given)
     load = Load(**{name: value for name in Load.__slots__ if (value := getattr(chosen, name)) is not None})
-    with running_stack(chosen.driver, Extras(auth=chosen.auth, tls=chosen.tls, tracing=chosen.tracing)) as stack:
+    with running_stack(chosen.driver, _extras(chosen)) as stack:
         with stack.connect() as client:
             result = SCENARIOS[chosen.scenario](stack, client, load)
         said = _describe(chosen.scenario, stack, load, result)
@@ -34,6 +36,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not result.report.ok:
         print(result.report, file=sys.stderr)
     return 0 if result.ok else 1
+
+
+def _extras(chosen: argparse.Namespace) -> Extras:
+    return Extras(**{each.name: getattr(chosen, each.name) for each in fields(Extras)})
 
 
 def _compare(parser: argparse.ArgumentParser, chosen: argparse.Namespace, given: Sequence[str]) -> int:
@@ -47,7 +53,7 @@ def _compare(parser: argparse.ArgumentParser, chosen: argparse.Namespace, given:
     elif len(plain) < len(one_run):
         a = pairs.here(" ".join(["benchmarks", *plain]), plain)
     else:
-        parser.error("--pairs compares with --against PATH, or with the same run without --auth, --tls and --tracing")
+        parser.error("--pairs compares with --against PATH, or with the same run without --auth, --tls, --tracing and --metrics")
     b = pairs.here(" ".join(["benchmarks", *one_run]), one_run)
     said = pairs.compare(a, b, chosen.pairs, lambda line: print(line, file=sys.stderr))
     print(json.dumps(said, indent=2) if chosen.json else pairs.table(said))
@@ -103,6 +109,10 @@ def _extra_options() -> argparse.ArgumentParser:
     parser.add_argument(
         "--tracing", type=_share, metavar="SHARE", help="trace server, producers and workers; 0.01 keeps 1 %% of traces"
     )
+    parser.add_argument(
+        "--trace-parent", choices=get_args(TraceParent), default="link", help="what workers make of a job's trace, with --tracing"
+    )
+    parser.add_argument("--metrics", action="store_true", help="server, producers and workers push metrics")
     return parser
 
 

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -14,6 +14,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from protojobs_worker.options import TraceParent
 
 from benchmarks.programs import BIN, run
 from tests.certificates import Authority, Files
@@ -22,15 +23,38 @@ CONTROL: Final = "control"
 GRANTS: Final = {CONTROL: "admin", "producer": "producer:bench*", "worker": "worker:bench*", "watcher": "observer:bench*"}
 """Who calls, and what its token allows."""
 _ENDPOINT: Final = "OTEL_EXPORTER_OTLP_ENDPOINT"
+_TRACES: Final = "OTEL_TRACES_EXPORTER"
+_METRICS: Final = "OTEL_METRICS_EXPORTER"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Extras:
-    """auth: the server asks for tokens. tls: it has a certificate. tracing: the share of traces that are kept, 0 to 1."""
+    """auth: the server asks for tokens. tls: it has a certificate. tracing: the share of traces that are kept, 0 to 1, None where
+    there are none. trace_parent: what workers make of a job's trace. metrics: everyone pushes theirs.
+    """
 
     auth: bool = False
     tls: bool = False
     tracing: float | None = None
+    trace_parent: TraceParent = "link"
+    metrics: bool = False
+
+    @property
+    def telemetry(self) -> bool:
+        """Tell whether anybody has something to export."""
+        return self.tracing is not None or self.metrics
+
+    def telemetry_env(self, endpoint: str, service: str) -> dict[str, str]:
+        """Return the variables of a process that exports this to an OTLP receiver."""
+        tracing = {} if self.tracing is None else {"OTEL_TRACES_SAMPLER_ARG": f"{self.tracing:g}"}
+        return {
+            _ENDPOINT: endpoint,
+            "OTEL_SERVICE_NAME": service,
+            "OTEL_TRACES_SAMPLER": "parentbased_traceidratio",
+            _TRACES: "none" if self.tracing is None else "otlp",
+            _METRICS: "otlp" if self.metrics else "none",
+            **tracing,
+        }
 
 
 def make_tokens(directory: Path, server: Mapping[str, str]) -> dict[str, Path]:
@@ -49,27 +73,20 @@ def make_certificates(directory: Path) -> Files:
     return Files(directory / "tls").write(authority.server(), authority)
 
 
-def telemetry_env(endpoint: str, ratio: float, service: str) -> dict[str, str]:
-    """Return the variables of a process that keeps this share of the traces it begins."""
-    return {
-        _ENDPOINT: endpoint,
-        "OTEL_SERVICE_NAME": service,
-        "OTEL_TRACES_SAMPLER": "parentbased_traceidratio",
-        "OTEL_TRACES_SAMPLER_ARG": f"{ratio:g}",
-    }
-
-
 @contextmanager
 def telemetry() -> Generator[None, None, None]:
     """Export spans and metrics of this process as its OTEL_* say, all of them by the end; nothing without an endpoint."""
     if _ENDPOINT not in os.environ:
         yield
         return
-    spans = TracerProvider()
-    spans.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
-    meters = MeterProvider([PeriodicExportingMetricReader(OTLPMetricExporter())])
-    trace.set_tracer_provider(spans)
-    metrics.set_meter_provider(meters)
-    yield
-    spans.shutdown()
-    meters.shutdown()
+    with ExitStack() as ends:
+        if os.environ[_TRACES] == "otlp":
+            spans = TracerProvider()
+            spans.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+            trace.set_tracer_provider(spans)
+            ends.callback(spans.shutdown)
+        if os.environ[_METRICS] == "otlp":
+            meters = MeterProvider([PeriodicExportingMetricReader(OTLPMetricExporter())])
+            metrics.set_meter_provider(meters)
+            ends.callback(meters.shutdown)
+        yield

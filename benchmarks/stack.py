@@ -21,7 +21,7 @@ import psutil
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from protojobs_client import Client, Options, QueueStats
 
-from benchmarks.extras import CONTROL, Extras, make_certificates, make_tokens, telemetry_env
+from benchmarks.extras import CONTROL, Extras, make_certificates, make_tokens
 from benchmarks.programs import BIN, ROOT, end, spawn
 from benchmarks.usage import cpu_s_of
 from benchmarks.waiting import until
@@ -66,13 +66,15 @@ class Stack:
             env["PROTOJOBS_TOKEN_FILE"] = str(self.tokens[role])
         if self.ca is not None:
             env["PROTOJOBS_CA"] = str(self.ca)
-        if self.receiver is not None and self.extras.tracing is not None:
-            env |= telemetry_env(self.receiver.endpoint, self.extras.tracing, role)
+        if self.receiver is not None:
+            env |= self.extras.telemetry_env(self.receiver.endpoint, role)
         return env
 
     def launch(self, module: str, name: str, **config: Any) -> None:
         """Start one of our programs; its history is `name`.jsonl."""
         told = {"name": name, "history": str(self.directory / f"{name}.jsonl"), **config}
+        if module == "worker":
+            told["trace_parent"] = self.extras.trace_parent
         command = [sys.executable, "-m", f"benchmarks.{module}", json.dumps(told)]
         self.programs[name] = spawn(command, self.directory / f"{name}.log", self.environment(module))
 
@@ -177,7 +179,7 @@ def running_stack(driver: Driver, extras: Extras | None = None) -> Generator[Sta
         cluster = exits.enter_context(running_cluster()) if driver in ("postgres", "kafka") else None
         maria = exits.enter_context(running_server()) if driver == "mariadb" else None
         kafka = exits.enter_context(running_brokers()) if driver == "kafka" else None
-        receiver = exits.enter_context(receiving()) if wanted.tracing is not None else None
+        receiver = exits.enter_context(receiving()) if wanted.telemetry else None
         port = _free_port()
         env = {"PROTOJOBS_PORT": str(port), "PROTOJOBS_ADMIN_PORT": "0", **_store(driver, directory, cluster, maria)}
         if kafka is not None:
@@ -192,8 +194,8 @@ def running_stack(driver: Driver, extras: Extras | None = None) -> Generator[Sta
             files = make_certificates(directory)
             ca = files.ca
             env |= {"PROTOJOBS_TLS__CERT": str(files.cert), "PROTOJOBS_TLS__KEY": str(files.key)}
-        if receiver is not None and wanted.tracing is not None:
-            env |= telemetry_env(receiver.endpoint, wanted.tracing, "server")
+        if receiver is not None:
+            env |= wanted.telemetry_env(receiver.endpoint, "server")
         log = directory / "server.log"
         server = spawn([BIN / "protojobs", "serve", "--migrate"], log, env)
         exits.callback(end, server)

@@ -28,6 +28,7 @@ def main(config: dict[str, Any]) -> int:
         name=config["name"],
         concurrency=config["concurrency"],
         window=config.get("window"),
+        trace_parent=config["trace_parent"],
     )
     runs: list[tuple[str, int, float]] = []
 
