@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from benchmarks.programs import ROOT
 
@@ -102,6 +102,6 @@ def _numbers(said: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, f
     for name, value in said.items():
         if isinstance(value, Mapping):
             if name not in _SAME_FOR_BOTH:
-                yield from _numbers(value, f"{prefix}{name}.")
+                yield from _numbers(cast("Mapping[str, Any]", value), f"{prefix}{name}.")
         elif isinstance(value, int | float) and not isinstance(value, bool) and name not in _SAME_FOR_BOTH:
             yield f"{prefix}{name}", value
