@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from google.protobuf.duration_pb2 import Duration
 from protojobs.v1 import job_pb2, queue_service_pb2, schedule_service_pb2, worker_service_pb2
+from protojobs_service.drivers.sql import jobs as sql_jobs
 from uuid_utils import uuid7
 
 from tests.console.site import Site
@@ -135,6 +136,21 @@ async def test_older_jobs_are_on_the_next_page_and_the_filter_goes_along(site: S
     shown = [box["value"] for page in (first, second) for box in page.named("input", name="id")]
     assert shown == ids[::-1]
     assert second.named("a", href="/jobs?queue=emails")
+
+
+async def test_an_old_job_among_many_others_is_found_by_looking_further_back(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sql_jobs, "_FIRST_LOOK", 10)
+    monkeypatch.setattr(sql_jobs, "_LONGEST_LOOK", 20)
+    [wanted] = await site.service.dispatch(queue="emails")
+    await site.service.dispatch(40, queue="images")
+
+    first = await site.page("/jobs?queue=emails")
+    [further] = first.named("a", rel="next")
+    second = await site.page(further["href"])
+
+    assert "Look further back" in first.text
+    assert "No jobs" not in first.text
+    assert [box["value"] for box in second.named("input", name="id")] == [wanted]
 
 
 async def test_the_page_of_a_failed_job_tells_everything_about_it(site: Site) -> None:

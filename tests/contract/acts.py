@@ -18,6 +18,7 @@ from protojobs_service.port import (
     DispatchVerdict,
     Driver,
     Held,
+    ListQuery,
     LogQuery,
     Opened,
     Opening,
@@ -188,6 +189,17 @@ async def record(driver: Driver, job_id: JobId) -> JobRecord:
     [found] = await driver.jobs.get([job_id])
     assert found is not None
     return found
+
+
+async def list_all(driver: Driver, query: ListQuery) -> list[JobRecord]:
+    """Return the jobs of all pages from this one on."""
+    jobs: list[JobRecord] = []
+    page = await driver.jobs.list(query)
+    jobs += page.jobs
+    while page.after is not None:
+        page = await driver.jobs.list(replace(query, after=page.after))
+        jobs += page.jobs
+    return jobs
 
 
 async def state_of(driver: Driver, job_id: JobId) -> State:

@@ -9,7 +9,7 @@ from protojobs_service.domain.schedule_changes import define
 from protojobs_service.port import Driver, Fired, Firing, ListQuery
 
 from tests.canaries import BODY
-from tests.contract.acts import MINUTE, SECOND
+from tests.contract.acts import MINUTE, SECOND, list_all
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -63,7 +63,7 @@ async def fire_all(driver: Driver, **fields: Any) -> list[Fired]:
 
 async def jobs(driver: Driver) -> list[JobRecord]:
     """Return every job, the oldest first."""
-    return list(await driver.jobs.list(ListQuery(newest_first=False, limit=100_000)))
+    return await list_all(driver, ListQuery(newest_first=False, limit=100_000))
 
 
 async def until_next(driver: Driver, name: str = "s") -> timedelta:

@@ -45,7 +45,7 @@ BODY = b"completed>next,mail;failed>alarm"
 
 
 async def _children(driver: Driver, parent: JobId) -> Sequence[JobRecord]:
-    return await driver.jobs.list(ListQuery(parent=parent, newest_first=False))
+    return (await driver.jobs.list(ListQuery(parent=parent, newest_first=False))).jobs
 
 
 async def _queues(driver: Driver, parent: JobId) -> list[str]:
@@ -196,9 +196,9 @@ async def test_children_are_listed_by_parent_beside_other_filters(driver: Driver
     second = await store_and_run(driver, worker, body=BODY, follow_ups=True)
     await settle_well(driver, worker, second)
 
-    of_queue = await driver.jobs.list(ListQuery(parent=first.id, queues=["mail"]))
-    of_state = await driver.jobs.list(ListQuery(parent=second.id, states=[State.PENDING], queues=["next"]))
-    nothing = await driver.jobs.list(ListQuery(parent=second.id, states=[State.FAILED]))
+    of_queue = (await driver.jobs.list(ListQuery(parent=first.id, queues=["mail"]))).jobs
+    of_state = (await driver.jobs.list(ListQuery(parent=second.id, states=[State.PENDING], queues=["next"]))).jobs
+    nothing = (await driver.jobs.list(ListQuery(parent=second.id, states=[State.FAILED]))).jobs
 
     assert [(job.queue, job.parent) for job in (*of_queue, *of_state)] == [("mail", first.id), ("next", second.id)]
     assert nothing == []

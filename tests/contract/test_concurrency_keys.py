@@ -131,7 +131,7 @@ async def test_a_held_job_is_pending_to_all_who_ask(driver: Driver) -> None:
     worker = await connect(driver)
     await run(driver, worker, first)
 
-    listed = await driver.jobs.list(ListQuery(queues=["q"], states=[State.PENDING]))
+    listed = (await driver.jobs.list(ListQuery(queues=["q"], states=[State.PENDING]))).jobs
     numbers = await numbers_of(driver)
     found = await record(driver, second)
 

@@ -1,6 +1,7 @@
 """Lists in the filter language: every driver finds just the jobs for which the filter holds."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
@@ -14,7 +15,7 @@ from protojobs_service.drivers.sql import jobs as sql_jobs
 from protojobs_service.drivers.sql.cold import listing
 from protojobs_service.port import Driver, ListQuery
 
-from tests.contract.acts import FAIL, MINUTE, claim, connect, new_id, new_job, record, settle_well, store_all
+from tests.contract.acts import FAIL, MINUTE, claim, connect, list_all, new_id, new_job, record, settle_well, store_all
 from tests.contract.backends import Clock
 
 pytestmark = pytest.mark.asyncio
@@ -106,7 +107,7 @@ async def test_filters_find_the_jobs_for_which_they_hold(driver: Driver, clock: 
     for text, number in texts.items():
         where = parse(text)
         expected = [job for job in jobs if where.holds(_facts(job))]
-        assert list(await driver.jobs.list(ListQuery(where=where))) == expected, text
+        assert await list_all(driver, ListQuery(where=where)) == expected, text
         assert len(expected) == number, text
 
 
@@ -119,7 +120,7 @@ async def test_a_filter_and_the_other_wishes_must_hold_together(driver: Driver, 
         where=parse("state != scheduled"),
     )
 
-    found = await driver.jobs.list(query)
+    found = (await driver.jobs.list(query)).jobs
 
     assert [job.id for job in found] == [job.id for job in jobs if (job.queue, job.kind) == ("mail", "zip")]
 
@@ -129,16 +130,13 @@ async def test_a_filter_and_the_other_wishes_must_hold_together(driver: Driver, 
 async def test_pages_of_a_filter_join_to_the_whole(driver: Driver, newest_first: bool) -> None:
     wanted = await store_all(driver, [new_job(kind="x" if n % 2 else "y", labels={"n": str(n % 3)}) for n in range(12)])
     where = parse("kind = x and label.n in (0, 1) and state not in (completed, running)")
-    listed: list[JobId] = []
+    query = ListQuery(where=where, limit=3, newest_first=newest_first)
     selected: list[JobId] = []
 
-    after = None
-    while page := await driver.jobs.list(ListQuery(where=where, limit=3, after=after, newest_first=newest_first)):
-        listed += [job.id for job in page]
-        after = page[-1].id
+    listed = [job.id for job in await list_all(driver, query)]
     after = None
     while True:
-        selection = await driver.jobs.select(ListQuery(where=where, limit=3, after=after, newest_first=newest_first))
+        selection = await driver.jobs.select(replace(query, after=after))
         selected += [job.id for job in selection.jobs]
         after = selection.after
         if after is None:

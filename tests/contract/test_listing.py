@@ -20,13 +20,13 @@ pytestmark = pytest.mark.asyncio
 
 async def _listed(driver: Driver, **filters: object) -> list[bytes]:
     query = ListQuery(**{"newest_first": False, **filters})  # type: ignore[arg-type]  # the filters of each test
-    return [found.id for found in await driver.jobs.list(query)]
+    return [found.id for found in (await driver.jobs.list(query)).jobs]
 
 
 async def test_jobs_are_listed_newest_first_as_get_returns_them(driver: Driver) -> None:
     ids = await store_all(driver, [new_job(labels={"n": str(n)}) for n in range(5)])
 
-    found = await driver.jobs.list(ListQuery())
+    found = (await driver.jobs.list(ListQuery())).jobs
 
     assert [each.id for each in found] == ids[::-1]
     assert list(found) == [await record(driver, job_id) for job_id in ids[::-1]]
@@ -39,7 +39,7 @@ async def test_pages_join_to_the_whole_list(driver: Driver, newest_first: bool) 
 
     after = None
     for _ in range(4):
-        found = await driver.jobs.list(ListQuery(limit=3, after=after, newest_first=newest_first))
+        found = (await driver.jobs.list(ListQuery(limit=3, after=after, newest_first=newest_first))).jobs
         pages.append([each.id for each in found])
         after = found[-1].id if found else after
 
@@ -76,7 +76,7 @@ async def test_filters_by_several_states(driver: Driver, clock: Clock) -> None:
 
     assert await _listed(driver, states=[State.CANCELLED, State.FAILED, State.RUNNING]) == [cancelled, failed, running]
     assert await _listed(driver, states=[State.PENDING, State.SCHEDULED]) == [pending, scheduled]
-    found = await driver.jobs.list(ListQuery(states=[State.SCHEDULED, State.FAILED], limit=1))
+    found = (await driver.jobs.list(ListQuery(states=[State.SCHEDULED, State.FAILED], limit=1))).jobs
     assert [each.id for each in found] == [scheduled]
 
 
@@ -98,7 +98,7 @@ async def test_created_after_includes_and_created_before_excludes(driver: Driver
     for _ in range(3):
         ids.append(await store(driver))
         await clock.advance(SECOND)
-    [middle] = [each for each in await driver.jobs.list(ListQuery()) if each.id == ids[1]]
+    [middle] = [each for each in (await driver.jobs.list(ListQuery())).jobs if each.id == ids[1]]
 
     assert await _listed(driver, created_after=middle.created_at) == ids[1:]
     assert await _listed(driver, created_before=middle.created_at) == ids[:1]

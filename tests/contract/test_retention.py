@@ -52,7 +52,7 @@ async def test_finished_job_is_kept_as_long_as_its_queue_says_and_no_longer(
     assert kept == [state]
     assert await states_of(driver, [job_id]) == [None]
     assert await driver.jobs.attempts(job_id) is None
-    assert list(await driver.jobs.list(ListQuery())) == []
+    assert list((await driver.jobs.list(ListQuery())).jobs) == []
     assert sum((await numbers_of(driver)).counts.values()) == 0
     assert await driver.queues.reconcile() == 0
 
@@ -76,7 +76,7 @@ async def test_unfinished_job_of_long_ago_still_runs(driver: Driver, clock: Cloc
     settled = await settle_well(driver, worker, lease, Complete(result=b"r"))
 
     assert (lease.envelope, settled.state) == (lease.id + BODY, State.COMPLETED)
-    [found] = await driver.jobs.list(ListQuery(labels={"a": "1"}))
+    [found] = (await driver.jobs.list(ListQuery(labels={"a": "1"}))).jobs
     assert (found.id, found.result) == (lease.id, b"r")
 
 
@@ -162,5 +162,5 @@ async def test_longer_retention_keeps_jobs_beyond_the_id_window(driver: Driver, 
 
     await _days_pass(driver, clock, 40)
 
-    [found] = await driver.jobs.list(ListQuery(labels={"a": "1"}))
+    [found] = (await driver.jobs.list(ListQuery(labels={"a": "1"}))).jobs
     assert (found.id, found.state, found.envelope, found.result) == (lease.id, State.COMPLETED, lease.envelope, b"kept")

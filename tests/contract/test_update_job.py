@@ -54,7 +54,7 @@ async def _edit(
 
 
 async def _ids(driver: Driver, **query: Any) -> Sequence[JobId]:
-    return [job.id for job in await driver.jobs.list(ListQuery(**query))]
+    return [job.id for job in (await driver.jobs.list(ListQuery(**query))).jobs]
 
 
 @pytest.mark.parametrize("state", WAITING)

@@ -23,7 +23,7 @@ from protojobs_service.transport.ids import format_id
 
 from tests.brokers.cluster import KafkaCluster
 from tests.chaos.waiting import until
-from tests.contract.acts import FAIL_FOR_GOOD, claim, connect, new_id, settle_well, store_all
+from tests.contract.acts import FAIL_FOR_GOOD, claim, connect, list_all, new_id, settle_well, store_all
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.timeout(240)]
 
@@ -104,12 +104,9 @@ async def fill(driver: Driver) -> dict[JobId, State]:
 
 async def all_of(driver: Driver) -> dict[JobId, State]:
     """Return every job of queue q that can be listed."""
-    found: dict[JobId, State] = {}
-    query = ListQuery(queues=["q"], newest_first=False, limit=1000)
-    while page := await driver.jobs.list(query):
-        assert not {record.id for record in page} & found.keys()
-        found |= {record.id: record.state for record in page}
-        query = replace(query, after=page[-1].id)
+    listed = await list_all(driver, ListQuery(queues=["q"], newest_first=False, limit=1000))
+    found = {record.id: record.state for record in listed}
+    assert len(found) == len(listed)
     return found
 
 

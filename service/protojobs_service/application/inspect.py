@@ -6,7 +6,7 @@ from protojobs_service.application.wait import Wait
 from protojobs_service.domain.errors import JobNotFound, JobRunning
 from protojobs_service.domain.job import AttemptRecord, JobId, JobRecord
 from protojobs_service.domain.lifecycle import State
-from protojobs_service.port import Driver, ListQuery
+from protojobs_service.port import Driver, JobPage, ListQuery
 
 
 class Inspect:
@@ -28,8 +28,8 @@ class Inspect:
         [outline] = await self._driver.jobs.outline([job_id])
         return None if outline is None else outline.queue
 
-    async def list(self, query: ListQuery) -> Sequence[JobRecord]:
-        """Return jobs by id order, at most `query.limit`. Raises StoreUnavailable."""
+    async def list(self, query: ListQuery) -> JobPage:
+        """Return jobs by id order, at most `query.limit`; none may be returned although more follow. Raises StoreUnavailable."""
         return await self._driver.jobs.list(query)
 
     async def attempts(self, job_id: JobId) -> Sequence[AttemptRecord]:

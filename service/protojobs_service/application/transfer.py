@@ -158,10 +158,11 @@ class Transfer:
         while True:
             query = ListQuery(queues=[self.queue], states=list(MOVED), after=after, newest_first=False, limit=_PAGE)
             page = await self.source.jobs.list(query)
-            if not page:
+            if page.jobs:
+                moved |= await self._move(page.jobs, report, refused)
+            if page.after is None:
                 return moved
-            moved |= await self._move(page, report, refused)
-            after = page[-1].id
+            after = page.after
 
     async def _move(self, page: Sequence[JobRecord], report: Report, refused: Counter[str]) -> bool:
         """Move some jobs; tell whether any was."""

@@ -37,6 +37,7 @@ from protojobs_service.port import (
     Fired,
     Firing,
     FollowUps,
+    JobPage,
     Jobs,
     ListQuery,
     News,
@@ -349,7 +350,7 @@ class TracedJobs:
         with self._timed("get", len(ids)):
             return await self._inner.get(ids)
 
-    async def list(self, query: ListQuery) -> Sequence[JobRecord]:
+    async def list(self, query: ListQuery) -> JobPage:
         """List jobs."""
         with self._timed("list"):
             return await self._inner.list(query)

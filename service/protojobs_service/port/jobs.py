@@ -153,6 +153,13 @@ class ListQuery:
     limit: int = 50
 
 
+class JobPage(NamedTuple):
+    """Some of the jobs that a query names. after: where the next ones begin; None: there are none."""
+
+    jobs: Sequence[JobRecord]
+    after: JobId | None
+
+
 class Outline(NamedTuple):
     """A job as those see it who act on many. priority 1 to 9.
 
@@ -276,8 +283,11 @@ class Jobs(Protocol):
         """Return jobs in one snapshot; None where unknown or deleted."""
         ...
 
-    async def list(self, query: ListQuery) -> Sequence[JobRecord]:
-        """Return jobs by id order, at most `limit`."""
+    async def list(self, query: ListQuery) -> JobPage:
+        """Return jobs by id order, at most `limit`, having looked at a bounded number of others.
+
+        None may be returned although more follow.
+        """
         ...
 
     async def select(self, query: ListQuery) -> Selection:

@@ -121,12 +121,12 @@ class JobServicer:
             query,
             after=None if after is None else JobId(after),
             newest_first=request.order != job_service_pb2.JOB_ORDER_OLDEST,
-            limit=size + 1,
+            limit=size,
         )
-        records = await self._application.inspect.list(await narrow(self._application, query, full=full))
-        token = pages.token(records[size - 1].id) if len(records) > size else ""
+        page = await self._application.inspect.list(await narrow(self._application, query, full=full))
+        token = "" if page.after is None else pages.token(page.after)
         shows = access().shows
-        jobs = [to_job(record, full=full, texts=shows(record.queue)) for record in records[:size]]
+        jobs = [to_job(record, full=full, texts=shows(record.queue)) for record in page.jobs]
         return job_service_pb2.ListJobsResponse(jobs=jobs, next_page_token=token)
 
     async def ListAttempts(

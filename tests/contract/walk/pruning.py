@@ -93,7 +93,7 @@ class Pruning(ManyAtOnce):
         return fates
 
     def _compare_lists(self, states: Sequence[State]) -> None:
-        listed = self.wait(self.driver.jobs.list(ListQuery(queues=self.queues, states=states, newest_first=False, limit=MANY)))
+        listed = self.wait(self.driver.jobs.list(ListQuery(queues=self.queues, states=states, newest_first=False, limit=MANY))).jobs
 
         expected = sorted(self.model.in_state(*(states or State)))
         assert [(each.id, each.envelope) for each in listed] == [(i, self.model.jobs[i].envelope) for i in expected]

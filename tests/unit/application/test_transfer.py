@@ -145,7 +145,7 @@ def schedule(name: str, queue: str, now: datetime) -> Schedule:
 
 async def all_of(driver: Driver) -> dict[JobId, State]:
     """Return the jobs of queue q."""
-    return {job.id: job.state for job in await driver.jobs.list(ListQuery(queues=["q"], limit=2000))}
+    return {job.id: job.state for job in (await driver.jobs.list(ListQuery(queues=["q"], limit=2000))).jobs}
 
 
 async def names_of(driver: Driver) -> list[str]:

@@ -18,6 +18,7 @@ from protojobs_service.domain.lifecycle import State
 from protojobs_service.domain.outcome import COMPLETE
 from protojobs_service.domain.queue import Retention
 from protojobs_service.drivers.sql import claiming
+from protojobs_service.drivers.sql import jobs as sql_jobs
 from protojobs_service.drivers.sql.cold import clear as clearing
 from protojobs_service.drivers.sql.cold import recount
 from protojobs_service.drivers.sql.cold.base import Cold, Replica
@@ -194,7 +195,7 @@ async def test_clear_takes_every_job_in_bounded_pages(ground: Ground, monkeypatc
 
     assert sum(turn.deleted for turn in turns) == 24
     assert max(turn.deleted for turn in turns) <= 4
-    left = await ground.driver.jobs.list(ListQuery(limit=100))
+    left = (await ground.driver.jobs.list(ListQuery(limit=100))).jobs
     assert len(left) == (26 if dry_run else 2)
 
 
@@ -208,7 +209,7 @@ async def test_clear_passes_pending_jobs_that_came_later(ground: Ground) -> None
     turns = await _cleared(ground, ClearQuery(queue="q", states=EVERY, limit=2, before=before))
 
     assert sum(turn.deleted for turn in turns) == len(old)
-    assert {record.id for record in await ground.driver.jobs.list(ListQuery(limit=100))} == set(young)
+    assert {record.id for record in (await ground.driver.jobs.list(ListQuery(limit=100))).jobs} == set(young)
 
 
 async def test_queue_with_final_jobs_only_is_deleted_by_force(ground: Ground) -> None:
@@ -220,7 +221,7 @@ async def test_queue_with_final_jobs_only_is_deleted_by_force(ground: Ground) ->
 
     with pytest.raises(QueueNotFound):
         await ground.driver.queues.delete("q", force=True)
-    assert await ground.driver.jobs.list(ListQuery(limit=100)) == []
+    assert (await ground.driver.jobs.list(ListQuery(limit=100))).jobs == []
 
 
 async def test_queue_whose_counters_are_wrong_can_be_deleted_by_force(ground: Ground) -> None:
@@ -239,7 +240,7 @@ async def test_queue_with_a_running_job_loses_nothing(ground: Ground) -> None:
 
     with pytest.raises(JobRunning):
         await ground.driver.queues.delete("q", force=True)
-    assert len(await ground.driver.jobs.list(ListQuery(limit=100))) == len(ids)
+    assert len((await ground.driver.jobs.list(ListQuery(limit=100))).jobs) == len(ids)
 
 
 async def test_only_the_call_that_wants_too_many_queues_is_refused(ground: Ground) -> None:
@@ -264,3 +265,21 @@ async def test_claimed_jobs_are_handed_out_though_a_later_step_fails(
     leases = await ground.driver.jobs.claim([_claim(await ground.connect())])
 
     assert [lease.id for lease in leases] == [job_id]
+
+
+async def test_a_list_of_few_among_many_ends_after_a_bounded_look_and_goes_on(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sql_jobs, "_FIRST_LOOK", 10)
+    monkeypatch.setattr(sql_jobs, "_LONGEST_LOOK", 100)
+    [rare] = await ground.put(1, "rare", id=JobId(new_id(-1000)))
+    await ground.put(350, "crowd")
+    pages: list[list[JobId]] = []
+    query: ListQuery | None = ListQuery(queues=["rare"])
+
+    while query is not None:
+        page = await ground.driver.jobs.list(query)
+        pages.append([record.id for record in page.jobs])
+        query = None if page.after is None else replace(query, after=page.after)
+
+    assert pages == [[], [], [], [rare]]

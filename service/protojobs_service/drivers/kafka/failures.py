@@ -155,9 +155,9 @@ class Failures:
 
     async def _list(self, note: _Note, after: bytes) -> bool:
         query = ListQuery(states=[State.FAILED], after=JobId(after) if after else None, newest_first=False, limit=_PAGE)
-        failed = await self._side.jobs.list(query)
-        await self._append([_of_record(record) for record in failed])
-        await self._write(replace(note, listed=failed[-1].id if failed else None), note.dump())
+        page = await self._side.jobs.list(query)
+        await self._append([_of_record(record) for record in page.jobs])
+        await self._write(replace(note, listed=page.after), note.dump())
         return True
 
     async def _after_gap(self, why: str) -> _Note:

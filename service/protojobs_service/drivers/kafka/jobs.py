@@ -24,6 +24,7 @@ from protojobs_service.port.jobs import (
     DispatchVerdict,
     Edit,
     EditResult,
+    JobPage,
     Jobs,
     ListQuery,
     News,
@@ -121,7 +122,7 @@ class KafkaJobs(Jobs):
         lying = await self._lying(ids, found)
         return [record or _record(lying.get(job_id)) for job_id, record in zip(ids, found, strict=True)]
 
-    async def list(self, query: ListQuery) -> Sequence[JobRecord]:
+    async def list(self, query: ListQuery) -> JobPage:
         await self._intake.caught_up(None, _SETTLE_S)
         return await self._side.jobs.list(query)
 

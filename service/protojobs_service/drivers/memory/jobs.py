@@ -25,6 +25,7 @@ from protojobs_service.port.jobs import (
     DispatchVerdict,
     Edit,
     EditResult,
+    JobPage,
     ListQuery,
     News,
     Outline,
@@ -310,9 +311,11 @@ class MemoryJobs:
         jobs = [self._store.known(job_id) for job_id in ids]
         return [None if job is None else record_of(self._store, job) for job in jobs]
 
-    async def list(self, query: ListQuery) -> Sequence[JobRecord]:
+    async def list(self, query: ListQuery) -> JobPage:
         jobs = sorted(self._store.jobs.values(), key=lambda job: job.spec.id, reverse=query.newest_first)
-        return [record_of(self._store, job) for job in jobs if matches(job, query)][: query.limit]
+        found = [job for job in jobs if matches(job, query)]
+        page = [record_of(self._store, job) for job in found[: query.limit]]
+        return JobPage(page, page[-1].id if len(page) < len(found) else None)
 
     async def select(self, query: ListQuery) -> Selection:
         jobs = sorted(self._store.jobs.values(), key=lambda job: job.spec.id, reverse=query.newest_first)

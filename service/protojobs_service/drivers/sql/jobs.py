@@ -37,6 +37,7 @@ from protojobs_service.port.jobs import (
     Dispatched,
     Edit,
     EditResult,
+    JobPage,
     Jobs,
     ListQuery,
     News,
@@ -50,7 +51,7 @@ from protojobs_service.port.jobs import (
 
 _PRUNE_STEPS = 50
 _FIRST_LOOK, _LONGEST_LOOK = 1000, 100_000
-"""Jobs that one statement of a list looks at: few first, because mostly that fills the page."""
+"""Jobs that one statement of a list looks at: few first, because mostly that fills the page. After the longest look it ends."""
 
 
 class SqlJobs(Jobs):
@@ -138,15 +139,15 @@ class SqlJobs(Jobs):
         found = await self._store.run(lambda c: records(c, self._cold, ids), write=False) if ids else {}
         return [found.get(job_id) for job_id in ids]
 
-    async def list(self, query: ListQuery) -> Sequence[JobRecord]:
+    async def list(self, query: ListQuery) -> JobPage:
         wanted, look = await self._wanted(query), _FIRST_LOOK
         jobs: list[JobRecord] = []
         while True:
             step = replace(wanted, limit=query.limit - len(jobs))
             found, after = await self._store.run(partial(_read, cold=self._cold, wanted=step, look=look), write=False)
             jobs += found
-            if after is None or len(jobs) >= query.limit:
-                return jobs
+            if after is None or len(jobs) >= query.limit or look == _LONGEST_LOOK:
+                return JobPage(jobs, None if after is None else JobId(after))
             wanted, look = replace(wanted, after=after), min(10 * look, _LONGEST_LOOK)
 
     async def select(self, query: ListQuery) -> Selection:
