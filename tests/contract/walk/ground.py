@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant
 from protojobs_service.domain.errors import QueueNotFound
 from protojobs_service.domain.event import LOGGED, EventType
-from protojobs_service.domain.job import JobId, JobRecord
+from protojobs_service.domain.job import AttemptRecord, JobId, JobRecord
 from protojobs_service.domain.lifecycle import RETAKEN, Code, State
 
 from tests.contract.acts import Span, events_since
@@ -25,6 +25,7 @@ QUEUES = ("a", "b", "limited", "keyed", "ticking")
 LIMITED, KEYED, TICKING = 2, 3, 4
 UNREAD = 10
 MANY = 1000
+_READERS = 8  # at a time: fewer than a store has connections, for one of which a read waits a second at most
 
 # Which one of what there is: an index that wraps around, so that shrinking keeps its meaning.
 WHICH = st.integers(0, 31)
@@ -137,7 +138,9 @@ class Ground(RuleBasedStateMachine):
             assert sum(code is not None and code.is_final for _, code in expected) == (job.state in FINAL)
 
     async def _histories(self, ids: Sequence[JobId]) -> list[list[tuple[int, Code | None]] | None]:
-        histories = await asyncio.gather(*map(self.driver.jobs.attempts, ids))
+        histories: list[Sequence[AttemptRecord] | None] = []
+        for start in range(0, len(ids), _READERS):
+            histories += await asyncio.gather(*map(self.driver.jobs.attempts, ids[start : start + _READERS]))
         return [None if rows is None else [(row.attempt, row.outcome) for row in rows] for rows in histories]
 
     def _of(self, queue: int, *states: State) -> list[JobId]:
