@@ -185,7 +185,7 @@ def _settings() -> str:
     rows = "\n".join(_setting_rows("", Settings))
     return f"""# Settings of the server
 
-{_made("protojobs_service/settings.py")}
+{_made("protojobs_service/settings")}
 By environment, or by a YAML file that `--config` or `PROTOJOBS_CONFIG` names (`limits: {{max_payload_bytes: 2048}}`); the
 environment wins over the file, options of the command over both. `protojobs config show` prints what is in force.
 

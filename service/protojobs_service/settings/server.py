@@ -1,0 +1,161 @@
+"""All settings of the server, and the addresses that they come to."""
+
+import os
+import socket
+from datetime import timedelta
+from typing import NamedTuple
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
+
+from protojobs_service.domain.bounds import Limits
+from protojobs_service.settings.kinds import Dsns, is_loopback
+from protojobs_service.settings.security import AuthSettings, TlsSettings
+from protojobs_service.settings.serving import (
+    AuditSettings,
+    ConsoleSettings,
+    GrpcSettings,
+    LimitSettings,
+    LogSettings,
+    SessionSettings,
+    ShutdownSettings,
+)
+from protojobs_service.settings.stores import (
+    DriverName,
+    KafkaSettings,
+    MysqlSettings,
+    PostgresSettings,
+    SqliteSettings,
+    StoreSettings,
+)
+
+DEFAULT_PORT = 50051
+
+
+class Settings(BaseSettings):
+    """The server's settings."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="PROTOJOBS_",
+        env_nested_delimiter="__",
+        env_ignore_empty=True,
+        extra="forbid",
+        frozen=True,
+    )
+
+    driver: DriverName = Field(default=DriverName.SQLITE, description="Store: sqlite, postgres, mysql (MariaDB), kafka or memory.")
+    host: str = Field(default="127.0.0.1", description="Address to listen on.")
+    port: int = Field(default=DEFAULT_PORT, ge=0, le=65_535, description="Port of gRPC; 0 picks a free one.")
+    admin_host: str | None = Field(default=None, description="Address of the admin port; unset: the same as host.")
+    admin_port: int = Field(default=8080, ge=0, le=65_535, description="Port of HTTP: probes, metrics, JSON, console; 0 picks one.")
+    server_id: str = Field(
+        default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}",
+        max_length=128,
+        description="Name of this server, for logs.",
+    )
+    insecure: bool = Field(default=False, description="Listen beyond loopback although nothing is encrypted or authenticated.")
+    tls: TlsSettings = Field(default=TlsSettings(), description="Encryption of the gRPC listener.")
+    admin_tls: TlsSettings = Field(default=TlsSettings(), description="Encryption of probes and metrics; unset: that of tls.")
+    outbox_dsn: Dsns = Field(
+        default=(),
+        description="Databases whose protojobs_outbox this server empties, apart by spaces: postgresql://, mysql://, sqlite:///FILE.",
+    )
+    sqlite: SqliteSettings = SqliteSettings()
+    postgres: PostgresSettings = PostgresSettings()
+    mysql: MysqlSettings = MysqlSettings()
+    kafka: KafkaSettings = KafkaSettings()
+    store: StoreSettings = StoreSettings()
+    auth: AuthSettings = AuthSettings()
+    limits: LimitSettings = LimitSettings()
+    session: SessionSettings = SessionSettings()
+    grpc: GrpcSettings = GrpcSettings()
+    console: ConsoleSettings = ConsoleSettings()
+    log: LogSettings = LogSettings()
+    audit: AuditSettings = AuditSettings()
+    shutdown: ShutdownSettings = ShutdownSettings()
+
+    @property
+    def store_name(self) -> DriverName:
+        """Return the store that holds the tables: of Kafka its side store."""
+        return DriverName(self.kafka.side) if self.driver is DriverName.KAFKA else self.driver
+
+    @property
+    def bounds(self) -> Limits:
+        """Return the bounds that clients are told."""
+        return Limits(
+            max_payload_bytes=self.limits.max_payload_bytes,
+            max_receive_bytes=self.limits.max_receive_bytes,
+            max_send_bytes=self.limits.max_send_bytes,
+            session_ttl=timedelta(seconds=self.session.ttl),
+            reconnect_grace=timedelta(seconds=self.session.reconnect_grace),
+        )
+
+    @property
+    def listeners(self) -> "tuple[Listener, ...]":
+        """Return where the server listens; no rule about listeners knows how many there are."""
+        admin_tls, admin_tls_name = (self.admin_tls, "admin_tls") if self.admin_tls.enabled else (self.tls, "tls")
+        admin_host, admin_host_name = (self.admin_host, "admin_host") if self.admin_host else (self.host, "host")
+        return (
+            Listener("api", self.host, self.port, self.tls, "host", "tls"),
+            Listener("admin", admin_host, self.admin_port, admin_tls, admin_host_name, admin_tls_name),
+        )
+
+    def listener(self, name: str) -> "Listener":
+        """Return the listener of that name."""
+        return next(each for each in self.listeners if each.name == name)
+
+    @property
+    def is_loopback(self) -> bool:
+        """Tell whether only this machine can reach the server."""
+        return all(is_loopback(each.host) for each in self.listeners)
+
+    @property
+    def asks_for_credentials(self) -> bool:
+        """Tell whether callers must say who they are."""
+        if self.auth.mode == "auto":
+            return not (self.is_loopback or self.insecure)
+        return self.auth.mode == "required"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 # a .env file is for shells
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 # secrets come by the environment
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Order the sources: arguments, environment, file."""
+        return init_settings, env_settings, YamlConfigSettingsSource(settings_cls)
+
+
+class FileSettings(Settings):
+    """Settings of a file alone."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 # the other store may be the one of the environment
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read the file only."""
+        return init_settings, YamlConfigSettingsSource(settings_cls)
+
+
+class Listener(NamedTuple):
+    """One address to listen on. host_setting and tls_setting name the settings that decided, for errors."""
+
+    name: str
+    host: str
+    port: int
+    tls: TlsSettings
+    host_setting: str
+    tls_setting: str
+
+    @property
+    def is_exposed(self) -> bool:
+        """Tell whether others than this machine can read what passes."""
+        return not self.tls.enabled and not is_loopback(self.host)
