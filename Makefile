@@ -20,7 +20,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check fast format generate baseline bench lock clean
+.PHONY: help demo test check fast format generate baseline bench chaos lock clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ baseline: $(READY) ## Store the contract that later changes must stay compatible
 
 bench: $(READY) ## Measure: SCENARIO=both|drain|... DRIVER=sqlite|postgres|mariadb JSON=1, and what docs/benchmarks.md has
 	@$(BIN)/python -m benchmarks --scenario $(SCENARIO) --driver $(DRIVER) $(BENCH_OPTIONS) $(ARGS)
+
+chaos: $(READY) ## Kill servers, workers and brokers in turn under load, and judge the history: ARGS='--driver postgres --jobs 1000000'
+	@$(BIN)/python -m tests.chaos $(ARGS)
 
 lock: $(READY) ## Take the newest dependencies that the pyprojects allow
 	$(BIN)/uv lock --quiet --upgrade

@@ -2,13 +2,24 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from typing import Protocol
 
-from tests.chaos.processes import Program
-from tests.chaos.stand import Server
+
+class Victim(Protocol):
+    """What can be killed: a program, a server, a broker."""
+
+    @property
+    def name(self) -> str:
+        """Return its name in the history."""
+        ...
+
+    async def kill_and_start(self) -> None:
+        """Kill it and start it again; a server or broker serves again when this returns."""
+        ...
 
 
 async def kill_in_turn(
-    victims: Iterable[Program | Server], between: Callable[[], Awaitable[object]], over: asyncio.Event, killed: list[str]
+    victims: Iterable[Victim], between: Callable[[], Awaitable[object]], over: asyncio.Event, killed: list[str]
 ) -> None:
     """Kill each victim once `between` has returned, and start it again, until there is none or it is `over`.
 
@@ -18,12 +29,8 @@ async def kill_in_turn(
         await _unless(over, between())
         if over.is_set():
             break
-        program = victim.program if isinstance(victim, Server) else victim
-        program.kill()
-        killed.append(program.name)
-        program.start()
-        if isinstance(victim, Server):
-            await victim.ready()
+        killed.append(victim.name)
+        await victim.kill_and_start()
 
 
 def after(seconds: float) -> Callable[[], Awaitable[object]]:

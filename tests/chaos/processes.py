@@ -63,6 +63,11 @@ class Program:
         assert self._process is not None
         self._process.wait(10)
 
+    async def kill_and_start(self) -> None:
+        """Kill it and start it again."""
+        self.kill()
+        self.start()
+
     def freeze(self) -> None:
         """Stop it in the middle of whatever it does; its sockets stay open."""
         self._harm("stop", signal.SIGSTOP)

@@ -48,6 +48,7 @@ class Producer:
         self.client = AsyncClient(options=Options(address=address, call_timeout=timedelta(seconds=call_timeout)))
         self.recorder = recorder
         self.strict = strict
+        self.stored = 0  # jobs that are acknowledged, of batches
         self._ids = JobIds()
 
     async def close(self) -> None:
@@ -104,6 +105,7 @@ class Producer:
         results = await self.client.dispatch_many(requests)
         stored = [result.job_id for result in results if isinstance(result, Dispatched)]
         self.recorder.write("dispatch", "ok", jobs=stored)
+        self.stored += len(stored)
         for result in results:
             if not isinstance(result, Dispatched):
                 self._note("dispatch", result.error, jobs=[result.job_id])

@@ -42,6 +42,16 @@ class Server:
     program: Program
     address: str
 
+    @property
+    def name(self) -> str:
+        """Return its name in the history."""
+        return self.program.name
+
+    async def kill_and_start(self) -> None:
+        """Kill it, start it again, and wait until it serves."""
+        self.program.kill()
+        await self.start()
+
     async def start(self) -> None:
         """Start it and wait until it serves."""
         self.program.start()
