@@ -405,9 +405,9 @@ async def test_hints_come_back_after_their_connection_was_cut(
 
 
 async def test_a_server_that_may_lose_commits_is_refused_or_told_of(caplog: pytest.LogCaptureFixture) -> None:
-    with running_cluster({"fsync": "off"}) as cluster, pytest.raises(StoreUnavailable, match="fsync=off"):
+    with running_cluster({"fsync": "off"}, in_memory=True) as cluster, pytest.raises(StoreUnavailable, match="fsync=off"):
         await PostgresStore(Options(url=cluster.dsn())).open()
-    with running_cluster({"synchronous_commit": "off"}) as cluster:
+    with running_cluster({"synchronous_commit": "off"}, in_memory=True) as cluster:
         store = PostgresStore(Options(url=cluster.dsn()))
         await store.open()
         await store.close()
