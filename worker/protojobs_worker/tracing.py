@@ -21,8 +21,9 @@ from protojobs_worker.outcomes import Failed, Outcome
 
 _TRACEPARENT: Final = "traceparent"
 _BAGGAGE: Final = "baggage"
-# https://www.w3.org/TR/trace-context/#traceparent-header: version 00, two ids, no flag set.
+# https://www.w3.org/TR/trace-context/#traceparent-header: version 00, two ids, flags of which the last bit says sampled.
 _TRACEPARENT_LENGTH: Final = 55
+_NOT_SAMPLED: Final = "02468ace"
 # As the SDK describes a sampler that keeps nothing whose parent elsewhere was not kept: all parentbased_* of OTEL_TRACES_SAMPLER.
 _FOLLOWS: Final = "remoteParentNotSampled:AlwaysOffSampler"
 
@@ -62,7 +63,7 @@ class Tracing:
         # From nothing: neither the stream's span nor that of whoever runs the worker is the parent.
         context = Context()
         parent = headers.get(_TRACEPARENT, "") if self._follows else ""
-        if len(parent) == _TRACEPARENT_LENGTH and parent.startswith("00-") and parent.endswith("-00"):
+        if len(parent) == _TRACEPARENT_LENGTH and parent.startswith("00-") and parent[-1] in _NOT_SAMPLED:
             # The sampler would say no: to ask it costs several times as much as all the rest.
             span: Span = _NotKept(parent)
             if _BAGGAGE in headers:

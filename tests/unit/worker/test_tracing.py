@@ -96,8 +96,11 @@ def test_baggage_of_the_producer_reaches_a_handler_whose_span_is_not_sampled() -
     assert seen == ["7", False]
 
 
+@pytest.mark.parametrize("flags", ["0", "2"], ids=["none", "random id"])
 @pytest.mark.parametrize(("sampler", "made"), [(DEFAULT_ON, 0), (ALWAYS_OFF, 0), (ALWAYS_ON, 2)])
-def test_what_continues_a_trace_that_is_not_kept_is_kept_only_by_a_sampler_that_says_so(sampler: Sampler, made: int) -> None:
+def test_what_continues_a_trace_that_is_not_kept_is_kept_only_by_a_sampler_that_says_so(
+    sampler: Sampler, made: int, flags: str
+) -> None:
     exporter = InMemorySpanExporter()
     provider = TracerProvider(sampler=sampler)
     provider.add_span_processor(SimpleSpanProcessor(exporter))
@@ -109,7 +112,7 @@ def test_what_continues_a_trace_that_is_not_kept_is_kept_only_by_a_sampler_that_
         provider.get_tracer("handler").start_span("within").end()
 
     job = leased(1)
-    job.spec.headers["traceparent"] = TRACEPARENT.removesuffix("1") + "0"
+    job.spec.headers["traceparent"] = TRACEPARENT.removesuffix("1") + flags
     job.spec.headers["baggage"] = "tenant=7"
     attempt = Attempt(Lease(job_id(1), 1, job, 1), Handler("kind", handler, HandlerOptions()))
     tracing = Tracing(provider.get_tracer("test"), trace_parent="continue")
