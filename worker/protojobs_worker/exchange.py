@@ -10,7 +10,7 @@ from typing import Final, assert_never
 
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.trace import Link, Span, SpanKind, StatusCode, Tracer
+from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanKind, StatusCode, Tracer
 from protojobs.v1 import worker_service_pb2 as wire
 from protojobs_client import conventions as names
 from protojobs_client.options import Options
@@ -89,8 +89,8 @@ class Exchange:
         if self._tracer is None or attempt is None or lease.outcome is None:
             return None
         process: Span | None = attempt.span
-        # Ended, and so no longer recording: what was recorded is what is sampled.
-        if process is None or not process.get_span_context().trace_flags.sampled:
+        # Ended, and so no longer recording: what was recorded is what is sampled. To ask one that never was is dear.
+        if process is None or isinstance(process, NonRecordingSpan) or not process.get_span_context().trace_flags.sampled:
             return None
         name, queue = _name(lease.outcome), lease.job.spec.queue
         attributes = operation(name, "settle", queue) | self._server | self._worker
