@@ -8,6 +8,7 @@ from collections import Counter as Counts
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import lru_cache
 from importlib.metadata import version
 from time import perf_counter
 from typing import Final, Self, TypeVar
@@ -41,7 +42,12 @@ def current_tracer(scope: str = _SCOPE, distribution: str = _CLIENT) -> Tracer |
     provider = trace.get_tracer_provider()
     if type(provider).__module__.startswith(_API):
         return None
-    return provider.get_tracer(scope, version(distribution), schema_url=names.SCHEMA_URL)
+    return provider.get_tracer(scope, _version(distribution), schema_url=names.SCHEMA_URL)
+
+
+@lru_cache
+def _version(distribution: str) -> str:
+    return version(distribution)  # reads files
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ import gc
 import os
 import resource
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -92,13 +93,23 @@ def _run(chosen: "Settings", *, migrate: bool, greet: bool = False) -> None:
     # A core dump would hold keys, tokens and payloads.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
-        asyncio.run(_serve(chosen, migrate=migrate, greet=greet))
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(_serve(chosen, migrate=migrate, greet=greet))
     except InvalidSettings as error:
         fail(str(error), ExitCode.USAGE)
     except StoreUnavailable as error:
         fail(error.message, ExitCode.UNAVAILABLE)
     except OSError as error:
         fail(str(error), ExitCode.UNAVAILABLE)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return uvloop's, where it is installed (extra `uvloop`); None: the one of Python."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
 
 
 async def _serve(chosen: "Settings", *, migrate: bool, greet: bool) -> None:
