@@ -20,13 +20,16 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check fast format generate baseline bench chaos lock clean
+.PHONY: help demo demo-polyglot test check fast interop format generate baseline bench chaos lock clean
 
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(READY) ## Dispatch and run real jobs, and see what became of them
 	@$(BIN)/python -m examples.demo
+
+demo-polyglot: $(READY) ## Let jobs pass through the clients of all languages that are on this machine
+	@$(BIN)/python -m examples.polyglot
 
 test: $(READY) ## Run everything: the checks and the whole test suite
 	@$(BIN)/python tests/run
@@ -37,13 +40,18 @@ check: $(READY) ## Run format, lint, types, imports, contract and the fast tests
 fast: $(READY) ## Run the fast tests only
 	@$(BIN)/python tests/run --fast
 
+interop: $(READY) ## Let the clients of all languages work together, and print which requirements they keep: ARGS="-k go"
+	@$(BIN)/python -m tests.interop $(ARGS)
+
 format: $(READY) ## Format the code and mend what ruff can mend
 	@$(BIN)/ruff check --quiet --fix-only .
 	@$(BIN)/ruff format .
 
-generate: $(READY) ## Generate the Python of the contract and the pages made from code
+generate: $(READY) ## Generate the code of the contract in every language, its golden vectors, and the pages made from code
 	@$(BIN)/python proto/generate
+	@$(BIN)/python proto/vectors.py
 	@$(BIN)/python docs/generate.py
+	@for each in clients/*/generate; do [ ! -x "$$each" ] || "$$each" || [ $$? = 69 ] || exit 1; done
 
 baseline: $(READY) ## Store the contract that later changes must stay compatible with (at a release)
 	@$(BIN)/python proto/generate --baseline

@@ -14,7 +14,7 @@ from tests.checker import Recorder
 ROOT: Final = Path(__file__).resolve().parents[2]
 
 # SIGKILL for the program when the test process dies, however it dies (PR_SET_PDEATHSIG is 1); it stays over exec.
-_LEASH: Final = "import ctypes,os,sys; ctypes.CDLL(None).prctl(1,9); os.execv(sys.argv[1],sys.argv[1:])"
+LEASH: Final = "import ctypes,os,sys; ctypes.CDLL(None).prctl(1,9); os.execv(sys.argv[1],sys.argv[1:])"
 
 
 class Program:
@@ -25,7 +25,7 @@ class Program:
         self.log = log
         self.command = [str(part) for part in command]
         # Compiling some 2600 modules at each start would take seconds: the programs of a test session share their bytecode.
-        self._env = {**_clean_environment(), "PYTHONPYCACHEPREFIX": str(log.parents[2] / "pycache"), **env}
+        self._env = {**clean_environment(), "PYTHONPYCACHEPREFIX": str(log.parents[2] / "pycache"), **env}
         self._nemesis = nemesis
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -46,7 +46,7 @@ class Program:
         again = self._process is not None
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-SEc", _LEASH, *self.command],
+                [sys.executable, "-SEc", LEASH, *self.command],
                 cwd=ROOT,
                 env=self._env,
                 stdin=subprocess.DEVNULL,
@@ -105,7 +105,7 @@ class Program:
         os.kill(self.pid, what)
 
 
-def _clean_environment() -> dict[str, str]:
+def clean_environment() -> dict[str, str]:
     """Return our environment without anything that would configure a program behind the test's back."""
     ours = ("PROTOJOBS_", "PYTEST_", "PYTHONDONTWRITEBYTECODE")
     return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
