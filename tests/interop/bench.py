@@ -82,6 +82,8 @@ class Bench:
 
     def close(self) -> None:
         """End everything."""
+        for pair in self._pairs.values():
+            pair.put_away()
         for worker in self._workers.values():
             if isinstance(worker, Program):
                 worker.put_away()
@@ -107,6 +109,11 @@ class Pair:
         """Return the id of a job, once it is dispatched."""
         job_id: str = self._commands[name].line("dispatched")["job_id"]
         return job_id
+
+    def put_away(self) -> None:
+        """End the commands that no test has waited for."""
+        for command in self._commands.values():
+            command.put_away()
 
     def long(self) -> str:
         """Dispatch a job that takes long: when it is wanted, since it may be all that a worker can run. Returns its id."""

@@ -35,7 +35,7 @@ class Command:
             try:
                 out, err = self._process.communicate(timeout=_COMMAND_SECONDS)
             except subprocess.TimeoutExpired:
-                self.kill()
+                self.put_away()
                 raise AssertionError(f"{self.name} does not end") from None
             said = err.decode(errors="replace")
             self._ended = self._process.returncode, [_read(self.name, line) for line in out.splitlines()], said
@@ -66,10 +66,11 @@ class Command:
         """Return the end of what it has logged."""
         return "" if self._ended is None else self._ended[2][-1500:]
 
-    def kill(self) -> None:
+    def put_away(self) -> None:
         """Make sure that it is gone."""
-        _signal(self._process, signal.SIGKILL)
-        self._process.communicate()
+        if self._ended is None:
+            _signal(self._process, signal.SIGKILL)
+            self._process.communicate()
 
 
 class Program:
