@@ -1,0 +1,260 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	pb "github.com/proto-jobs/proto-jobs/clients/go/gen/protojobs/v1"
+	"github.com/proto-jobs/proto-jobs/clients/go/protojobs"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// run is one run of one handler. Its session owns it; the handler's goroutine reports into the mailbox.
+type run struct {
+	lease     *lease
+	job       *Job
+	cancel    context.CancelCauseFunc
+	stopped   error // why the handler was asked to stop; the first reason stays
+	stoppedAt time.Time
+	abandoned atomic.Bool
+
+	progress       *pb.Progress // to be told
+	checkpoint     []byte
+	toldProgress   *pb.Progress // what left last: nobody says whether it was stored
+	toldCheckpoint []byte
+	progressSentAt time.Time
+	isFresh        bool
+	again          bool
+}
+
+// stop asks the handler to stop.
+func (r *run) stop(why error, now time.Time) {
+	if r.stopped == nil {
+		r.stopped, r.stoppedAt = why, now
+		r.cancel(why)
+	}
+}
+
+// mailbox takes what handlers report, and wakes the session once per batch.
+type mailbox struct {
+	wake func()
+
+	mu      sync.Mutex
+	ended   []ending
+	updated []update
+}
+
+type ending struct {
+	run *run
+	how *outcome
+}
+
+type update struct {
+	run        *run
+	progress   *pb.Progress
+	checkpoint []byte
+}
+
+func (m *mailbox) postEnd(run *run, how *outcome) {
+	m.mu.Lock()
+	first := len(m.ended) == 0
+	m.ended = append(m.ended, ending{run, how})
+	m.mu.Unlock()
+	if first {
+		m.wake()
+	}
+}
+
+func (m *mailbox) postUpdate(news update) {
+	m.mu.Lock()
+	m.updated = append(m.updated, news)
+	m.mu.Unlock()
+	m.wake()
+}
+
+func (m *mailbox) collect() ([]ending, []update) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	ended, updated := m.ended, m.updated
+	m.ended, m.updated = nil, nil
+	return ended, updated
+}
+
+func (m *mailbox) hasEnded() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.ended) > 0
+}
+
+// runContext is the context of a handler. It tells when the run timeout passes without a timer of its own: the session's
+// one timer ends it then.
+type runContext struct {
+	context.Context
+	deadline time.Time
+}
+
+func (c runContext) Deadline() (time.Time, bool) { return c.deadline, true }
+
+// start runs a lease's handler on a goroutine of its own. The frame that covers the lease has left.
+func start(base context.Context, each *lease, found *handler, box *mailbox, events *Events, log *slog.Logger) *run {
+	cancellable, cancel := context.WithCancelCause(base)
+	job := &Job{leased: each.job, handler: found}
+	r := &run{lease: each, job: job, cancel: cancel}
+	job.tell = func(progress *pb.Progress, checkpoint []byte) { box.postUpdate(update{r, progress, checkpoint}) }
+	ctx := runContext{cancellable, each.beganAt.Add(job.RunTimeout())}
+	go func() {
+		var how *outcome
+		var err error
+		returned := false
+		defer func() {
+			if !returned {
+				err = crash(recover())
+				how = classify(ctx, job, err, log)
+			}
+			if events.Ended != nil && !r.abandoned.Load() {
+				events.Ended(job, told(ctx, how), err)
+			}
+			cancel(nil)
+			box.postEnd(r, how)
+		}()
+		if events.Started != nil {
+			events.Started(job)
+		}
+		err = found.run(ctx, job)
+		how = classify(ctx, job, err, log)
+		returned = true
+	}()
+	return r
+}
+
+// told is the outcome as events have it: what a handler says after its lease was lost does not count.
+func told(ctx context.Context, how *outcome) Outcome {
+	if errors.Is(context.Cause(ctx), ErrLeaseLost) {
+		return OutcomeLost
+	}
+	return how.kind
+}
+
+// panicked is a handler that panicked, or ended its goroutine.
+type panicked struct {
+	value any
+	stack []byte
+}
+
+func crash(value any) error {
+	if value == nil {
+		return &panicked{"the handler ended its goroutine", nil}
+	}
+	return &panicked{value, debug.Stack()}
+}
+
+func (p *panicked) ErrorType() string { return "panic" }
+func (p *panicked) Error() string     { return fmt.Sprint(p.value) }
+
+func (p *panicked) Unwrap() error {
+	err, _ := p.value.(error)
+	return err
+}
+
+// Format writes the stack too where it is asked for by %+v.
+func (p *panicked) Format(state fmt.State, verb rune) {
+	fmt.Fprint(state, p.Error())
+	if verb == 'v' && state.Flag('+') && p.stack != nil {
+		fmt.Fprintf(state, "\n\n%s", p.stack)
+	}
+}
+
+// classify turns what a handler returned into exactly one outcome.
+func classify(ctx context.Context, job *Job, err error, log *slog.Logger) *outcome {
+	if err == nil {
+		return job.completion()
+	}
+	var said *verdict
+	if errors.As(err, &said) {
+		return said.outcome(err, log.With("job_id", job.ID()))
+	}
+	if cause := context.Cause(ctx); cause != nil && isStop(err, cause) {
+		return stopped(cause, job)
+	}
+	var invalid *invalidPayload
+	var undecodable *protojobs.UndecodableError
+	if errors.As(err, &invalid) || errors.As(err, &undecodable) {
+		return failed(err, false)
+	}
+	return failed(err, job.handler.mayRetry(err, log))
+}
+
+// completion is the outcome of a job whose handler has completed.
+func (j *Job) completion() *outcome {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if !j.hasResult && len(j.children) == 0 {
+		return completed
+	}
+	return &outcome{kind: OutcomeComplete, result: j.result, children: j.children}
+}
+
+// isStop tells whether a handler's error is that of its cancelled context, from here or from a call that it made.
+func isStop(err, cause error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, cause) || status.Code(err) == codes.Canceled
+}
+
+// stopped is how an attempt ends whose handler stopped because it was asked to.
+func stopped(cause error, job *Job) *outcome {
+	switch {
+	case errors.Is(cause, ErrTimeout):
+		return timedOut(job.RunTimeout())
+	case errors.Is(cause, ErrJobCancelled):
+		return &outcome{kind: OutcomeCancelled}
+	default:
+		// After a lost lease the server refuses this, unless it was an outage in which nothing expired.
+		return released(pb.ReleaseReason_RELEASE_REASON_SHUTDOWN)
+	}
+}
+
+func (v *verdict) outcome(err error, log *slog.Logger) *outcome {
+	switch v.kind {
+	case verdictSnooze:
+		return &outcome{kind: OutcomeSnooze, delay: *v.delay}
+	case verdictCancel:
+		log.Info("the handler cancels its job", "reason", v.reason)
+		return &outcome{kind: OutcomeCancel}
+	case verdictDiscard:
+		return &outcome{kind: OutcomeDiscard, failure: newFailure("Discard", v.reason, ""), cause: err}
+	case verdictRetry:
+		how := v.failure("Retry", err)
+		how.retryable, how.retryAfter = true, v.delay
+		return how
+	default:
+		return v.failure("NonRetryable", err)
+	}
+}
+
+// failure describes the cause that the handler gave, or the verdict itself where it gave none.
+func (v *verdict) failure(name string, err error) *outcome {
+	if v.cause == nil {
+		return &outcome{kind: OutcomeFail, failure: newFailure(name, v.reason, ""), cause: err}
+	}
+	return &outcome{kind: OutcomeFail, failure: describe(v.cause), cause: v.cause}
+}
+
+// mayRetry asks the handler; a mistake in its answer costs no retry.
+func (h *handler) mayRetry(err error, log *slog.Logger) (may bool) {
+	if h.shouldRetry == nil {
+		return true
+	}
+	defer func() {
+		if recover() != nil {
+			log.Error("WithShouldRetry panicked", "kind", h.kind)
+			may = true
+		}
+	}()
+	return h.shouldRetry(err)
+}
