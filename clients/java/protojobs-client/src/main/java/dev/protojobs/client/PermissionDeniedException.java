@@ -1,0 +1,8 @@
+package dev.protojobs.client;
+
+/** The credentials do not cover this. */
+public class PermissionDeniedException extends ProtoJobsException {
+  PermissionDeniedException(String message, Details details) {
+    super(message, details);
+  }
+}

@@ -1,0 +1,174 @@
+package dev.protojobs.worker;
+
+import dev.protojobs.v1.JobError;
+import java.lang.reflect.InvocationTargetException;
+import java.util.ArrayList;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Queue;
+import java.util.Set;
+import java.util.concurrent.ConcurrentLinkedQueue;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.LinkedBlockingQueue;
+import java.util.concurrent.RejectedExecutionException;
+import java.util.concurrent.ThreadFactory;
+import java.util.concurrent.ThreadPoolExecutor;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * Gives started leases to threads and watches over what runs. Handlers run elsewhere and report into queues that the
+ * session empties; all else is for the session's thread.
+ */
+final class Executor {
+  private static final Logger LOG = LoggerFactory.getLogger(Executor.class);
+  private static final int FIRST_JAVA_WITH_VIRTUAL_THREADS = 21;
+  private static final long IDLE_SECONDS = 10;
+
+  /** What became of an attempt. */
+  record Report(Attempt attempt, Outcome outcome) {}
+
+  private final Map<String, Handler> handlers;
+  private final Execution execution;
+  private final long stopGrace;
+  private final Runnable wake;
+  private final ExecutorService threads;
+  private final Queue<Report> ended = new ConcurrentLinkedQueue<>();
+  private final Queue<Attempt> updated = new ConcurrentLinkedQueue<>();
+  private final Set<Attempt> active = new HashSet<>();
+
+  Executor(Map<String, Handler> handlers, Execution execution, int concurrency, long stopGrace, Runnable wake) {
+    this.handlers = handlers;
+    this.execution = execution;
+    this.stopGrace = stopGrace;
+    this.wake = wake;
+    threads = threads(concurrency);
+  }
+
+  private static ExecutorService threads(int concurrency) {
+    if (Runtime.version().feature() >= FIRST_JAVA_WITH_VIRTUAL_THREADS) {
+      try {
+        return (ExecutorService) Executors.class.getMethod("newVirtualThreadPerTaskExecutor").invoke(null);
+      } catch (NoSuchMethodException | IllegalAccessException | InvocationTargetException absent) {
+        LOG.debug("no virtual threads; handlers run on platform threads");
+      }
+    }
+    // The session starts no more handlers than there are slots, so nothing ever waits in this queue for long.
+    ThreadPoolExecutor pool =
+        new ThreadPoolExecutor(
+            concurrency, concurrency, IDLE_SECONDS, TimeUnit.SECONDS, new LinkedBlockingQueue<>(), named());
+    pool.allowCoreThreadTimeOut(true);
+    return pool;
+  }
+
+  private static ThreadFactory named() {
+    AtomicInteger number = new AtomicInteger();
+    return task -> {
+      Thread thread = new Thread(task, "protojobs-handler-" + number.incrementAndGet());
+      // A handler that does not stop must not keep the process.
+      thread.setDaemon(true);
+      return thread;
+    };
+  }
+
+  /** Begins the handlers of leases whose frame has left, in order. Returns those whose kind has no handler. */
+  List<Lease> start(List<Lease> leases) {
+    List<Lease> unknown = new ArrayList<>();
+    for (Lease lease : leases) {
+      Handler handler = handlers.get(lease.job.getSpec().getKind());
+      if (handler == null) {
+        unknown.add(lease);
+        continue;
+      }
+      Attempt attempt = new Attempt(lease, handler, this::update);
+      lease.run = attempt;
+      active.add(attempt);
+      threads.execute(() -> run(attempt));
+    }
+    return unknown;
+  }
+
+  private void run(Attempt attempt) {
+    Outcome outcome;
+    try {
+      outcome = execution.run(attempt);
+    } catch (Throwable error) { // of a tracer, or of memory: every attempt is reported
+      outcome = new Outcome.Failed(Errors.of(error), true);
+    }
+    ended.add(new Report(attempt, outcome));
+    wake.run();
+  }
+
+  private void update(Attempt attempt) {
+    updated.add(attempt);
+    wake.run();
+  }
+
+  /** Takes what handlers have reported. */
+  List<Report> ended() {
+    List<Report> reports = new ArrayList<>();
+    for (Report report; (report = ended.poll()) != null; ) {
+      active.remove(report.attempt);
+      reports.add(report);
+    }
+    return reports;
+  }
+
+  /** Takes attempts that have something to tell. */
+  List<Attempt> updated() {
+    List<Attempt> attempts = new ArrayList<>();
+    for (Attempt attempt; (attempt = updated.poll()) != null; ) {
+      attempts.add(attempt);
+    }
+    return attempts;
+  }
+
+  boolean hasEnded() {
+    return !ended.isEmpty();
+  }
+
+  /** Stops what has passed its run timeout. Returns attempts that did not stop in time: their slots are stuck. */
+  List<Attempt> watch(long now) {
+    List<Attempt> stuck = new ArrayList<>();
+    for (Attempt attempt : active) {
+      if (!attempt.hasBegun() || attempt.abandoned) {
+        continue;
+      }
+      long deadline = attempt.beganAt() + attempt.runTimeout;
+      if (now - deadline >= 0) {
+        attempt.stop(StopReason.TIMEOUT, now);
+      }
+      if (attempt.stopReason() == null) {
+        continue;
+      }
+      long asked = attempt.stoppedAt();
+      boolean timedOut = attempt.stopReason() == StopReason.TIMEOUT;
+      long patience = timedOut || asked - deadline > 0 ? asked : deadline;
+      if (now - (patience + stopGrace) >= 0) {
+        attempt.abandoned = true;
+        stuck.add(attempt);
+        LOG.error("handler of job {} ({}) does not stop; its slot is stuck", attempt.lease.jobId(), attempt.handler.kind());
+      }
+    }
+    return stuck;
+  }
+
+  /** Runs the hook of exactly this attempt, with which its job has failed for good. */
+  void failed(Attempt attempt, JobError error) {
+    try {
+      threads.execute(() -> Execution.tell(() -> attempt.handler.options().failed().accept(attempt.context, error)));
+    } catch (RejectedExecutionException closed) {
+      LOG.debug("the worker has ended");
+    }
+  }
+
+  /** Lets idle threads end, and interrupts the others: nobody waits for their outcome. */
+  void close() {
+    threads.shutdown();
+    active.forEach(attempt -> attempt.stop(StopReason.SHUTDOWN, System.nanoTime()));
+  }
+}

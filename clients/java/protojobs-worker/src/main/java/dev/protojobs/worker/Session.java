@@ -1,0 +1,581 @@
+package dev.protojobs.worker;
+
+import com.google.protobuf.ByteString;
+import dev.protojobs.client.Connection;
+import dev.protojobs.client.InvalidArgumentException;
+import dev.protojobs.client.PermissionDeniedException;
+import dev.protojobs.client.ProtoJobsException;
+import dev.protojobs.client.Times;
+import dev.protojobs.client.UnauthenticatedException;
+import dev.protojobs.client.UnsupportedException;
+import dev.protojobs.client.Version;
+import dev.protojobs.v1.Drain;
+import dev.protojobs.v1.DrainReason;
+import dev.protojobs.v1.Hello;
+import dev.protojobs.v1.LeaseRequest;
+import dev.protojobs.v1.LeaseResponse;
+import dev.protojobs.v1.QueueOrder;
+import dev.protojobs.v1.QueueSubscription;
+import dev.protojobs.v1.Throttle;
+import dev.protojobs.v1.Welcome;
+import dev.protojobs.v1.Window;
+import dev.protojobs.v1.WorkerServiceGrpc;
+import dev.protojobs.worker.Holding.Phase;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+import java.security.SecureRandom;
+import java.time.Duration;
+import java.util.HexFormat;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.RejectedExecutionException;
+import java.util.concurrent.ScheduledExecutorService;
+import java.util.concurrent.ThreadLocalRandom;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * The worker's side of the Lease stream, from the first Hello to the last Settled: connects, takes jobs, settles
+ * outcomes, stays alive, leaves.
+ *
+ * <p>Everything here runs on one thread, {@code loop}, on which gRPC calls back, too: whatever handlers do, heartbeats
+ * go out. A <em>turn</em> collects what handlers reported, begins what there is room for, writes one frame for all of
+ * it, and only then hands the begun jobs to the executor: the frame that covers a job leaves before its handler begins.
+ */
+final class Session implements LeaseStream.Ears {
+  private static final Logger LOG = LoggerFactory.getLogger(Session.class);
+
+  private static final long WELCOME = Duration.ofSeconds(10).toNanos();
+  private static final long LOCKED_OUT = Duration.ofSeconds(60).toNanos();
+  // A Deliver is acknowledged with the next frame, at the latest after this (the server's limit is 5 s).
+  private static final long RECEIPT = Duration.ofMillis(50).toNanos();
+  private static final long EOF = Duration.ofSeconds(2).toNanos();
+  private static final int SESSION_BYTES = 16;
+  private static final int MAX_NAME_BYTES = 128;
+
+  final Holding holding;
+  final Leaving leaving;
+  final Executor executor;
+
+  private final WorkerOptions options;
+  private final List<String> kinds;
+  private final Connection connection;
+  private final List<WorkerListener> listeners;
+  private final ScheduledExecutorService loop;
+  private final Answers answers;
+  private final Pacing.Reconnect reconnect = new Pacing.Reconnect(ThreadLocalRandom.current());
+  private final AtomicBoolean turnAsked = new AtomicBoolean();
+  private final CompletableFuture<ExitReason> ended = new CompletableFuture<>();
+  private ByteString sessionId = newSessionId();
+  private LeaseStream stream;
+  private long streamNo;
+  private int windowTold;
+  private long answeredAt;
+  private long downSince;
+  private long lockedOutToldAt;
+  private boolean lockedOut;
+  private boolean connected;
+  private boolean wasWelcome;
+  private boolean sessionStands;
+  private boolean fenced;
+  private boolean over;
+
+  Session(
+      WorkerOptions options,
+      Map<String, Handler> handlers,
+      Connection connection,
+      List<WorkerListener> listeners,
+      ScheduledExecutorService loop) {
+    this.options = options;
+    this.kinds = handlers.keySet().stream().sorted().toList();
+    this.connection = connection;
+    this.listeners = listeners;
+    this.loop = loop;
+    executor =
+        new Executor(
+            handlers, new Execution(listeners), options.slots(), options.stopGrace().toNanos(), this::wake);
+    downSince = now();
+    answeredAt = now();
+    holding = new Holding(options, executor, listeners, this::wake, now());
+    leaving = new Leaving(options, holding, listeners, this::wake);
+    answers =
+        new Answers(
+            holding, executor, listeners, this::wake, this::later, ThreadLocalRandom.current(), System::nanoTime);
+  }
+
+  private static long now() {
+    return System.nanoTime();
+  }
+
+  private static ByteString newSessionId() {
+    byte[] id = new byte[SESSION_BYTES];
+    new SecureRandom().nextBytes(id);
+    return ByteString.copyFrom(id);
+  }
+
+  // ---- doors from other threads
+
+  /** Begins; completes with why the worker has ended once everything is settled. */
+  CompletableFuture<ExitReason> start() {
+    on(this::open);
+    on(this::upkeep);
+    return ended;
+  }
+
+  /** Finishes what runs and ends; a second call with KILLED ends at once. */
+  void leave(ExitReason reason) {
+    on(() -> leaveNow(reason, null));
+  }
+
+  /** Takes no more jobs, and gives back what has not begun. */
+  void quiet() {
+    on(leaving::quiet);
+  }
+
+  /** Asks for a turn. */
+  private void wake() {
+    if (turnAsked.compareAndSet(false, true)) {
+      on(this::turn);
+    }
+  }
+
+  /** Runs on the session's thread. An error there ends the stream, not the worker: the next one resumes. */
+  void on(Runnable action) {
+    try {
+      loop.execute(() -> guarded(action));
+    } catch (RejectedExecutionException closed) {
+      LOG.debug("the session has ended");
+    }
+  }
+
+  private void later(long nanos, Runnable action) {
+    loop.schedule(() -> guarded(action), nanos, TimeUnit.NANOSECONDS);
+  }
+
+  private void guarded(Runnable action) {
+    if (over) {
+      return;
+    }
+    try {
+      action.run();
+    } catch (RuntimeException error) {
+      LOG.error("the session failed; opening its stream again", error);
+      if (stream != null) {
+        ended(stream, null);
+      }
+    }
+  }
+
+  // ---- streams
+
+  private void open() {
+    if (stream != null) {
+      return;
+    }
+    streamNo++;
+    holding.collect(now());
+    holding.ledger.openStream(streamNo);
+    windowTold = holding.window();
+    stream = new LeaseStream(this, System::nanoTime);
+    LeaseStream opened = stream;
+    try {
+      WorkerServiceGrpc.newStub(connection.channel()).withExecutor(loop).lease(opened);
+      opened.write(LeaseRequest.newBuilder().setHello(hello()), 0);
+    } catch (ProtoJobsException error) { // of the token file
+      ended(opened, error);
+      return;
+    }
+    later(
+        WELCOME,
+        () -> {
+          if (stream == opened && !connected) {
+            LOG.warn("no Welcome within 10 s");
+            ended(opened, null);
+          }
+        });
+  }
+
+  private Hello hello() {
+    Hello.Builder hello =
+        Hello.newBuilder()
+            .setSessionId(sessionId)
+            .setWorker(Errors.cut(options.name(), MAX_NAME_BYTES))
+            .setSdk("protojobs-java")
+            .setSdkVersion(Version.current())
+            .setQueueOrder(
+                options.strict() ? QueueOrder.QUEUE_ORDER_STRICT : QueueOrder.QUEUE_ORDER_WEIGHTED)
+            .addAllKinds(kinds)
+            .setWindow(Window.newBuilder().setMaxInFlight(windowTold))
+            .setSlots(holding.slots())
+            .setStreamNo(streamNo);
+    options
+        .queues()
+        .forEach((name, weight) -> hello.addQueues(QueueSubscription.newBuilder().setName(name).setWeight(weight)));
+    holding.ledger.leases().forEach(lease -> hello.addHeld(Frames.held(lease, now())));
+    if (options.sessionTtl() != null) {
+      hello.setSessionTtl(Times.write(options.sessionTtl()));
+    }
+    return hello.build();
+  }
+
+  private void welcome(Welcome welcome) {
+    boolean resumed = sessionStands;
+    sessionStands = true;
+    holding.limits = Limits.of(welcome);
+    holding.resume(welcome.getKeptList(), now());
+    answeredAt = stream.answeredAt();
+    fenced = false;
+    wasWelcome = true;
+    lockedOut = false;
+    connected = true;
+    reconnect.welcomed();
+    LOG.info(
+        "stream open to {}: {} leases kept, {} lost",
+        welcome.getServerId(),
+        welcome.getKeptCount(),
+        welcome.getLostCount());
+    String mark = mark();
+    listeners.forEach(listener -> Execution.tell(() -> listener.connected(mark, resumed)));
+    wake();
+  }
+
+  /** Returns what names the session in public: its id is a secret that proves leases. */
+  private String mark() {
+    try {
+      byte[] hash = MessageDigest.getInstance("SHA-256").digest(sessionId.toByteArray());
+      return HexFormat.of().formatHex(hash, 0, SESSION_BYTES);
+    } catch (NoSuchAlgorithmException error) {
+      throw new IllegalStateException("every Java has SHA-256", error);
+    }
+  }
+
+  @Override
+  public void ready(LeaseStream which) {
+    if (which == stream) {
+      wake();
+    }
+  }
+
+  @Override
+  public void heard(LeaseStream which, LeaseResponse frame) {
+    if (which == stream) {
+      guarded(() -> hear(frame));
+    }
+  }
+
+  private void hear(LeaseResponse frame) {
+    if (!connected) {
+      if (frame.getFrameCase() == LeaseResponse.FrameCase.WELCOME) {
+        welcome(frame.getWelcome());
+      } else {
+        ended(stream, new ProtoJobsException("the first frame is not Welcome"));
+      }
+      return;
+    }
+    switch (frame.getFrameCase()) {
+      case DELIVER -> {
+        holding.deliver(frame.getDeliver(), now());
+        long wait = holding.ledger.running() > 0 ? RECEIPT : 0;
+        if (stream.delivered(now() + wait)) {
+          later(wait, this::wake);
+        }
+      }
+      case SETTLED -> answers.settled(frame.getSettled());
+      case CANCEL -> answers.cancel(frame.getCancel());
+      case DRAIN -> drain(frame.getDrain());
+      case THROTTLE -> throttle(frame.getThrottle());
+      default -> {
+        // A heartbeat, or a frame of a later version.
+      }
+    }
+  }
+
+  private void drain(Drain drain) {
+    LOG.info("drain: {}", drain.getReason());
+    if (drain.getReason() == DrainReason.DRAIN_REASON_WORKER) {
+      leaveNow(ExitReason.DRAINED, drain.hasDeadline() ? Times.read(drain.getDeadline()) : null);
+      return;
+    }
+    long wait = Times.read(drain.getReconnectAfter()).toNanos();
+    stream.leaveAt(now() + wait);
+    later(wait, this::wake);
+    wake();
+  }
+
+  private static void throttle(Throttle throttle) {
+    LOG.debug("jobs of queue {} are held back: {}", throttle.getQueue(), throttle.getWhy());
+  }
+
+  /** Ends a stream once; decides what that means for the session, and when the next one begins. */
+  @Override
+  public void ended(LeaseStream which, ProtoJobsException error) {
+    if (which != stream) {
+      return;
+    }
+    stream = null;
+    which.cancel();
+    if (connected) {
+      answeredAt = latest(answeredAt, which.answeredAt());
+      connected = false;
+      downSince = now();
+    }
+    if (error != null) {
+      judge(error);
+    }
+    if (which.halfClosed()) {
+      finish(leaving.exit());
+    }
+    if (over) {
+      return;
+    }
+    // Told to leave: no backoff, but not before the server wants us back.
+    long wait = which.isToLeave() ? Math.max(0, which.leaveAt() - now()) : reconnect.next();
+    LOG.info("next stream in {} ms; {} jobs are held", Duration.ofNanos(wait).toMillis(), holding.ledger.size());
+    connection.hasten();
+    later(wait, this::open);
+  }
+
+  private static long latest(long one, long other) {
+    return one - other > 0 ? one : other;
+  }
+
+  private void judge(ProtoJobsException error) {
+    String reason = error.reason();
+    if (reason.equals("SESSION_CLOSED") || reason.equals("SESSION_SUPERSEDED")) {
+      // The server knows this session no more: what it held is not ours, a new one begins.
+      LOG.warn("session is over ({}); starting a new one", reason);
+      holding.reset(now());
+      sessionId = newSessionId();
+      streamNo = 0;
+      sessionStands = false;
+      return;
+    }
+    boolean unwelcome = error instanceof UnauthenticatedException || error instanceof PermissionDeniedException;
+    boolean refused =
+        unwelcome
+            || error instanceof InvalidArgumentException
+            || error instanceof UnsupportedException
+            || reason.equals("PROTOCOL_VIOLATION");
+    if (refused && !wasWelcome) {
+      // Trying again would change nothing: no server takes this worker as it is.
+      LOG.error("this worker is refused: {}", error.getMessage());
+      finish(ExitReason.REFUSED);
+    } else if (unwelcome) {
+      tellLockedOut(error);
+    } else {
+      LOG.warn("stream ended: {}", error.getMessage());
+    }
+  }
+
+  /** Says that credentials which were good are so no more: at once, and then once a minute as long as that lasts. */
+  private void tellLockedOut(ProtoJobsException error) {
+    if (!lockedOut || now() - (lockedOutToldAt + LOCKED_OUT) >= 0) {
+      lockedOut = true;
+      lockedOutToldAt = now();
+      LOG.error(
+          "credentials are not accepted any more; what runs goes on, and each try reads the token file again: {}",
+          error.getMessage());
+    }
+  }
+
+  // ---- turns
+
+  private void turn() {
+    turnAsked.set(false);
+    LeaseStream current = stream;
+    if (!connected || current == null || !current.isReady()) {
+      return;
+    }
+    new Turn(current).take();
+    if (stream != current) {
+      return;
+    }
+    if (current.isToLeave() && now() - current.leaveAt() >= 0) {
+      ended(current, null);
+    } else if (current.goodbyeSent() && holding.nothingLeft() && !current.halfClosed()) {
+      current.halfClose();
+      later(EOF, () -> ended(current, null));
+    }
+  }
+
+  /** What is said at once. */
+  private final class Turn {
+    private final LeaseStream current;
+    private List<Lease> begun;
+    private long startedSeq;
+    private boolean wrote;
+
+    Turn(LeaseStream current) {
+      this.current = current;
+    }
+
+    void take() {
+      long now = now();
+      holding.collect(now);
+      begun = holding.begin(now);
+      startedSeq = holding.ledger.begun();
+      boolean hasBegun = !begun.isEmpty();
+      try {
+        say(now, hasBegun);
+      } finally {
+        holding.putBack(begun);
+      }
+      if (wrote && (executor.hasEnded() || holding.ledger.unsent() > 0)) {
+        wake();
+      }
+    }
+
+    /** Says what there is to say. Nothing to say but something to acknowledge is a Ping. */
+    private void say(long now, boolean hasBegun) {
+      boolean open = true;
+      for (LeaseRequest.Builder frame : holding.updates.take(now)) {
+        open = open && write(frame);
+      }
+      while (open) {
+        List<Lease> leases = holding.ledger.takeUnsent(Frames.MAX_SETTLES, holding.limits.maxFrameBytes());
+        if (leases.isEmpty()) {
+          break;
+        }
+        open = write(Frames.settle(leases));
+      }
+      if (!open) {
+        return;
+      }
+      if (holding.phase == Phase.LEAVING) {
+        if (!current.goodbyeSent()) {
+          current.goodbye();
+          open = write(Frames.goodbye(leaving.deadline()));
+        }
+      } else if (holding.window() != windowTold) {
+        windowTold = holding.window();
+        open = write(Frames.window(windowTold));
+      }
+      if (open && !wrote && (hasBegun || current.owesReceipt(now) || heartbeatDue(current, now))) {
+        write(Frames.ping());
+      }
+    }
+
+    private boolean write(LeaseRequest.Builder frame) {
+      if (!current.write(frame, startedSeq)) {
+        return false;
+      }
+      wrote = true;
+      if (!begun.isEmpty()) {
+        List<Lease> covered = begun;
+        begun = List.of();
+        holding.start(covered);
+        if (holding.usedUp()) {
+          leaveNow(ExitReason.MAX_JOBS, null);
+        }
+      }
+      return true;
+    }
+  }
+
+  private boolean heartbeatDue(LeaseStream current, long now) {
+    return now - (current.lastWrite() + holding.limits.heartbeat() - holding.limits.tick()) >= 0;
+  }
+
+  // ---- upkeep
+
+  /** Looks after everything that only time brings about. */
+  private void upkeep() {
+    long now = now();
+    try {
+      if (!connected) {
+        holding.collect(now);
+      }
+      watchStream(now);
+      fence(now);
+      holding.watch(now);
+      if (holding.stuck >= options.stuckLimit() && holding.phase != Phase.LEAVING) {
+        LOG.error("too many stuck handlers ({}); leaving", holding.stuck);
+        leaveNow(ExitReason.STUCK, null);
+      }
+      if (holding.adapt(now) && holding.window() != windowTold) {
+        wake();
+      }
+      press(now);
+    } finally {
+      if (!over) {
+        later(holding.limits.tick(), this::upkeep);
+      }
+    }
+  }
+
+  private void watchStream(long now) {
+    LeaseStream current = stream;
+    if (current == null || !connected) {
+      return;
+    }
+    answeredAt = latest(answeredAt, current.answeredAt());
+    if (now - (current.lastRead() + 3 * holding.limits.heartbeat()) > 0) {
+      LOG.warn("no frame in three heartbeat intervals; dropping the stream");
+      ended(current, null);
+    } else if (!holding.updates.isEmpty() || current.owesReceipt(now) || heartbeatDue(current, now)) {
+      wake();
+    }
+  }
+
+  /** Stops handlers whose leases may be gone: no answer for 80 % of the session's life without a heartbeat. */
+  private void fence(long now) {
+    if (fenced || holding.ledger.running() == 0 || now - (answeredAt + holding.limits.ttl() / 5 * 4) < 0) {
+      return;
+    }
+    fenced = true;
+    LOG.warn("no answer for 80 % of the session's ttl; stopping handlers");
+    holding.stop(holding.ledger.runningLeases(), StopReason.LEASE_LOST, now);
+  }
+
+  // ---- leaving
+
+  private void leaveNow(ExitReason reason, Duration within) {
+    leaving.leave(reason, within, now());
+    if (reason == ExitReason.KILLED) {
+      press(now());
+    }
+  }
+
+  private void press(long now) {
+    if (leaving.press(now, connected)) {
+      finish(leaving.exit());
+    }
+  }
+
+  private void finish(ExitReason reason) {
+    over = true;
+    leaving.exit(reason);
+    holding.phase = Phase.LEAVING;
+    if (stream != null) {
+      stream.cancel();
+      stream = null;
+    }
+    executor.close();
+    ended.complete(reason);
+  }
+
+  // ---- looks from other threads
+
+  /** How the session is at one moment. */
+  record State(boolean healthy, boolean connected, boolean idle, Phase phase, long idleNanos) {}
+
+  /** Returns how the session is; never completes if its thread does not turn any more. */
+  CompletableFuture<State> look() {
+    CompletableFuture<State> found = new CompletableFuture<>();
+    on(
+        () -> {
+          boolean healthy = connected || now() - (downSince + options.unhealthyAfter().toNanos()) < 0;
+          long idleNanos = now() - holding.lastBusy;
+          found.complete(new State(healthy, connected, holding.ledger.isIdle(), holding.phase, idleNanos));
+        });
+    return found;
+  }
+
+  /** Counts handlers that have ended. For after the end. */
+  long processed() {
+    return holding.ended;
+  }
+}
