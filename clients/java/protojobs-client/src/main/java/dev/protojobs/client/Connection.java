@@ -108,6 +108,7 @@ public final class Connection implements AutoCloseable {
    * @throws ProtoJobsException if the call fails for good, or for too long
    */
   public <Q, A> A call(MethodDescriptor<Q, A> method, Q request, Duration deadline) {
+    checkOpen();
     Duration whole = longer(options.callTimeout(), deadline);
     long end = System.nanoTime() + whole.toNanos();
     Backoff backoff = new Backoff(ThreadLocalRandom.current());
@@ -125,6 +126,7 @@ public final class Connection implements AutoCloseable {
           throw failure;
         }
         pause(wait.get());
+        checkOpen();
         hasten();
       }
     }
@@ -141,6 +143,13 @@ public final class Connection implements AutoCloseable {
    */
   public <Q, A> A call(MethodDescriptor<Q, A> method, Q request) {
     return call(method, request, options.readDeadline());
+  }
+
+  /** Fails after {@link #close}: no other try could ever succeed. */
+  private void checkOpen() {
+    if (channel.isShutdown()) {
+      throw new ProtoJobsException("the client is closed");
+    }
   }
 
   private <Q, A> A once(MethodDescriptor<Q, A> method, Q request, Duration deadline) {

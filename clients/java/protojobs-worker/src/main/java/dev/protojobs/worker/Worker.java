@@ -15,8 +15,8 @@ import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
-import java.util.concurrent.Executors;
 import java.util.concurrent.ScheduledExecutorService;
+import java.util.concurrent.ScheduledThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
 
 /**
@@ -59,13 +59,17 @@ public final class Worker implements AutoCloseable {
             handlers.put(
                 kind,
                 new Handler(kind, given.type, given.target, given.options, builder.codec, builder.mapper)));
-    loop =
-        Executors.newSingleThreadScheduledExecutor(
+    ScheduledThreadPoolExecutor single =
+        new ScheduledThreadPoolExecutor(
+            1,
             task -> {
               Thread thread = new Thread(task, "protojobs-session");
               thread.setDaemon(true);
               return thread;
             });
+    // What is due later has nobody to do it for once the session is over.
+    single.setExecuteExistingDelayedTasksAfterShutdownPolicy(false);
+    loop = single;
     session = new Session(options, handlers, connection, listeners, loop);
     rules = new Rules(options, session, connection);
   }
