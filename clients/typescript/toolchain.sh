@@ -11,6 +11,6 @@ if ! node -e 'const [major, minor] = process.versions.node.split(".").map(Number
   exit 69
 fi
 if [ ! node_modules/.package-lock.json -nt package-lock.json ]; then
-  npm ci --silent --no-progress
+  npm ci --no-progress --loglevel=error
   touch node_modules/.package-lock.json
 fi
