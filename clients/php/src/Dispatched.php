@@ -1,0 +1,16 @@
+<?php
+
+declare(strict_types=1);
+
+namespace ProtoJobs;
+
+/** What became of a dispatch. */
+final class Dispatched
+{
+    public function __construct(
+        public readonly string $jobId,
+        public readonly DispatchOutcome $outcome,
+        public readonly JobState $state = JobState::Unknown,
+    ) {
+    }
+}

@@ -1,0 +1,15 @@
+<?php
+
+declare(strict_types=1);
+
+namespace ProtoJobs\Exception;
+
+/** A field of the request by its path, and what is wrong with it. */
+final class FieldViolation
+{
+    public function __construct(
+        public readonly string $field,
+        public readonly string $description,
+    ) {
+    }
+}

@@ -1,0 +1,16 @@
+<?php
+
+declare(strict_types=1);
+
+namespace ProtoJobs;
+
+/** What became of a retry by hand. `already`: the job had gone on before this call. */
+final class Retried
+{
+    public function __construct(
+        public readonly string $jobId,
+        public readonly JobState $state,
+        public readonly bool $already,
+    ) {
+    }
+}

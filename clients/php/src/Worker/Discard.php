@@ -1,0 +1,14 @@
+<?php
+
+declare(strict_types=1);
+
+namespace ProtoJobs\Worker;
+
+/** Ends the job as FAILED at once, whatever retries are left. */
+final class Discard extends Verdict
+{
+    public function __construct(string $reason = 'discarded by its handler')
+    {
+        parent::__construct($reason);
+    }
+}

@@ -1,0 +1,117 @@
+<?php
+
+declare(strict_types=1);
+
+namespace ProtoJobs\Worker;
+
+use ProtoJobs\Job;
+
+/**
+ * A registered handler: how to call it, and how to ask it about failures.
+ *
+ * @internal
+ */
+final class Handler
+{
+    /**
+     * @param \Closure(JobContext): mixed $invoke
+     * @param \Closure(JobContext, \Throwable): bool $shouldRetry
+     * @param (\Closure(JobContext, \Throwable): void)|null $failed
+     * @param float|null $timeout seconds; may shorten the job's run timeout
+     */
+    private function __construct(
+        public readonly string $kind,
+        public readonly \Closure $invoke,
+        public readonly \Closure $shouldRetry,
+        public readonly ?\Closure $failed,
+        public readonly ?float $timeout,
+    ) {
+    }
+
+    /** @param class-string<Job> $class */
+    public static function ofClass(string $class, string $kind): self
+    {
+        $hasFailed = (new \ReflectionMethod($class, 'failed'))->getDeclaringClass()->getName() !== Job::class;
+        return new self(
+            $kind,
+            static fn (JobContext $context): mixed => $class::ofRun($context)->handle($context->data()),
+            static fn (JobContext $context, \Throwable $error): bool
+                => $class::ofRun($context)->shouldRetry($context->failures() + 1, $error),
+            $hasFailed
+                ? static fn (JobContext $context, \Throwable $error) => $class::ofRun($context)->failed($error, $context->data())
+                : null,
+            null,
+        );
+    }
+
+    /**
+     * @param callable(mixed, JobContext): mixed $handler
+     * @param class-string|callable(mixed): mixed|null $payload what makes the handler's argument of the data
+     * @param (callable(\Throwable, JobContext): bool)|null $shouldRetry
+     * @param (callable(JobContext, \Throwable): void)|null $failed
+     */
+    public static function ofCallable(
+        string $kind,
+        callable $handler,
+        ?float $timeout,
+        string|callable|null $payload,
+        ?callable $shouldRetry,
+        ?callable $failed,
+    ): self {
+        $handler = $handler(...);
+        $build = self::builder($handler, $payload);
+        return new self(
+            $kind,
+            static fn (JobContext $context): mixed => $handler(self::built($build, $context), $context),
+            static fn (JobContext $context, \Throwable $error): bool => $shouldRetry === null || $shouldRetry($error, $context),
+            $failed === null ? null : $failed(...),
+            $timeout,
+        );
+    }
+
+    private static function built(?\Closure $build, JobContext $context): mixed
+    {
+        $data = $context->data();
+        try {
+            return $build === null ? $data : $build($data);
+        } catch (\Throwable $error) {
+            // PHP's own words end with the place of the call, which is ours.
+            $why = (string) preg_replace('/, called in .*$/s', '', $error->getMessage());
+            throw new InvalidPayload($error::class . ": $why", previous: $error);
+        }
+    }
+
+    /** Finds what makes the handler's argument: what was said, else the type of its first parameter where that is a class. */
+    private static function builder(\Closure $handler, string|callable|null $payload): ?\Closure
+    {
+        if ($payload === null) {
+            $type = ((new \ReflectionFunction($handler))->getParameters()[0] ?? null)?->getType();
+            if (!$type instanceof \ReflectionNamedType) {
+                return null;
+            }
+            if ($type->isBuiltin()) {
+                return self::checker($type);
+            }
+            $payload = $type->getName();
+        }
+        if (is_string($payload) && class_exists($payload)) {
+            return static fn (mixed $data): object => new $payload(...(array) $data);
+        }
+        return is_callable($payload) ? $payload(...) : throw new \ValueError('payload is a class or a callable');
+    }
+
+    /** Lets pass what the declared type takes: a payload that does not fit is no failure of the handler. */
+    private static function checker(\ReflectionNamedType $type): ?\Closure
+    {
+        $name = $type->getName();
+        if (!in_array($name, ['array', 'string', 'int', 'float', 'bool'], true)) {
+            return null;
+        }
+        return static function (mixed $data) use ($name, $type): mixed {
+            $fits = get_debug_type($data) === $name
+                || ($data === null && $type->allowsNull())
+                || ($name === 'float' && is_int($data));
+            return $fits ? $data : throw new \TypeError("the handler takes $name, not " . get_debug_type($data));
+        };
+    }
+}

@@ -1,0 +1,14 @@
+<?php
+
+declare(strict_types=1);
+
+namespace ProtoJobs\Worker;
+
+/** Stands for an error that is no exception of this process: a timeout, a dead process. */
+final class JobError extends \RuntimeException
+{
+    public function __construct(public readonly string $type, string $message)
+    {
+        parent::__construct("$type: $message");
+    }
+}

@@ -1,0 +1,78 @@
+<?php
+
+declare(strict_types=1);
+
+namespace ProtoJobs\Worker;
+
+use ProtoJobs\Exception\ProtoJobsException;
+use ProtoJobs\Transport\Call;
+use ProtoJobs\Transport\Transport;
+
+/**
+ * A process of its own that speaks with the server, one call after the other. Handlers are forked from the worker, so
+ * the worker itself must hold no connection; and while a handler works, renewals go on here.
+ *
+ * @internal
+ */
+final class Link
+{
+    /** @var list<int> processes to end if the worker dies */
+    private array $guarded = [];
+
+    private function __construct(private readonly Pipe $pipe, private readonly Transport $transport, private readonly int $worker)
+    {
+    }
+
+    /** Makes calls until the worker closes its end or dies. */
+    public static function serve(Pipe $pipe, Transport $transport, int $worker): never
+    {
+        $link = new self($pipe, $transport, $worker);
+        while ($link->isWanted()) {
+            foreach ($pipe->poll() as $message) {
+                $link->obey($message);
+            }
+            if ($pipe->isOpen()) {
+                Pipe::select([$pipe], [], 1.0);
+            }
+        }
+        // Whoever killed the worker meant its handlers, too: their leases run out, and others begin the jobs anew.
+        foreach ($link->guarded as $pid) {
+            posix_kill($pid, SIGKILL);
+        }
+        // Not exit(): what the program has registered for its own end is not for this process.
+        posix_kill((int) getmypid(), SIGKILL);
+        exit(0);
+    }
+
+    private function isWanted(): bool
+    {
+        return $this->pipe->isOpen() && posix_getppid() === $this->worker;
+    }
+
+    /** @param array<string, mixed> $message */
+    private function obey(array $message): void
+    {
+        if ($message['op'] === 'guard') {
+            $this->guarded = $message['pids'];
+            return;
+        }
+        $call = new Call(
+            $message['method'],
+            $message['request'],
+            $message['timeout'],
+            isWanted: fn (): bool => posix_getppid() === $this->worker,
+        );
+        try {
+            $this->pipe->sendAll(['answer' => $this->transport->unary($call)]);
+        } catch (ProtoJobsException $error) {
+            $this->pipe->sendAll(['error' => [
+                'class' => $error::class,
+                'message' => $error->getMessage(),
+                'status' => $error->status()->value,
+                'reason' => $error->reason(),
+                'metadata' => $error->metadata(),
+                'retryAfter' => $error->retryAfter(),
+            ]]);
+        }
+    }
+}
