@@ -19,7 +19,8 @@ use Protojobs\V1\UniqueScope as ScopeNumber;
 final class SpecReader
 {
     private const FIELDS = ['id', 'queue', 'kind', 'payload', 'contentType', 'headers', 'priority', 'delay', 'runTime', 'labels',
-        'runTimeout', 'retry', 'expireTime', 'unique', 'fairnessKey', 'concurrencyKey', 'resultRetention', 'onComplete', 'onFailed'];
+        'runTimeout', 'retry', 'expireTime', 'unique', 'fairnessKey', 'concurrencyKey', 'resultRetention', 'onComplete',
+        'onFailed'];
 
     /** @param string|null $file "-" is stdin */
     public static function read(?string $file, ?string $queue): JobRequest

@@ -129,7 +129,8 @@ final class Options
     {
         foreach ($this->addresses() as $address) {
             $host = trim((string) preg_replace('/:\d+$/', '', $address), '[]');
-            if (!str_starts_with($address, 'unix:') && $host !== 'localhost' && $host !== '::1' && !str_starts_with($host, '127.')) {
+            $isHere = in_array($host, ['localhost', '::1'], true) || preg_match('/^127(\.\d+){3}$/D', $host) === 1;
+            if (!$isHere && !str_starts_with($address, 'unix:')) {
                 return false;
             }
         }
