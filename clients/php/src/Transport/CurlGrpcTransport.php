@@ -96,6 +96,10 @@ final class CurlGrpcTransport implements Transport
                 throw $error;
             }
         } finally {
+            if (!isset($this->ended[spl_object_id($easy)]) && $this->multi === $multi) {
+                // A call that is left before its end: libcurl tells the server only when the connection closes.
+                $this->multi = null;
+            }
             $this->forget($multi, $easy);
         }
     }

@@ -19,11 +19,13 @@ use ProtoJobs\Transport\Transport;
 final class Lane
 {
     private const RESTART_SECONDS = 1.0;
+    private const ALIVE_SECONDS = 1.0;
 
     private int $pid = 0;
     private ?Pipe $pipe = null;
     private ?\Closure $done = null;
     private float $sentAt = 0.0;
+    private float $spokenAt = 0.0;
     private float $startedAt = -INF;
     /** @var list<int> */
     private array $guarded = [];
@@ -51,7 +53,7 @@ final class Lane
     public function send(string $method, Message $request, float $timeout, \Closure $done): void
     {
         $this->done = $done;
-        $this->sentAt = Times::monotonic();
+        $this->sentAt = $this->spokenAt = Times::monotonic();
         if (!$this->isUp()) {
             return; // `collect` fails the call, as it does with those of a link that dies
         }
@@ -75,6 +77,11 @@ final class Lane
     /** Takes what has come. */
     public function collect(): void
     {
+        $now = Times::monotonic();
+        if ($this->done !== null && $now >= $this->spokenAt + self::ALIVE_SECONDS) {
+            $this->spokenAt = $now;
+            $this->pipe?->send(['op' => 'alive']);
+        }
         $this->pipe?->flush();
         foreach ($this->pipe?->poll() ?? [] as $message) {
             $this->finish($message['answer'] ?? null, isset($message['error']) ? self::error($message['error']) : null);

@@ -5,6 +5,7 @@ declare(strict_types=1);
 namespace ProtoJobs\Worker;
 
 use ProtoJobs\Exception\ProtoJobsException;
+use ProtoJobs\Times;
 use ProtoJobs\Transport\Call;
 use ProtoJobs\Transport\Transport;
 
@@ -16,8 +17,14 @@ use ProtoJobs\Transport\Transport;
  */
 final class Link
 {
+    /** A worker that has not said a word for so long while it waits for an answer is frozen: what came would be lost on it. */
+    private const FROZEN_SECONDS = 5.0;
+
     /** @var list<int> processes to end if the worker dies */
     private array $guarded = [];
+    /** @var list<array<string, mixed>> */
+    private array $inbox = [];
+    private float $heardAt = 0.0;
 
     private function __construct(private readonly Pipe $pipe, private readonly Transport $transport, private readonly int $worker)
     {
@@ -28,7 +35,7 @@ final class Link
     {
         $link = new self($pipe, $transport, $worker);
         while ($link->isWanted()) {
-            foreach ($pipe->poll() as $message) {
+            while (($message = $link->next()) !== null) {
                 $link->obey($message);
             }
             if ($pipe->isOpen()) {
@@ -49,19 +56,36 @@ final class Link
         return $this->pipe->isOpen() && posix_getppid() === $this->worker;
     }
 
+    /** @return array<string, mixed>|null the next call to make */
+    private function next(): ?array
+    {
+        $this->listen();
+        return array_shift($this->inbox);
+    }
+
+    /** Hears what the worker says; also in the middle of a call. */
+    private function listen(): void
+    {
+        foreach ($this->pipe->poll() as $message) {
+            $this->heardAt = Times::monotonic();
+            match ($message['op']) {
+                'guard' => $this->guarded = $message['pids'],
+                'call' => $this->inbox[] = $message,
+                default => null, // a sign of life
+            };
+        }
+    }
+
+    private function isAwaited(): bool
+    {
+        $this->listen();
+        return $this->isWanted() && Times::monotonic() < $this->heardAt + self::FROZEN_SECONDS;
+    }
+
     /** @param array<string, mixed> $message */
     private function obey(array $message): void
     {
-        if ($message['op'] === 'guard') {
-            $this->guarded = $message['pids'];
-            return;
-        }
-        $call = new Call(
-            $message['method'],
-            $message['request'],
-            $message['timeout'],
-            isWanted: fn (): bool => posix_getppid() === $this->worker,
-        );
+        $call = new Call($message['method'], $message['request'], $message['timeout'], isWanted: $this->isAwaited(...));
         try {
             $this->pipe->sendAll(['answer' => $this->transport->unary($call)]);
         } catch (ProtoJobsException $error) {
