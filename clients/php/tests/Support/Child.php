@@ -105,6 +105,11 @@ final class Child
         return (int) $this->code;
     }
 
+    public function isRunning(): bool
+    {
+        return !$this->hasEnded();
+    }
+
     private function hasEnded(): bool
     {
         if ($this->code === null) {

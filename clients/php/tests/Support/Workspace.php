@@ -26,10 +26,19 @@ final class Workspace
     {
         $directory = sys_get_temp_dir() . '/protojobs-php-' . bin2hex(random_bytes(6));
         mkdir($directory, 0700);
-        register_shutdown_function(static function () use ($directory): void {
-            array_map('unlink', glob("$directory/*") ?: []);
-            @rmdir($directory);
-        });
+        register_shutdown_function(static fn () => self::remove($directory));
         return $directory;
+    }
+
+    private static function remove(string $path): void
+    {
+        if (!is_dir($path) || is_link($path)) {
+            unlink($path);
+            return;
+        }
+        foreach (array_diff(scandir($path) ?: [], ['.', '..']) as $name) {
+            self::remove("$path/$name");
+        }
+        rmdir($path);
     }
 }
