@@ -30,7 +30,7 @@ final class WorkerTest extends TestCase
 
     public function testTheHooksOfAFailureRunOnceItIsStoredAndFailedOnlyAfterTheLastRun(): void
     {
-        $id = $this->client->dispatch('hooked', ['a' => 1], queue: $this->queue, retry: self::once())->jobId;
+        $id = $this->client->dispatch('hooked', ['a' => 1], queue: $this->queue, retry: self::oneRetry())->jobId;
         $worker = $this->work(['maxJobs' => 2]);
 
         $first = $worker->event('job.failed');
@@ -213,7 +213,7 @@ final class WorkerTest extends TestCase
         }
     }
 
-    private static function once(): RetryPolicy
+    private static function oneRetry(): RetryPolicy
     {
         return new RetryPolicy(1, 0);
     }
