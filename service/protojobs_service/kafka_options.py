@@ -11,7 +11,7 @@ def options_of(settings: Settings) -> Options:
         raise InvalidSettings("kafka.brokers: is required with driver kafka (PROTOJOBS_KAFKA__BROKERS)")
     if kafka.is_exposed and not settings.store.insecure:
         raise InvalidSettings("kafka.security: brokers beyond this machine need ssl or sasl_ssl, or store.insecure")
-    return Options(
+    options = Options(
         brokers=kafka.brokers,
         prefix=kafka.prefix,
         group=kafka.group,
@@ -28,6 +28,9 @@ def options_of(settings: Settings) -> Options:
         security=_security(kafka),
         overrides=kafka.client,
     )
+    if options.complaint is not None:
+        raise InvalidSettings(f"kafka: {options.complaint}")
+    return options
 
 
 def _security(kafka: KafkaSettings) -> dict[str, Value]:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, KafkaException, Producer
 
 from protojobs_service.domain.bounds import MAX_PRIORITY
 
@@ -125,3 +125,13 @@ class Options:
     def admin(self) -> dict[str, Property]:
         """Return the properties of the admin client."""
         return {**self.common(), **self.overrides}
+
+    @property
+    def complaint(self) -> str | None:
+        """Return what librdkafka has against security and overrides: a name that it does not know, a file that is not there."""
+        try:
+            Producer({"log_level": 0, **self.security, **self.overrides})  # of no broker, and gone at once
+        except KafkaException as error:
+            found = error.args[0]
+            return str(found.str()) if isinstance(found, KafkaError) else "librdkafka refuses them"
+        return None
