@@ -275,6 +275,16 @@ async def test_long_names_leave_a_page_in_its_width_and_its_rows_low(page: Page,
             assert max(heights, default=0) < 200, path
 
 
+async def test_errors_of_failed_jobs_are_read_beside_their_buttons_without_scrolling(page: Page, site: Site) -> None:
+    await failed_job(site)
+    await page.set_viewport_size({"width": 1280, "height": 800})
+
+    await page.goto("jobs?state=failed")
+
+    hidden = await page.locator(".scroll").evaluate("box => box.scrollWidth - box.clientWidth")
+    assert hidden == 0
+
+
 async def test_on_a_telephone_no_button_lies_over_what_is_behind_it(page: Page, site: Site) -> None:
     job_id = await failed_job(site)
     await page.set_viewport_size({"width": 390, "height": 800})
