@@ -94,6 +94,8 @@ def is_interrupt(error: BaseException) -> bool:
 
 def classify(attempt: Attempt, value: object) -> Outcome:
     """Turn what a handler returned into an outcome."""
+    if attempt.stop_reason is StopReason.LEASE_LOST:
+        return stopped(attempt)
     if value is None and attempt.children is None:
         return COMPLETED
     if isinstance(value, Verdict):
@@ -132,7 +134,8 @@ def stopped(attempt: Attempt) -> Outcome:
         case StopReason.CANCELLED:
             return Cancelled()
         case StopReason.LEASE_LOST | StopReason.SHUTDOWN | None:
-            # After a lost lease the server refuses this, unless it was an outage in which nothing expired.
+            # After a lost lease the server refuses this, unless it was an outage in which nothing expired. What a handler
+            # returns that went on all the same is no completion: somebody else may have begun by then.
             return Released(ReleaseReason.SHUTDOWN)
 
 

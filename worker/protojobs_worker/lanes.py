@@ -111,7 +111,8 @@ class Lanes:
                         self._leave_to(attempt, done)
                         done = []
                         value = await _remaining(steps, context, waits_for)
-                outcome = COMPLETED if value is None and attempt.children is None else classify(attempt, value)
+                plain = value is None and attempt.children is None and attempt.stop_reason is None
+                outcome = COMPLETED if plain else classify(attempt, value)
             except GeneratorExit:  # the loop has ended under this task
                 raise
             except BaseException as error:  # also a cancellation: this task ends with its handler, whoever cancelled it

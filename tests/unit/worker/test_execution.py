@@ -229,6 +229,17 @@ def test_a_handler_that_stops_when_asked_ends_by_the_reason(reason: StopReason, 
     assert run(attempt) == expected
 
 
+@pytest.mark.parametrize("value", [None, 7])
+def test_what_a_handler_returns_after_its_lease_may_be_lost_is_no_completion(value: int | None) -> None:
+    def handler(ctx: JobContext) -> int | None:
+        attempt.stop(StopReason.LEASE_LOST, 1.0)
+        return value
+
+    attempt = attempt_of(handler)
+
+    assert run(attempt) == Released()
+
+
 def test_a_handler_that_completes_although_asked_to_stop_has_completed() -> None:
     def handler(ctx: JobContext) -> None:
         attempt.stop(StopReason.CANCELLED, 1.0)

@@ -11,7 +11,7 @@ from protojobs_worker import StopReason
 from protojobs_worker.context import Attempt
 from protojobs_worker.lanes import Lanes
 from protojobs_worker.ledger import Lease
-from protojobs_worker.outcomes import COMPLETED, Cancelled, Completed, Failed, Outcome
+from protojobs_worker.outcomes import COMPLETED, Cancelled, Completed, Failed, Outcome, Released
 from protojobs_worker.registry import Handler, HandlerOptions
 
 from tests.unit.worker.fake_server import leased
@@ -218,3 +218,15 @@ async def test_an_error_that_is_no_exception_fails_its_job_and_the_lane_goes_on(
     assert isinstance(reports[0], Failed)
     assert isinstance(reports[1], Failed)
     assert reports[2] is COMPLETED
+
+
+async def test_what_returns_on_the_loop_after_its_lease_may_be_lost_is_no_completion() -> None:
+    async with bench() as stand:
+
+        def handler() -> None:
+            attempt.stop_reason = StopReason.LEASE_LOST
+
+        attempt = stand.attempt(1, handler)
+        stand.lanes.start([attempt])
+
+        assert await stand.reported(1) == [(1, Released())]
