@@ -29,7 +29,7 @@ def sample(tmp_path: Path) -> Path:
     protoc.chmod(0o755)
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "protojobs-tests" / "rust"
     done = subprocess.run(
-        [cargo, "build", "--locked", "--quiet"],
+        [cargo, "build", "--quiet"],
         cwd=CRATE,
         env={**os.environ, "PROTOC": str(protoc), "CARGO_TARGET_DIR": str(cache)},
         capture_output=True,
