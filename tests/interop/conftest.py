@@ -1,10 +1,13 @@
 """Languages, stores, and what stands for a whole session."""
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.conftest import NOT_ON_THIS_MACHINE
 from tests.interop.bench import Bench
@@ -13,13 +16,24 @@ from tests.interop.programs import Program
 from tests.postgres import Cluster
 from tests.schema import make_sqlite
 
-STORES = [
-    pytest.param("sqlite", marks=pytest.mark.xdist_group("sqlite")),
-    pytest.param("postgres", marks=[pytest.mark.postgres, pytest.mark.xdist_group("postgres")]),
-]
-"""Each store belongs to one process of a parallel run: it has one server and one set of workers."""
+STORES = ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
 
 StartWorker = Callable[..., Program]
+
+
+class ByStand(LoadScopeScheduling):
+    """Sends tests of one stand to one process of a parallel run: it has one server, and one set of workers."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        store = re.search(r"[\[-](sqlite|postgres)[\]-]", nodeid)
+        if store is not None:
+            return store[1]
+        return "secure" if "test_security" in nodeid else nodeid
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByStand | None:
+    """Use it where tests are sent in groups."""
+    return ByStand(config, log) if config.getoption("dist") == "loadgroup" else None
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -20,7 +20,7 @@ from tests.interop.programs import Command, Program
 from tests.interop.servers import BIN, Server
 from tests.interop.waiting import PATIENCE, until
 
-pytestmark = [pytest.mark.interop, pytest.mark.timeout(600), pytest.mark.xdist_group("secure")]
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(600)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
