@@ -31,6 +31,7 @@ class ByStand(LoadScopeScheduling):
         return "secure" if "test_security" in nodeid else nodeid
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByStand | None:
     """Use it where tests are sent in groups."""
     return ByStand(config, log) if config.getoption("dist") == "loadgroup" else None
