@@ -18,7 +18,7 @@ from typing import Final
 from tests.chaos.processes import ROOT
 from tests.interop.languages import present
 
-ARGUMENTS: Final = ("-m", "interop", "tests/interop", "-n", "2", "--dist", "loadgroup")
+ARGUMENTS: Final = ("-m", "interop", "tests/interop", "-n", "3", "--dist", "loadgroup")
 
 _GREEN, _RED, _PLAIN = "\033[32m", "\033[31m", "\033[0m"
 

@@ -22,13 +22,14 @@ StartWorker = Callable[..., Program]
 
 
 class ByStand(LoadScopeScheduling):
-    """Sends tests of one stand to one process of a parallel run: it has one server, and one set of workers."""
+    """Sends the tests of a module on one store to one process of a parallel run: it has one server, and one set of workers."""
 
     def _split_scope(self, nodeid: str) -> str:
+        module = nodeid.partition("::")[0]
         store = re.search(r"[\[-](sqlite|postgres)[\]-]", nodeid)
         if store is not None:
-            return store[1]
-        return "secure" if "test_security" in nodeid else nodeid
+            return f"{module} on {store[1]}"
+        return module if "test_security" in module else nodeid
 
 
 @pytest.hookimpl(optionalhook=True)
