@@ -20,7 +20,7 @@ BIN: Final = Path(sys.executable).parent
 # Short spans, so that what takes half a minute in production takes seconds here; not so short that a busy machine loses leases.
 _SETTINGS: Final = {
     "PROTOJOBS_SESSION__TTL": "5",
-    "PROTOJOBS_SESSION__RECONNECT_GRACE": "1",
+    "PROTOJOBS_SESSION__RECONNECT_GRACE": "3",
     "PROTOJOBS_SHUTDOWN__GRACE": "5",
     "PROTOJOBS_SHUTDOWN__DELAY": "0",
     "PROTOJOBS_LOG__FORMAT": "json",

@@ -170,10 +170,11 @@ def test_another_language_finishes_what_a_killed_worker_had_begun(
     second = start_worker(other(language), queue)
 
     assert second.event("started", job_id=job_id)["attempt"] == 2
-    lost, done = _attempts(bench, job_id, 2)
+    *lost, done = _attempts(bench, job_id, 2)
     job = bench.job(job_id)
-    assert (lost in _LOST, done) == (True, AttemptOutcome.COMPLETED)
-    assert (job.state, job.failures, job.crashes) == (JobState.COMPLETED, 0, int(lost is AttemptOutcome.CRASHED))
+    assert done is AttemptOutcome.COMPLETED
+    assert set(lost) <= _LOST
+    assert (job.state, job.failures, job.crashes) == (JobState.COMPLETED, 0, lost.count(AttemptOutcome.CRASHED))
 
 
 @pytest.mark.requirement("LEASE-3", "LEASE-5")
@@ -194,14 +195,16 @@ def test_the_late_outcome_of_a_frozen_worker_is_refused(
     later = dispatch(bench, queue, "noop")
     frozen.event("settled", job_id=later, code="OK")
     assert frozen.events("settled", job_id=job_id, code="OK") == []
-    lost, done = _attempts(bench, job_id, 2)
-    assert (lost in _LOST, done) == (True, AttemptOutcome.COMPLETED)
+    *lost, done = _attempts(bench, job_id, 2)
+    assert done is AttemptOutcome.COMPLETED
+    assert set(lost) <= _LOST
 
 
 @pytest.mark.requirement("CONNECT-2", "LEASE-4", "LEASE-5")
 @pytest.mark.parametrize("end", ["kill", "stop"])
 def test_no_job_is_lost_and_none_fails_where_the_server_is_started_anew(language: Language, tmp_path: Path, end: str) -> None:
-    bench = Bench(tmp_path, sqlite_settings(tmp_path / "jobs.db"))
+    # Leases outlive the time that a server takes to start on a busy machine.
+    bench = Bench(tmp_path, {**sqlite_settings(tmp_path / "jobs.db"), "PROTOJOBS_SESSION__TTL": "20"})
     try:
         bench.server.ready()
         worker = bench.start_worker(language, "main", "--slots", "5")
