@@ -60,7 +60,7 @@ trait DispatchCalls
         foreach ($jobs as $job) {
             $request = JobRequest::of($job);
             $spec = Specs::make($request, $request->jobId ?? $this->ids->next(), $this->codec, $trace);
-            $bytes = $spec->byteSize() + 8;
+            $bytes = strlen($spec->serializeToString()) + 8;
             if ($specs !== [] && (count($specs) === self::MAX_ITEMS || $size + $bytes > $room)) {
                 foreach ($this->sendBatch($specs) as $result) {
                     yield $count++ => $result;

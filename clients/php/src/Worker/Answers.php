@@ -21,6 +21,9 @@ use Psr\Log\LoggerInterface;
  */
 final class Answers
 {
+    /** @var array<string, Lease> those that the answer is for */
+    private array $sent = [];
+
     public function __construct(
         private readonly Holding $holding,
         private readonly Observer $observer,
@@ -31,9 +34,11 @@ final class Answers
     /** Notes what became of outcomes. @param list<Lease> $sent those that the answer is for */
     public function settled(?Settled $settled, array $sent, float $now): void
     {
-        // What the answer does not name goes out again.
+        $this->sent = [];
         foreach ($sent as $lease) {
-            $lease->dueAt = $now + 1.0;
+            $lease->dueAt = $now + 1.0; // what the answer does not name goes out again
+            $lease->isSent = false;
+            $this->sent["{$lease->jobId}/{$lease->attempt}"] = $lease;
         }
         foreach ($settled?->getGroups() ?? [] as $group) {
             foreach ($group->getJobIds() as $jobId) {
@@ -73,16 +78,22 @@ final class Answers
     {
         foreach ($lost as $ref) {
             $lease = $this->holding->ledger->get($ref->getJobId(), $ref->getAttempt());
-            if ($lease !== null && $lease->state === LeaseState::Running) {
+            // One that is being cancelled says so itself; whether that still counts is for the server to tell.
+            if ($lease?->state === LeaseState::Running && $lease->stopReason !== StopReason::Cancelled) {
                 $this->logger->warning('lease lost', ['job_id' => $lease->jobId, 'attempt' => $lease->attempt]);
                 $this->holding->lose($lease, $now);
             }
         }
     }
 
-    /** Notes that outcomes could not be sent at all; they go out again. */
+    /** Notes that an outcome could not be stored or sent; it goes out again, unless a newer attempt has taken its place. */
     public function unsettled(Lease $lease, float $now): void
     {
+        $lease->isSent = false;
+        if ($lease->state === LeaseState::Gone) {
+            $this->holding->dropped($lease);
+            return;
+        }
         $wait = Backoff::uniform(0.05, min(5.0, 0.1 * 2 ** min($lease->tries, 6)));
         $lease->tries++;
         $lease->dueAt = $now + $wait;
@@ -90,8 +101,9 @@ final class Answers
 
     private function outcome(SettledItem $item, float $now): void
     {
-        $lease = $this->holding->ledger->get($item->getJobId(), $item->getAttempt());
-        if ($lease === null || $lease->state !== LeaseState::Ended) {
+        // Not the ledger: the next attempt of the job may have come before this answer.
+        $lease = $this->sent["{$item->getJobId()}/{$item->getAttempt()}"] ?? null;
+        if ($lease === null) {
             return;
         }
         $about = ['job_id' => $lease->jobId, 'attempt' => $lease->attempt];

@@ -75,6 +75,9 @@ final class Holding
         }
         if ($superseded !== null) {
             $this->processes->stop($superseded, StopReason::LeaseLost, $now);
+            if (!$superseded->isSent) {
+                $this->processes->dismiss($superseded);
+            }
         }
         $this->lastBusy = $now;
         if ($handler === null) {

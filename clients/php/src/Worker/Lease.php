@@ -18,6 +18,8 @@ final class Lease
     public readonly float $beganAt;
     public ?StopReason $stopReason = null;
     public float $stoppedAt = 0.0;
+    /** Its outcome is on its way, and the answer has not come. */
+    public bool $isSent = false;
     public int $tries = 0;
     public int $refusals = 0;
     public float $dueAt = 0.0;

@@ -219,6 +219,9 @@ final class Session
     private function settle(array $leases, float $now): void
     {
         $id = $this->id;
+        foreach ($leases as $lease) {
+            $lease->isSent = true;
+        }
         $done = function (?string $bytes, ?ProtoJobsException $error, float $sentAt) use ($id, $leases): void {
             if ($id !== $this->id) {
                 return;
@@ -247,6 +250,7 @@ final class Session
         }
         $isPoisoned = $error instanceof E\InvalidArgumentException || $error instanceof E\ResourceExhaustedException;
         if ($isPoisoned && !$error->isRetryable() && count($leases) === 1) {
+            $leases[0]->isSent = false;
             $this->answers->refused($leases[0], $error->getMessage());
             return;
         }

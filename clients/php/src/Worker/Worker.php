@@ -38,6 +38,7 @@ final class Worker
     private Observer $observer;
     private int $stops = 0;
     private int $obeyed = 0;
+    private int $pid = 0;
     private bool $isQuiet = false;
 
     /**
@@ -128,10 +129,14 @@ final class Worker
         return $this;
     }
 
-    /** Leaves as after SIGTERM; a second call as after a second one. For signal handlers and listeners of this process. */
+    /** Leaves as after SIGTERM; a second call as after a second one. For signal handlers, listeners and handlers. */
     public function stop(): void
     {
-        $this->stops++;
+        if ($this->pid !== 0 && getmypid() !== $this->pid) {
+            posix_kill($this->pid, SIGTERM); // called where a handler runs
+        } else {
+            $this->stops++;
+        }
     }
 
     /** Takes no more jobs, as after SIGUSR1. */
@@ -156,6 +161,7 @@ final class Worker
         if ($this->registry->isEmpty()) {
             throw new \LogicException('no handler is registered');
         }
+        $this->pid = (int) getmypid();
         $wasAsync = pcntl_async_signals(true);
         $before = [];
         foreach ([SIGTERM, SIGINT, SIGUSR1] as $signal) {
