@@ -7,6 +7,7 @@ namespace ProtoJobs\Tests;
 use PHPUnit\Framework\TestCase;
 use ProtoJobs\Client;
 use ProtoJobs\JobState;
+use ProtoJobs\Payload\Encrypt;
 use ProtoJobs\RetryPolicy;
 use ProtoJobs\Tests\Support\Child;
 use ProtoJobs\Tests\Support\DevServer;
@@ -183,6 +184,48 @@ final class WorkerTest extends TestCase
         self::assertFileDoesNotExist($file);
     }
 
+    public function testPayloadResultAndCheckpointGoThroughTheCodec(): void
+    {
+        $codec = new Encrypt(['k' => str_repeat('k', 32)]);
+        $client = new Client($this->server->address(), $codec);
+        $echoed = $client->dispatch('echo', ['word' => 'secret'], queue: $this->queue)->jobId;
+        $again = $client->dispatch('again', queue: $this->queue, retry: self::oneRetry())->jobId;
+        $this->work(['untilEmpty' => true], environment: ['JOBS_KEY' => str_repeat('k', 32)])->event('ended');
+
+        $stored = $this->client->get($echoed, full: true);
+        self::assertStringNotContainsString('secret', $stored->payload . $stored->result);
+        self::assertSame(['word' => 'secret'], $client->result($echoed));
+        self::assertSame('half way', $client->result($again));
+        self::assertSame(['word' => 'secret'], $client->payload($echoed)->decode());
+    }
+
+    public function testAWorkerWithoutTheCodecFailsTheJobAndSaysWhy(): void
+    {
+        $client = new Client($this->server->address(), new Encrypt(['k' => str_repeat('k', 32)]));
+        $id = $client->dispatch('echo', 'secret', queue: $this->queue)->jobId;
+        $this->work(['untilEmpty' => true])->event('ended');
+
+        $job = $this->client->get($id);
+        self::assertSame([JobState::Failed, 1], [$job->state, $job->attempt]);
+        self::assertStringStartsWith('NO_CODEC', (string) $job->lastError?->message);
+    }
+
+    public function testAHandlerSeesWhatItsProducerSaid(): void
+    {
+        $options = ['queue' => $this->queue, 'headers' => ['traceparent' => 't'], 'labels' => ['l' => 'v'], 'priority' => 8];
+        $id = $this->client->dispatch('trace', null, ...$options)->jobId;
+        $this->work(['untilEmpty' => true])->event('ended');
+
+        self::assertSame(['t', ['traceparent' => 't'], ['l' => 'v'], 8, $this->queue], $this->client->result($id));
+    }
+
+    public function testAHandlerMayEndItsWorker(): void
+    {
+        $this->client->dispatch('leave', queue: $this->queue);
+
+        self::assertSame('signal', $this->work([])->event('ended')['reason']);
+    }
+
     public function testAServerThatRefusesTheCredentialsEndsTheWorker(): void
     {
         $fake = new FakeServer();
@@ -218,10 +261,13 @@ final class WorkerTest extends TestCase
         return new RetryPolicy(1, 0);
     }
 
-    /** @param array<string, mixed> $settings of WorkerOptions */
-    private function work(array $settings, ?string $address = null): Child
+    /**
+     * @param array<string, mixed> $settings of WorkerOptions
+     * @param array<string, string> $environment
+     */
+    private function work(array $settings, ?string $address = null, array $environment = []): Child
     {
         $command = [PHP_BINARY, __DIR__ . '/programs/worker.php', $this->queue, (string) json_encode((object) $settings)];
-        return new Child($command, ['PROTOJOBS_ADDRESS' => $address ?? $this->server->address()]);
+        return new Child($command, ['PROTOJOBS_ADDRESS' => $address ?? $this->server->address(), ...$environment]);
     }
 }

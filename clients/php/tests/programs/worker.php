@@ -4,7 +4,12 @@ declare(strict_types=1);
 
 use ProtoJobs\Job;
 use ProtoJobs\JobEvent;
+use ProtoJobs\Payload\Chain;
+use ProtoJobs\Payload\Compress;
+use ProtoJobs\Payload\Encrypt;
+use ProtoJobs\Payload\PlainCodec;
 use ProtoJobs\StderrLogger;
+use ProtoJobs\Worker\JobContext;
 use ProtoJobs\Worker\JobStopped;
 use ProtoJobs\Worker\Worker;
 use ProtoJobs\Worker\WorkerOptions;
@@ -35,12 +40,25 @@ final class Hooked extends Job
 }
 
 [, $queue, $settings] = $argv;
+$key = getenv('JOBS_KEY');
 $worker = new Worker(
     options: new WorkerOptions([$queue], ...json_decode($settings, true)),
+    codec: $key === false ? new PlainCodec() : new Chain(new Compress(minBytes: 1), new Encrypt(['k' => $key])),
     logger: new StderrLogger('debug'),
 );
 $worker->register(Hooked::class);
 $worker->handle('echo', static fn (mixed $data): mixed => $data);
+$worker->handle('trace', static fn (mixed $data, JobContext $job): array => [
+    $job->traceparent(), $job->headers(), $job->labels(), $job->priority(), $job->queue(),
+]);
+$worker->handle('leave', static fn () => $worker->stop());
+$worker->handle('again', static function (mixed $data, JobContext $job): string {
+    if ($job->checkpoint() === null) {
+        $job->saveCheckpoint('half way');
+        throw new RuntimeException('half way');
+    }
+    return $job->checkpoint();
+});
 $worker->handle('pid', static fn (): int => (int) getmypid());
 $worker->handle('exit', static fn () => exit(3));
 $worker->handle('memory', static function (): void {
