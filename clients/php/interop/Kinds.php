@@ -22,23 +22,23 @@ final class Kinds
     public static function all(): array
     {
         return [
-            'echo' => static fn (mixed $data, JobContext $job) => new Payload($job->payload()->data),
+            'echo' => static fn (Payload $payload) => new Payload($payload->data),
             'noop' => static fn () => null,
-            'fail' => static fn (mixed $data, JobContext $job) => throw self::noLuck($job),
-            'fail_twice' => static fn (mixed $data, JobContext $job) => $job->failures() < 2
+            'fail' => static fn (Payload $payload, JobContext $job) => throw self::noLuck($job),
+            'fail_twice' => static fn (Payload $payload, JobContext $job) => $job->failures() < 2
                 ? throw self::noLuck($job)
                 : new Payload((string) $job->attempt()),
             'nonretryable' => static fn () => throw new Discard('never again'),
-            'snooze_once' => static fn (mixed $data, JobContext $job) => $job->attempt() === 1 ? throw new Snooze(1.0) : null,
+            'snooze_once' => static fn (Payload $payload, JobContext $job) => $job->attempt() === 1 ? throw new Snooze(1.0) : null,
             'sleep' => static fn (array $data) => self::sleep((float) $data['seconds']),
             'stubborn' => static fn (array $data) => self::oversleep((float) $data['seconds']),
-            'checkpoint' => static fn (mixed $data, JobContext $job) => self::checkpoint($job),
-            'progress' => static fn (mixed $data, JobContext $job) => self::progress($job),
+            'checkpoint' => static fn (Payload $payload, JobContext $job) => self::checkpoint($job),
+            'progress' => static fn (Payload $payload, JobContext $job) => self::progress($job),
             'odd' => static fn () => throw new class ('no ordinary error') extends \Error {
             },
             'big' => static fn () => new Payload(str_repeat('x', 5 * 1024 * 1024)),
             'typed' => static fn (Typed $data) => new Payload((string) ($data->n + 1)),
-            'chain' => static fn (mixed $data, JobContext $job) => new Complete(
+            'chain' => static fn (Payload $payload, JobContext $job) => new Complete(
                 dispatch: [new JobRequest('noop', queue: $job->queue())],
             ),
             'discard' => static fn () => new Discard('discarded'),

@@ -21,9 +21,9 @@ final class LineObserver implements Observer
     {
     }
 
-    public function ready(string $sessionId, bool $resumed): void
+    public function ready(string $session, bool $resumed): void
     {
-        Lines::write('ready', ['session' => $sessionId, 'resumed' => $resumed]);
+        Lines::write('ready', ['session' => $session, 'resumed' => $resumed]);
     }
 
     public function started(JobContext $context): void

@@ -17,9 +17,11 @@ use ProtoJobs\Worker\Discard;
 use ProtoJobs\Worker\Execution;
 use ProtoJobs\Worker\Handler;
 use ProtoJobs\Worker\JobContext;
+use ProtoJobs\Worker\JobStopped;
 use ProtoJobs\Worker\Outcome;
 use ProtoJobs\Worker\Retry;
 use ProtoJobs\Worker\Snooze;
+use ProtoJobs\Worker\StopReason;
 
 final class ExecutionTest extends TestCase
 {
@@ -65,6 +67,23 @@ final class ExecutionTest extends TestCase
         }
         self::assertSame('41', self::outcome(static fn (Typed $data) => $data->n, '{"n":41}')->result);
         self::assertFalse(self::outcome(static fn (array $data) => $data, 'no json')->retryable);
+    }
+
+    public function testAHandlerThatTakesAPayloadOrNothingGetsByWithoutDecoding(): void
+    {
+        self::assertSame("\xff", self::outcome(static fn (Payload $payload) => $payload, "\xff")->result);
+        self::assertSame('1', self::outcome(static fn () => 1, "\xff")->result);
+        self::assertFalse(self::outcome(static fn (mixed $data) => $data, "\xff")->retryable);
+    }
+
+    public function testAStopThatComesWhileThePayloadIsBuiltIsNoFaultOfThePayload(): void
+    {
+        $build = static fn (): mixed => throw new JobStopped(StopReason::Shutdown);
+        $handler = Handler::ofCallable('kind', static fn (mixed $data) => $data, null, $build, null, null);
+        $context = self::context('{}');
+        $context->stop(StopReason::Shutdown);
+
+        self::assertSame('release', Execution::run($handler, $context)[0]->type);
     }
 
     public function testShouldRetryMayStopRetriesAndNotAddAny(): void

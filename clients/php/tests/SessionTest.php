@@ -89,6 +89,26 @@ final class SessionTest extends TestCase
         self::assertStringNotContainsString('job.failed', $worker->rest());
     }
 
+    public function testTheNextAttemptMayComeBeforeTheAnswerToTheLastOutcome(): void
+    {
+        $this->acquire(
+            self::leases(self::job('a', 'hooked')),
+            self::leases(self::job('a', 'hooked', attempt: 2)),
+            ['hang' => 60],
+        );
+        $answers = array_map(static fn (int $attempt) => self::settled('a', SettleCode::SETTLE_CODE_OK, $attempt), [1, 2]);
+        $late = ['hang' => 1, 'messages' => [base64_encode($answers[0]->serializeToString())]];
+        $this->server->plan('WorkerService/SettleLeases', $late, $answers[1]);
+        $worker = $this->work(['slots' => 2, 'maxJobs' => 2]);
+
+        $failed = [$worker->event('job.failed')['error'], $worker->event('job.failed')['error']];
+
+        sort($failed);
+        self::assertSame(['run 1', 'run 2'], $failed);
+        self::assertSame('max_jobs', $worker->event('ended')['reason']);
+        self::assertSame(0, $worker->wait());
+    }
+
     public function testAnOutcomeThatTheServerCannotTakeBecomesAPlainFailure(): void
     {
         $this->acquire(self::leases(self::job('a', 'echo', '1')), ['hang' => 60]);
@@ -191,15 +211,15 @@ final class SessionTest extends TestCase
         return (new AcquireLeasesResponse())->setLeases($jobs)->setSessionTtl(self::seconds(30));
     }
 
-    private static function job(string $id, string $kind, string $payload = ''): LeasedJob
+    private static function job(string $id, string $kind, string $payload = '', int $attempt = 1): LeasedJob
     {
         $spec = (new JobSpec())->setKind($kind)->setQueue('main')->setPayload($payload);
-        return (new LeasedJob())->setJobId($id)->setAttempt(1)->setSpec($spec)->setMaxRetries(3);
+        return (new LeasedJob())->setJobId($id)->setAttempt($attempt)->setSpec($spec)->setMaxRetries(3);
     }
 
-    private static function settled(string $id, int $code): SettleLeasesResponse
+    private static function settled(string $id, int $code, int $attempt = 1): SettleLeasesResponse
     {
-        $item = (new SettledItem())->setJobId($id)->setAttempt(1)->setCode($code);
+        $item = (new SettledItem())->setJobId($id)->setAttempt($attempt)->setCode($code);
         return (new SettleLeasesResponse())->setSettled((new Settled())->setItems([$item]));
     }
 

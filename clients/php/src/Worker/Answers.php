@@ -91,7 +91,8 @@ final class Answers
     {
         $lease->isSent = false;
         if ($lease->state === LeaseState::Gone) {
-            $this->holding->dropped($lease);
+            // Only what was stored lets the job come again to this session.
+            $this->holding->stored($lease, false, null);
             return;
         }
         $wait = Backoff::uniform(0.05, min(5.0, 0.1 * 2 ** min($lease->tries, 6)));

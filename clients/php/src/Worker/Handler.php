@@ -5,6 +5,7 @@ declare(strict_types=1);
 namespace ProtoJobs\Worker;
 
 use ProtoJobs\Job;
+use ProtoJobs\Payload\Payload;
 
 /**
  * A registered handler: how to call it, and how to ask it about failures.
@@ -62,18 +63,20 @@ final class Handler
         $build = self::builder($handler, $payload);
         return new self(
             $kind,
-            static fn (JobContext $context): mixed => $handler(self::built($build, $context), $context),
+            static fn (JobContext $context): mixed => $handler(self::argument($build, $context), $context),
             static fn (JobContext $context, \Throwable $error): bool => $shouldRetry === null || $shouldRetry($error, $context),
             $failed === null ? null : $failed(...),
             $timeout,
         );
     }
 
-    private static function built(?\Closure $build, JobContext $context): mixed
+    /** @param \Closure(JobContext): mixed $build */
+    private static function argument(\Closure $build, JobContext $context): mixed
     {
-        $data = $context->data();
         try {
-            return $build === null ? $data : $build($data);
+            return $build($context);
+        } catch (JobStopped | InvalidPayload $error) {
+            throw $error;
         } catch (\Throwable $error) {
             // PHP's own words end with the place of the call, which is ours.
             $why = (string) preg_replace('/, called in .*$/s', '', $error->getMessage());
@@ -81,37 +84,40 @@ final class Handler
         }
     }
 
-    /** Finds what makes the handler's argument: what was said, else the type of its first parameter where that is a class. */
-    private static function builder(\Closure $handler, string|callable|null $payload): ?\Closure
+    /**
+     * Finds what makes the handler's argument: what was said, else the type of its first parameter where that is a class.
+     * One that takes a Payload, or nothing, gets by without decoding.
+     *
+     * @return \Closure(JobContext): mixed
+     */
+    private static function builder(\Closure $handler, string|callable|null $payload): \Closure
     {
-        if ($payload === null) {
-            $type = ((new \ReflectionFunction($handler))->getParameters()[0] ?? null)?->getType();
-            if (!$type instanceof \ReflectionNamedType) {
-                return null;
-            }
-            if ($type->isBuiltin()) {
-                return self::checker($type);
-            }
+        $parameter = (new \ReflectionFunction($handler))->getParameters()[0] ?? null;
+        $type = $parameter?->getType();
+        if ($payload === null && $type instanceof \ReflectionNamedType && !$type->isBuiltin()) {
             $payload = $type->getName();
         }
-        if (is_string($payload) && class_exists($payload)) {
-            return static fn (mixed $data): object => new $payload(...(array) $data);
-        }
-        return is_callable($payload) ? $payload(...) : throw new \ValueError('payload is a class or a callable');
+        return match (true) {
+            $payload === Payload::class => static fn (JobContext $context): Payload => $context->payload(),
+            is_string($payload) && class_exists($payload)
+                => static fn (JobContext $context): object => new $payload(...(array) $context->data()),
+            is_callable($payload) => static fn (JobContext $context): mixed => $payload($context->data()),
+            $payload !== null => throw new \ValueError('payload is a class or a callable'),
+            $parameter === null => static fn (JobContext $context): mixed => null,
+            $type instanceof \ReflectionNamedType
+                => static fn (JobContext $context): mixed => self::checked($type, $context->data()),
+            default => static fn (JobContext $context): mixed => $context->data(),
+        };
     }
 
     /** Lets pass what the declared type takes: a payload that does not fit is no failure of the handler. */
-    private static function checker(\ReflectionNamedType $type): ?\Closure
+    private static function checked(\ReflectionNamedType $type, mixed $data): mixed
     {
         $name = $type->getName();
-        if (!in_array($name, ['array', 'string', 'int', 'float', 'bool'], true)) {
-            return null;
-        }
-        return static function (mixed $data) use ($name, $type): mixed {
-            $fits = get_debug_type($data) === $name
-                || ($data === null && $type->allowsNull())
-                || ($name === 'float' && is_int($data));
-            return $fits ? $data : throw new \TypeError("the handler takes $name, not " . get_debug_type($data));
-        };
+        $fits = !in_array($name, ['array', 'string', 'int', 'float', 'bool'], true)
+            || get_debug_type($data) === $name
+            || ($data === null && $type->allowsNull())
+            || ($name === 'float' && is_int($data));
+        return $fits ? $data : throw new \TypeError("the handler takes $name, not " . get_debug_type($data));
     }
 }

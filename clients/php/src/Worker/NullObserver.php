@@ -9,7 +9,7 @@ namespace ProtoJobs\Worker;
  */
 class NullObserver implements Observer
 {
-    public function ready(string $sessionId, bool $resumed): void
+    public function ready(string $session, bool $resumed): void
     {
     }
 

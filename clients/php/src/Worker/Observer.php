@@ -7,8 +7,13 @@ namespace ProtoJobs\Worker;
 /** Hears what a worker does, in the worker's own process; for logs and metrics. Must return soon: renewals wait for it. */
 interface Observer
 {
-    /** A server has answered: at the start, and again after an outage. $resumed: the session is still the same. */
-    public function ready(string $sessionId, bool $resumed): void;
+    /**
+     * A server has answered: at the start, and again after an outage.
+     *
+     * @param string $session a name of the session, for logs; not its id, which is a secret
+     * @param bool $resumed the session is still the same
+     */
+    public function ready(string $session, bool $resumed): void;
 
     /** A handler is about to begin. */
     public function started(JobContext $context): void;

@@ -84,8 +84,9 @@ final class Session
     /** Takes what has come, and makes the calls that are due. */
     public function tick(float $now): void
     {
-        $this->acquires->collect();
+        // Answers to outcomes first: the next attempt of a job may have come after them.
         $this->reports->collect();
+        $this->acquires->collect();
         $this->fence($now);
         if (!$this->reports->isBusy()) {
             $this->report($now);
@@ -320,7 +321,8 @@ final class Session
         if (!$this->isConnected) {
             $this->isConnected = $this->wasAnswered = true;
             $this->logger->info('a server answers', ['resumed' => !$this->isNew]);
-            $this->observer->ready(bin2hex($this->id), !$this->isNew);
+            // A name of the session: its id proves leases and is told to nobody but the server.
+            $this->observer->ready(substr(hash('sha256', $this->id), 0, 32), !$this->isNew);
             $this->isNew = false;
         }
     }

@@ -94,7 +94,8 @@ final class Worker
      * @param callable(mixed, JobContext): mixed $handler gets the data and the context
      * @param float|null $timeout seconds; may shorten the job's run timeout
      * @param class-string|callable(mixed): mixed|null $payload what makes the handler's argument of the data; default: the class of
-     *     its first parameter, made with the data as named arguments. Data that does not fit fails the job without retries.
+     *     its first parameter, made with the data as named arguments. Data that does not fit fails the job without retries. A
+     *     handler whose first parameter is a Payload gets the bytes as they are.
      * @param (callable(\Throwable, JobContext): bool)|null $shouldRetry may stop retries, never add any
      * @param (callable(JobContext, \Throwable): void)|null $failed is called once the job has failed for good
      */
