@@ -105,6 +105,20 @@ final class ExecutionTest extends TestCase
         self::assertSame(['fail', false], [$outcome->type, $outcome->retryable]);
     }
 
+    public function testAResultThatThrowsWhenItIsEncodedFailsWithoutRetries(): void
+    {
+        $broken = new class implements \JsonSerializable {
+            public function jsonSerialize(): mixed
+            {
+                throw new \DomainException('not today');
+            }
+        };
+        foreach ([$broken, new Complete(1, [new JobRequest('next', $broken)])] as $value) {
+            $outcome = self::outcome(static fn () => $value);
+            self::assertSame(['fail', false], [$outcome->type, $outcome->retryable]);
+        }
+    }
+
     public function testAnOutcomeGoesThroughASocketUnchanged(): void
     {
         $outcome = self::outcome(static fn () => throw new \DomainException('žluť'))->withCheckpoint("\x00half");

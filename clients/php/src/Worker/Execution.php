@@ -35,7 +35,7 @@ final class Execution
     {
         try {
             return Outcome::complete($value === null ? null : $context->seal($value), $context->children());
-        } catch (\ValueError $error) {
+        } catch (\Throwable $error) {
             // The work is done and a retry would do it again: the same value would come back.
             return Outcome::fail(ErrorInfo::of($error), retryable: false);
         }
@@ -73,7 +73,7 @@ final class Execution
             foreach ($verdict->dispatch as $job) {
                 $context->dispatch($job);
             }
-        } catch (\ValueError $error) {
+        } catch (\Throwable $error) {
             return Outcome::fail(ErrorInfo::of($error), retryable: false);
         }
         return self::completed($context, $verdict->result);
