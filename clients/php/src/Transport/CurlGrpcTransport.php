@@ -78,8 +78,8 @@ final class CurlGrpcTransport implements Transport
                 $code = $this->step($multi, $easy);
                 $this->isOpen = $this->isOpen || $exchange->hasBegun();
                 foreach ($exchange->takeMessages() as $message) {
-                    $heard = Times::monotonic();
                     yield $message;
+                    $heard = Times::monotonic(); // who reads slowly finds no silence
                 }
                 if ($code === null) {
                     $this->wait($multi, $easy, $call, $began, $heard);
@@ -148,9 +148,11 @@ final class CurlGrpcTransport implements Transport
         if ($call->timeout !== null) {
             $left = min($left, $began + $call->timeout - $now);
             if ($left <= 0) {
-                throw $this->isConnected($easy)
-                    ? Statuses::of(StatusCode::DeadlineExceeded, 'the deadline passed')
-                    : $this->unreachable('no connection comes about');
+                if ($this->isConnected($easy)) {
+                    throw Statuses::of(StatusCode::DeadlineExceeded, 'the deadline passed');
+                }
+                $this->place++;
+                throw $this->unreachable('no connection comes about');
             }
         }
         if ($call->silence !== null && $now >= $heard + $call->silence) {
@@ -190,7 +192,8 @@ final class CurlGrpcTransport implements Transport
         $addresses = $this->options->addresses();
         $address = $addresses[$this->place % count($addresses)];
         $easy = curl_init();
-        $connect = min(self::CONNECT_SECONDS, $call->timeout ?? self::CONNECT_SECONDS);
+        // Shorter than the call: libcurl's own error says more.
+        $connect = min(self::CONNECT_SECONDS, ($call->timeout ?? INF) / 2);
         curl_setopt_array($easy, [
             CURLOPT_POST => true,
             CURLOPT_POSTFIELDS => "\0" . pack('N', strlen($call->request)) . $call->request,
