@@ -38,13 +38,16 @@ final class Forks
                 $pipe->close();
             }
             $this->pipes = [];
-            // Terminals and service managers signal whole groups; how this process ends is for the worker to say.
+            // Terminals and service managers signal whole groups; how this process ends is for the worker to say. Caught and
+            // not ignored: programs that a handler starts would inherit that.
             foreach (self::GROUP_SIGNALS as $signal) {
-                pcntl_signal($signal, SIG_IGN);
+                pcntl_signal($signal, static fn () => null);
             }
             pcntl_sigprocmask(SIG_UNBLOCK, self::GROUP_SIGNALS);
             mt_srand();
             $main($theirs);
+            // Not exit(): what the program has registered for its own end, and connections of its own, are not for this process.
+            posix_kill((int) getmypid(), SIGKILL);
             exit(0);
         }
         pcntl_sigprocmask(SIG_SETMASK, $before);

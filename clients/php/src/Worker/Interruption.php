@@ -24,7 +24,7 @@ final class Interruption
     {
         $this->context = $context;
         $this->isAllowed = true;
-        $context->throwIfCancelled();
+        $this->signalled(); // a signal may have come just before
     }
 
     /** It has ended. */

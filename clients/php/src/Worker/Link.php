@@ -31,7 +31,7 @@ final class Link
     }
 
     /** Makes calls until the worker closes its end or dies. */
-    public static function serve(Pipe $pipe, Transport $transport, int $worker): never
+    public static function serve(Pipe $pipe, Transport $transport, int $worker): void
     {
         $link = new self($pipe, $transport, $worker);
         while ($link->isWanted()) {
@@ -46,9 +46,6 @@ final class Link
         foreach ($link->guarded as $pid) {
             posix_kill($pid, SIGKILL);
         }
-        // Not exit(): what the program has registered for its own end is not for this process.
-        posix_kill((int) getmypid(), SIGKILL);
-        exit(0);
     }
 
     private function isWanted(): bool
