@@ -89,7 +89,7 @@ final class Program extends Application
             Lines::write('dispatched', [
                 'job_id' => $result->jobId,
                 'outcome' => strtoupper($result->outcome->name),
-                'state' => $result->state === JobState::Unknown ? null : strtoupper($result->state->value),
+                ...($result->state === JobState::Unknown ? [] : ['state' => strtoupper($result->state->value)]),
             ]);
         }
         $wait = $input->getOption('wait');

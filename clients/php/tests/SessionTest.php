@@ -15,9 +15,11 @@ use ProtoJobs\Transport\StatusCode;
 use Protojobs\V1\AcquireLeasesRequest;
 use Protojobs\V1\AcquireLeasesResponse;
 use Protojobs\V1\ExtendLeasesResponse;
+use Protojobs\V1\GetServerInfoResponse;
 use Protojobs\V1\JobSpec;
 use Protojobs\V1\LeaseRef;
 use Protojobs\V1\LeasedJob;
+use Protojobs\V1\Limits;
 use Protojobs\V1\ReleaseReason;
 use Protojobs\V1\SettleCode;
 use Protojobs\V1\SettleItem;
@@ -91,13 +93,14 @@ final class SessionTest extends TestCase
 
     public function testTheNextAttemptMayComeBeforeTheAnswerToTheLastOutcome(): void
     {
+        $second = self::leases(self::job('a', 'hooked', attempt: 2));
         $this->acquire(
             self::leases(self::job('a', 'hooked')),
-            self::leases(self::job('a', 'hooked', attempt: 2)),
+            ['hang' => 1, 'messages' => [base64_encode($second->serializeToString())]],
             ['hang' => 60],
         );
         $answers = array_map(static fn (int $attempt) => self::settled('a', SettleCode::SETTLE_CODE_OK, $attempt), [1, 2]);
-        $late = ['hang' => 1, 'messages' => [base64_encode($answers[0]->serializeToString())]];
+        $late = ['hang' => 3, 'messages' => [base64_encode($answers[0]->serializeToString())]];
         $this->server->plan('WorkerService/SettleLeases', $late, $answers[1]);
         $worker = $this->work(['slots' => 2, 'maxJobs' => 2]);
 
@@ -146,6 +149,39 @@ final class SessionTest extends TestCase
         $this->server->stop();
 
         self::assertSame('lease_lost', $worker->event('ignored')['reason']);
+    }
+
+    public function testWhatAHandlerMakesOfALeaseThatMayBeGoneIsNotSettledAsComplete(): void
+    {
+        $leases = self::leases(self::job('a', 'comply'))->setSessionTtl(self::seconds(2));
+        $this->acquire($leases, ['hang' => 60]);
+        $this->server->plan('WorkerService/ExtendLeases', ['hang' => 60]);
+        $this->work()->event('complied');
+
+        self::assertSame('release', $this->outcome()->getOutcome());
+    }
+
+    public function testNoMoreHandlersRunThanThereAreSlotsWhateverIsLeased(): void
+    {
+        $this->acquire(self::leases(self::job('a', 'ignore'), self::job('b', 'echo')), ['hang' => 60]);
+        $this->work(['slots' => 1]);
+
+        $outcome = $this->outcome();
+        self::assertSame('b', $outcome->getJobId());
+        self::assertSame(ReleaseReason::RELEASE_REASON_OVERLOAD, $outcome->getRelease()?->getReason());
+    }
+
+    public function testTheBoundOfResultsIsAskedForUntilItIsTold(): void
+    {
+        $limits = (new Limits())->setMaxResultBytes(500_000);
+        $info = (new GetServerInfoResponse())->setLimits($limits);
+        $this->server->plan('ServerService/GetServerInfo', StatusCode::Unavailable, $info);
+        $this->acquire(self::leases(), ['hang' => 5, 'messages' => [base64_encode(
+            self::leases(self::job('a', 'echo', '"' . str_repeat('x', 300_000) . '"'))->serializeToString(),
+        )]], ['hang' => 60]);
+        $this->work();
+
+        self::assertSame(300_002, strlen((string) $this->outcome()->getComplete()?->getResult()));
     }
 
     public function testAWorkerThatLeavesGivesBackWhatItsLastCallHasBrought(): void

@@ -18,6 +18,7 @@ use Psr\Log\LoggerInterface;
 final class Holding
 {
     private const MAX_CHECKPOINT_BYTES = 64 * 1024;
+    private const REST_SECONDS = 2.0;
 
     public readonly Ledger $ledger;
     public Phase $phase = Phase::Working;
@@ -29,6 +30,8 @@ final class Holding
     /** Largest memory that a handler's process has told. */
     public int $memory = 0;
     public int $maxResultBytes = 256 * 1024;
+    /** Until when no process can be had. */
+    private float $restsUntil = 0.0;
 
     public function __construct(
         private readonly WorkerOptions $options,
@@ -49,7 +52,7 @@ final class Holding
         if ($this->phase !== Phase::Working) {
             return 0;
         }
-        $room = $this->options->slots - $this->processes->busy();
+        $room = Times::monotonic() < $this->restsUntil ? 0 : $this->options->slots - $this->processes->busy();
         return max(0, min($room, ($this->options->maxJobs ?? PHP_INT_MAX) - $this->started));
     }
 
@@ -85,10 +88,23 @@ final class Holding
             $this->ledger->end($lease, Outcome::release(ReleaseReason::RELEASE_REASON_UNKNOWN_KIND));
         } elseif ($this->phase !== Phase::Working) {
             $this->ledger->end($lease, Outcome::release(ReleaseReason::RELEASE_REASON_SHUTDOWN));
+        } elseif ($this->processes->busy() >= $this->options->slots || !$this->start($lease, $now)) {
+            $this->ledger->end($lease, Outcome::release(ReleaseReason::RELEASE_REASON_OVERLOAD));
         } else {
             $this->started++;
             $this->observer->started(new JobContext($job, $this->codec, $handler->timeout));
+        }
+    }
+
+    private function start(Lease $lease, float $now): bool
+    {
+        try {
             $this->processes->start($lease);
+            return true;
+        } catch (\RuntimeException $error) {
+            $this->restsUntil = $now + self::REST_SECONDS;
+            $this->logger->error('job given back: ' . $error->getMessage(), ['job_id' => $lease->jobId]);
+            return false;
         }
     }
 
@@ -174,7 +190,11 @@ final class Holding
         $outcome = $lease->outcome;
         if ($outcome?->type === 'fail' && $this->wantsToKnow($lease)) {
             $told = ['type' => (string) $outcome->error?->type, 'text' => (string) $outcome->error?->message];
-            $this->processes->confirm($lease, ['final' => $final, 'next' => $next, ...$told]);
+            try {
+                $this->processes->confirm($lease, ['final' => $final, 'next' => $next, ...$told]);
+            } catch (\RuntimeException $error) {
+                $this->logger->error('hooks do not run: ' . $error->getMessage(), ['job_id' => $lease->jobId]);
+            }
         }
     }
 
@@ -204,7 +224,10 @@ final class Holding
         if ($lease === null) {
             return;
         }
-        $outcome = Outcome::ofArray($message['outcome']);
+        // After a lost lease others may have the job: whatever the handler made of it does not count.
+        $outcome = $lease->stopReason === StopReason::LeaseLost
+            ? Outcome::stopped($lease->stopReason, $lease->runTimeout)
+            : Outcome::ofArray($message['outcome']);
         $process->lease = null;
         $this->memory = max($this->memory, $message['memory']);
         if ($this->finish($lease, $outcome, $now) && $outcome->type === 'fail' && $this->wantsToKnow($lease)) {

@@ -112,7 +112,11 @@ final class Lane
         if ($this->pipe === null && $now >= $this->startedAt + self::RESTART_SECONDS) {
             $this->startedAt = $now;
             $worker = (int) getmypid();
-            [$this->pid, $this->pipe] = $this->forks->fork(fn (Pipe $pipe) => Link::serve($pipe, $this->transport, $worker));
+            try {
+                [$this->pid, $this->pipe] = $this->forks->fork(fn (Pipe $pipe) => Link::serve($pipe, $this->transport, $worker));
+            } catch (\RuntimeException) {
+                return false; // `collect` fails the call, and another one tries again
+            }
             $this->guard($this->guarded);
         }
         return $this->pipe !== null;

@@ -32,6 +32,7 @@ final class Session
     private const WAIT_UNTIL_EMPTY_SECONDS = 1.0;
     private const SLACK_SECONDS = 5.0;
     private const LOCKED_OUT_SECONDS = 60.0;
+    private const LIMITS_SECONDS = 2.0;
     /** What ends a worker that no server has answered yet: trying again would change nothing. */
     private const REFUSED = [
         E\InvalidArgumentException::class,
@@ -50,7 +51,7 @@ final class Session
     private bool $isFenced = false;
     private bool $wasAnswered = false;
     private bool $isNew = true;
-    private bool $askedForLimits = false;
+    private float $limitsAt = 0.0;
     private bool $asksAgain = false;
     private bool $oneByOne = false;
     private float $acquireAt = 0.0;
@@ -165,7 +166,7 @@ final class Session
             $this->extend($now);
         } elseif (($unsent = $ledger->unsent($now, $this->oneByOne ? 1 : PHP_INT_MAX)) !== []) {
             $this->settle($unsent, $now);
-        } elseif (!$this->askedForLimits) {
+        } elseif ($now >= $this->limitsAt) {
             $this->askForLimits();
         } elseif ($this->options->untilEmpty && $now >= $this->statsAt) {
             $this->lookWhetherEmpty($now);
@@ -269,9 +270,11 @@ final class Session
 
     private function askForLimits(): void
     {
-        $this->askedForLimits = true;
+        $this->limitsAt = INF;
         $done = function (?string $bytes, ?ProtoJobsException $error): void {
-            if ($error === null) {
+            if ($error?->isRetryable()) {
+                $this->limitsAt = Times::monotonic() + self::LIMITS_SECONDS;
+            } elseif ($error === null) {
                 $answer = new GetServerInfoResponse();
                 $answer->mergeFromString((string) $bytes);
                 $this->holding->maxResultBytes = $answer->getLimits()?->getMaxResultBytes() ?: $this->holding->maxResultBytes;

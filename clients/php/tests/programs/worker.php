@@ -86,6 +86,15 @@ $worker->handle('ignore', static function (): void {
         }
     }
 });
+$worker->handle('comply', static function (): string {
+    try {
+        sleep(60);
+        return 'slept';
+    } catch (JobStopped) {
+        say('complied');
+        return 'done all the same';
+    }
+});
 foreach (['job.processing', 'job.processed', 'job.failed'] as $name) {
     $worker->on($name, static function (JobEvent $event): void {
         $fields = array_intersect_key($event->getData(), array_flip(['id', 'queue', 'job_name', 'attempts', 'result', 'final']));
