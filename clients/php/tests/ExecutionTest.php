@@ -69,6 +69,19 @@ final class ExecutionTest extends TestCase
         self::assertFalse(self::outcome(static fn (array $data) => $data, 'no json')->retryable);
     }
 
+    public function testThatAPayloadDoesNotFitIsToldWithoutShowingIt(): void
+    {
+        $build = static fn (mixed $data): mixed => throw new \DomainException("bad: {$data['word']}");
+        $handler = Handler::ofCallable('kind', static fn (mixed $data) => $data, null, $build, null, null);
+
+        $error = Execution::run($handler, self::context('{"word":"secret"}'))[0]->error;
+
+        self::assertSame('DomainException', $error?->message);
+        self::assertStringNotContainsString('secret', (string) $error?->stack);
+        $typed = self::outcome(static fn (Typed $data) => 1, '{"n":"secret"}')->error?->message;
+        self::assertStringContainsString('must be of type int, string given', (string) $typed);
+    }
+
     public function testAHandlerThatTakesAPayloadOrNothingGetsByWithoutDecoding(): void
     {
         self::assertSame("\xff", self::outcome(static fn (Payload $payload) => $payload, "\xff")->result);

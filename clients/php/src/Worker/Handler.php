@@ -39,7 +39,8 @@ final class Handler
             static fn (JobContext $context, \Throwable $error): bool
                 => $class::ofRun($context)->shouldRetry($context->failures() + 1, $error),
             $hasFailed
-                ? static fn (JobContext $context, \Throwable $error) => $class::ofRun($context)->failed($error, $context->data())
+                ? static fn (JobContext $context, \Throwable $error)
+                    => $class::ofRun($context)->failed($error, $context->dataOrNull())
                 : null,
             null,
         );
@@ -78,10 +79,18 @@ final class Handler
         } catch (JobStopped | InvalidPayload $error) {
             throw $error;
         } catch (\Throwable $error) {
-            // PHP's own words end with the place of the call, which is ours.
-            $why = (string) preg_replace('/, called in .*$/s', '', $error->getMessage());
-            throw new InvalidPayload($error::class . ": $why", previous: $error);
+            throw new InvalidPayload(self::why($error));
         }
+    }
+
+    /** Says what does not fit, and shows nothing of it: PHP's words about types hold no values, those of others may. */
+    private static function why(\Throwable $error): string
+    {
+        if (!$error instanceof \TypeError && $error::class !== \Error::class) {
+            return $error::class;
+        }
+        // They end with the place of the call, which is ours.
+        return $error::class . ': ' . preg_replace('/, called in .*$/s', '', $error->getMessage());
     }
 
     /**

@@ -173,17 +173,12 @@ final class HandlerProgram
     {
         $context = $this->context();
         $class = str_replace('.', '\\', $context->kind());
-        try {
-            $data = $context->data();
-        } catch (InvalidPayload) {
-            $data = null;
-        }
         return [
             'id' => $context->jobId(),
             'queue' => $context->queue(),
             'job_class' => $class,
             'job_name' => substr((string) strrchr("\\$class", '\\'), 1),
-            'data' => $data,
+            'data' => $context->dataOrNull(),
             'attempts' => $context->failures() + 1,
             'context' => $context,
         ];

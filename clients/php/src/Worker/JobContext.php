@@ -142,6 +142,16 @@ final class JobContext
         }
     }
 
+    /** The same; null where the payload cannot be decoded. */
+    public function dataOrNull(): mixed
+    {
+        try {
+            return $this->data();
+        } catch (InvalidPayload) {
+            return null;
+        }
+    }
+
     /** What an earlier attempt saved last; null if nothing. */
     public function checkpoint(): ?string
     {

@@ -71,14 +71,4 @@ final class WorkerOptions
             throw new \ValueError('maxJobs is at least 1');
         }
     }
-
-    /**
-     * Returns these options with others by name; those that are null stay.
-     *
-     * @param mixed ...$given
-     */
-    public function over(mixed ...$given): self
-    {
-        return new self(...[...get_object_vars($this), ...array_filter($given, static fn (mixed $value): bool => $value !== null)]);
-    }
 }
