@@ -19,7 +19,8 @@ public final class HelloProducer {
       JobRequest request =
           JobRequest.builder("greet").queue("greetings").data(new Greeting("world")).build();
       Dispatched dispatched = client.dispatch(request);
-      System.out.println(client.jobs().result(dispatched.jobId(), String.class, Duration.ofSeconds(30)));
+      System.out.println(
+          client.jobs().result(dispatched.jobId(), String.class, Duration.ofSeconds(30)));
     }
   }
 }

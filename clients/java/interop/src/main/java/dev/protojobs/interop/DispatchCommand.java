@@ -96,7 +96,8 @@ final class DispatchCommand implements Callable<Integer> {
       requests.forEach(request -> results.add(new DispatchResult.Stored(client.dispatch(request))));
       return results;
     }
-    List<CompletableFuture<Dispatched>> answers = requests.stream().map(client::dispatchAsync).toList();
+    List<CompletableFuture<Dispatched>> answers =
+        requests.stream().map(client::dispatchAsync).toList();
     for (CompletableFuture<Dispatched> answer : answers) {
       try {
         results.add(new DispatchResult.Stored(answer.join()));

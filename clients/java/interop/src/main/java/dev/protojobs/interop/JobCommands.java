@@ -77,9 +77,14 @@ final class JobCommands {
 
     @Override
     public Integer call() {
-      JobFilter filter = JobFilter.newBuilder().addQueues(queue).addStates(JobState.JOB_STATE_FAILED).build();
+      JobFilter filter =
+          JobFilter.newBuilder().addQueues(queue).addStates(JobState.JOB_STATE_FAILED).build();
       ListJobsRequest request =
-          ListJobsRequest.newBuilder().setFilter(filter).setView(JobView.JOB_VIEW_FULL).setPageSize(100).build();
+          ListJobsRequest.newBuilder()
+              .setFilter(filter)
+              .setView(JobView.JOB_VIEW_FULL)
+              .setPageSize(100)
+              .build();
       try (Client client = server.client()) {
         Stream<Job> jobs = client.jobs().list(request);
         (count > 0 ? jobs.limit(count) : jobs).forEach(job -> Lines.job("job", job, true));

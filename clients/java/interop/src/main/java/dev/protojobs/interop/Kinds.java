@@ -44,7 +44,9 @@ final class Kinds {
         (job, data) -> {
           throw new NonRetryableException("no retry can help");
         });
-    plain.put("snooze_once", (job, data) -> job.attempt() == 1 ? new Verdict.Snooze(Duration.ofSeconds(1)) : null);
+    plain.put(
+        "snooze_once",
+        (job, data) -> job.attempt() == 1 ? new Verdict.Snooze(Duration.ofSeconds(1)) : null);
     plain.put("checkpoint", (job, data) -> checkpoint(job));
     plain.put("progress", (job, data) -> progress(job));
     plain.put(

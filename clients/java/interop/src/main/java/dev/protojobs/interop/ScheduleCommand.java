@@ -28,7 +28,8 @@ final class ScheduleCommand implements Callable<Integer> {
 
   @Override
   public Integer call() {
-    JobRequest request = JobRequest.builder(kind).payload(ByteString.EMPTY, Payload.JSON).queue(queue).build();
+    JobRequest request =
+        JobRequest.builder(kind).payload(ByteString.EMPTY, Payload.JSON).queue(queue).build();
     try (Client client = server.client()) {
       String id = client.schedules().in(request, Duration.ofMillis(Math.round(seconds * 1000)));
       Job job = client.jobs().get(id);

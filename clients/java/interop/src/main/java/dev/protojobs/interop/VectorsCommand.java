@@ -49,12 +49,17 @@ final class VectorsCommand implements Callable<Integer> {
   @Override
   public Integer call() throws IOException {
     Map<String, Descriptor> types = new HashMap<>();
-    FILES.forEach(file -> file.getMessageTypes().forEach(type -> types.put(type.getFullName(), type)));
-    JsonFormat.TypeRegistry registry = JsonFormat.TypeRegistry.newBuilder().add(types.values()).build();
+    FILES.forEach(
+        file -> file.getMessageTypes().forEach(type -> types.put(type.getFullName(), type)));
+    JsonFormat.TypeRegistry registry =
+        JsonFormat.TypeRegistry.newBuilder().add(types.values()).build();
     JsonNode index = new ObjectMapper().readTree(directory.resolve("index.json").toFile());
     for (JsonNode vector : index.get("vectors")) {
       String name = vector.get("name").asText();
-      compare(name, types.get(vector.get("type").asText()), JsonFormat.parser().usingTypeRegistry(registry));
+      compare(
+          name,
+          types.get(vector.get("type").asText()),
+          JsonFormat.parser().usingTypeRegistry(registry));
     }
     return 0;
   }
@@ -64,7 +69,8 @@ final class VectorsCommand implements Callable<Integer> {
     line.put("name", name);
     DynamicMessage message = null;
     try {
-      message = DynamicMessage.parseFrom(type, Files.readAllBytes(directory.resolve(name + ".bin")));
+      message =
+          DynamicMessage.parseFrom(type, Files.readAllBytes(directory.resolve(name + ".bin")));
       line.put("binary", DynamicMessage.parseFrom(type, message.toByteString()).equals(message));
     } catch (InvalidProtocolBufferException unreadable) {
       line.put("binary", false);

@@ -36,7 +36,10 @@ final class WorkCommand implements Callable<Integer>, WorkerListener {
   @Option(names = "--queue", required = true)
   private String queue;
 
-  @Option(names = "--n", description = "ends after so many settled jobs; 0 for never", defaultValue = "0")
+  @Option(
+      names = "--n",
+      description = "ends after so many settled jobs; 0 for never",
+      defaultValue = "0")
   private long count;
 
   @Option(names = "--slots", defaultValue = "10")
@@ -106,7 +109,8 @@ final class WorkCommand implements Callable<Integer>, WorkerListener {
 
   private static String sha256(ByteString bytes) {
     try {
-      return HexFormat.of().formatHex(MessageDigest.getInstance("SHA-256").digest(bytes.toByteArray()));
+      return HexFormat.of()
+          .formatHex(MessageDigest.getInstance("SHA-256").digest(bytes.toByteArray()));
     } catch (NoSuchAlgorithmException error) {
       throw new IllegalStateException(error);
     }
@@ -117,7 +121,9 @@ final class WorkCommand implements Callable<Integer>, WorkerListener {
     Map<String, Object> line = Lines.line("ended");
     line.put("job_id", job.jobId());
     line.put("attempt", job.attempt());
-    line.put("outcome", ending == Ending.RELEASED ? "abandoned" : ending.name().toLowerCase(Locale.ROOT));
+    line.put(
+        "outcome",
+        ending == Ending.RELEASED ? "abandoned" : ending.name().toLowerCase(Locale.ROOT));
     Lines.write(line);
     if (ending != Ending.RELEASED) {
       unsettled.add(job.jobId() + "/" + job.attempt());

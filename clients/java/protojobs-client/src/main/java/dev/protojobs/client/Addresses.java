@@ -12,7 +12,9 @@ import java.util.Arrays;
 import java.util.Collection;
 import java.util.List;
 
-/** Resolves {@code protojobs:///host:port,host:port}: several servers by their literal addresses. */
+/**
+ * Resolves {@code protojobs:///host:port,host:port}: several servers by their literal addresses.
+ */
 final class Addresses extends NameResolverProvider {
   private static final String SCHEME = "protojobs";
 
@@ -79,7 +81,8 @@ final class Addresses extends NameResolverProvider {
 
     @Override
     public void start(Listener2 listener) {
-      listener.onResult(ResolutionResult.newBuilder().setAddressesOrError(StatusOr.fromValue(groups)).build());
+      listener.onResult(
+          ResolutionResult.newBuilder().setAddressesOrError(StatusOr.fromValue(groups)).build());
     }
 
     @Override

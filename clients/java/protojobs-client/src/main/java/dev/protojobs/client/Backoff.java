@@ -4,7 +4,10 @@ import java.time.Duration;
 import java.util.Optional;
 import java.util.random.RandomGenerator;
 
-/** Decides whether and when an error is retried: when the server says, else with full jitter from 0.1 s up to 2 s. */
+/**
+ * Decides whether and when an error is retried: when the server says, else with full jitter from
+ * 0.1 s up to 2 s.
+ */
 final class Backoff {
   private static final long FIRST_MILLIS = 100;
   private static final long LONGEST_MILLIS = 2_000;

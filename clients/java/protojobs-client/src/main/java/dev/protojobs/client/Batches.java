@@ -2,6 +2,7 @@ package dev.protojobs.client;
 
 import com.google.protobuf.CodedOutputStream;
 import dev.protojobs.v1.JobSpec;
+import dev.protojobs.v1.JobState;
 import java.util.ArrayList;
 import java.util.List;
 
@@ -41,5 +42,14 @@ final class Batches {
       batches.add(batch);
     }
     return batches;
+  }
+
+  /** Reads the answer to one job. */
+  static DispatchResult read(dev.protojobs.v1.DispatchResult result, String sentId) {
+    String jobId = result.getJobId().isEmpty() ? sentId : result.getJobId();
+    return result.hasError()
+        ? new DispatchResult.Refused(jobId, Statuses.fromStatus(result.getError()))
+        : new DispatchResult.Stored(
+            new Dispatched(jobId, result.getOutcome(), JobState.JOB_STATE_UNSPECIFIED));
   }
 }

@@ -35,7 +35,8 @@ final class BearerToken implements ClientInterceptor {
   }
 
   @Override
-  public <Q, A> ClientCall<Q, A> interceptCall(MethodDescriptor<Q, A> method, CallOptions options, Channel next) {
+  public <Q, A> ClientCall<Q, A> interceptCall(
+      MethodDescriptor<Q, A> method, CallOptions options, Channel next) {
     return new SimpleForwardingClientCall<>(next.newCall(method, options)) {
       @Override
       public void start(Listener<A> listener, Metadata headers) {
@@ -45,7 +46,10 @@ final class BearerToken implements ClientInterceptor {
     };
   }
 
-  /** Returns the token. While its file is being replaced, that may be empty or gone: the last token stays. */
+  /**
+   * Returns the token. While its file is being replaced, that may be empty or gone: the last token
+   * stays.
+   */
   synchronized String current() {
     if (file != null) {
       try {

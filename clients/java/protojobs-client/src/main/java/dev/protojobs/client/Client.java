@@ -23,9 +23,9 @@ import java.util.function.Function;
 /**
  * Dispatches jobs, and looks at them. Safe for use by many threads: make one and share it.
  *
- * <p>Every id is chosen here, so each call may be repeated without storing a job twice: calls are repeated while the
- * server cannot be reached, until {@link ConnectionOptions#callTimeout} is over. All methods throw {@link
- * ProtoJobsException}.
+ * <p>Every id is chosen here, so each call may be repeated without storing a job twice: calls are
+ * repeated while the server cannot be reached, until {@link ConnectionOptions#callTimeout} is over.
+ * All methods throw {@link ProtoJobsException}.
  */
 public final class Client implements AutoCloseable {
   private final Connection connection;
@@ -41,7 +41,8 @@ public final class Client implements AutoCloseable {
   private Client(Builder builder) {
     connection =
         builder.connection == null
-            ? Connection.open(builder.options == null ? ConnectionOptions.fromEnvironment() : builder.options)
+            ? Connection.open(
+                builder.options == null ? ConnectionOptions.fromEnvironment() : builder.options)
             : builder.connection;
     codec = builder.codec;
     mapper = builder.mapper;
@@ -117,14 +118,16 @@ public final class Client implements AutoCloseable {
           DispatchRequest message = DispatchRequest.newBuilder().setSpec(spec(request, id)).build();
           DispatchResponse answer =
               connection.call(
-                  JobServiceGrpc.getDispatchMethod(), message, connection.options().dispatchDeadline());
+                  JobServiceGrpc.getDispatchMethod(),
+                  message,
+                  connection.options().dispatchDeadline());
           return new Dispatched(answer.getJobId(), answer.getOutcome(), answer.getState());
         });
   }
 
   /**
-   * Stores one job together with others that are dispatched at the same time, by one stream. The fast road for many
-   * single jobs: do not wait for each before the next.
+   * Stores one job together with others that are dispatched at the same time, by one stream. The
+   * fast road for many single jobs: do not wait for each before the next.
    *
    * @param request what to store
    * @return completes after the server has committed, exceptionally with ProtoJobsException
@@ -135,7 +138,10 @@ public final class Client implements AutoCloseable {
         .submit(fitting(spec(request, id)))
         .thenCompose(
             result -> {
-              boolean again = result instanceof Refused refused && request.id().isEmpty() && ids.learn(refused.error());
+              boolean again =
+                  result instanceof Refused refused
+                      && request.id().isEmpty()
+                      && ids.learn(refused.error());
               return again
                   ? pipe().submit(spec(request, ids.next()))
                   : CompletableFuture.completedFuture(result);
@@ -161,7 +167,8 @@ public final class Client implements AutoCloseable {
         again.add(index);
       }
     }
-    List<DispatchResult> repeated = sendAll(again.stream().map(index -> spec(requests.get(index), ids.next())).toList());
+    List<DispatchResult> repeated =
+        sendAll(again.stream().map(index -> spec(requests.get(index), ids.next())).toList());
     for (int place = 0; place < again.size(); place++) {
       results.set(again.get(place), repeated.get(place));
     }
@@ -180,7 +187,8 @@ public final class Client implements AutoCloseable {
     }
     List<JobSpec> specs = requests.stream().map(request -> spec(request, idOf(request))).toList();
     if (Batches.split(specs, connection.options().maxMessageBytes()).size() > 1) {
-      throw new IllegalArgumentException("an atomic batch must fit into one message of at most 1000 jobs");
+      throw new IllegalArgumentException(
+          "an atomic batch must fit into one message of at most 1000 jobs");
     }
     List<DispatchResult> results;
     try {
@@ -200,11 +208,15 @@ public final class Client implements AutoCloseable {
 
   private JobSpec spec(JobRequest request, String id) {
     // What has no id yet is a template of a schedule: the same declaration is the same message.
-    Map<String, String> trace = id.isEmpty() ? Map.of() : TraceFields.current(connection.options().baggage());
+    Map<String, String> trace =
+        id.isEmpty() ? Map.of() : TraceFields.current(connection.options().baggage());
     return request.toSpec(id, trace, codec, mapper);
   }
 
-  /** Makes a call with an id of ours; once more with another one where the server's clock differs from this one. */
+  /**
+   * Makes a call with an id of ours; once more with another one where the server's clock differs
+   * from this one.
+   */
   private <T> T learning(JobRequest request, Function<String, T> call) {
     if (!request.id().isEmpty()) {
       return call.apply(request.id());
@@ -223,7 +235,8 @@ public final class Client implements AutoCloseable {
     int size = Batches.sizeOf(spec);
     int room = Batches.room(connection.options().maxMessageBytes());
     if (size > room) {
-      Map<String, String> bounds = Map.of("limit", String.valueOf(room), "size", String.valueOf(size));
+      Map<String, String> bounds =
+          Map.of("limit", String.valueOf(room), "size", String.valueOf(size));
       throw new FailedPreconditionException(
           "the job does not fit into a message",
           new ProtoJobsException.Details(
@@ -250,10 +263,12 @@ public final class Client implements AutoCloseable {
         DispatchBatchRequest.newBuilder().addAllSpecs(specs).setAtomic(atomic).build();
     DispatchBatchResponse answer =
         connection.call(
-            JobServiceGrpc.getDispatchBatchMethod(), request, connection.options().dispatchDeadline());
+            JobServiceGrpc.getDispatchBatchMethod(),
+            request,
+            connection.options().dispatchDeadline());
     List<DispatchResult> results = new ArrayList<>(specs.size());
     for (int index = 0; index < specs.size(); index++) {
-      results.add(DispatchResult.of(answer.getResults(index), specs.get(index).getId()));
+      results.add(Batches.read(answer.getResults(index), specs.get(index).getId()));
     }
     return results;
   }
@@ -272,7 +287,10 @@ public final class Client implements AutoCloseable {
     return pipe;
   }
 
-  /** Finishes dispatches that are under way, for at most 5 s, and closes the connection. May be repeated. */
+  /**
+   * Finishes dispatches that are under way, for at most 5 s, and closes the connection. May be
+   * repeated.
+   */
   @Override
   public void close() {
     Optional<DispatchPipe> open;

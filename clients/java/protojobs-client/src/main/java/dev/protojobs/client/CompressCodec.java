@@ -54,7 +54,8 @@ public final class CompressCodec implements PayloadCodec {
     byte[] body = Envelope.bodyOf(payload).toByteArray();
     byte[] content = method == Envelope.ZLIB ? inflate(body) : gunzip(body);
     if (content.length > maxBytes) {
-      throw new UndecodableException("TOO_LARGE", "the payload unpacks to more than " + maxBytes + " bytes");
+      throw new UndecodableException(
+          "TOO_LARGE", "the payload unpacks to more than " + maxBytes + " bytes");
     }
     return Envelope.unpack(ByteString.copyFrom(content));
   }
@@ -77,7 +78,8 @@ public final class CompressCodec implements PayloadCodec {
     try (InputStream in = new InflaterInputStream(new ByteArrayInputStream(body), inflater)) {
       byte[] content = in.readNBytes(maxBytes + 1);
       // What follows the data was not there when it was packed.
-      if (content.length <= maxBytes && (!inflater.finished() || inflater.getBytesRead() != body.length)) {
+      if (content.length <= maxBytes
+          && (!inflater.finished() || inflater.getBytesRead() != body.length)) {
         throw Envelope.corrupt();
       }
       return content;

@@ -19,8 +19,8 @@ import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.TimeUnit;
 
 /**
- * One channel to the servers, and the one way to make a call: with a deadline, retries and typed errors. Connects when
- * it is first used. Safe for use by many threads.
+ * One channel to the servers, and the one way to make a call: with a deadline, retries and typed
+ * errors. Connects when it is first used. Safe for use by many threads.
  */
 public final class Connection implements AutoCloseable {
   private static final Duration SHORTEST_TRY = Duration.ofMillis(50);
@@ -58,8 +58,8 @@ public final class Connection implements AutoCloseable {
   }
 
   /**
-   * Returns a connection by a channel that exists, for tests and for settings that options do not have. Closing the
-   * connection closes the channel.
+   * Returns a connection by a channel that exists, for tests and for settings that options do not
+   * have. Closing the connection closes the channel.
    *
    * @param options deadlines; address and credentials are the channel's own
    * @param channel open channel
@@ -97,7 +97,8 @@ public final class Connection implements AutoCloseable {
   }
 
   /**
-   * Makes an idempotent call; repeats it while its error is retryable, until the call timeout is over.
+   * Makes an idempotent call; repeats it while its error is retryable, until the call timeout is
+   * over.
    *
    * @param <Q> request
    * @param <A> answer
@@ -133,7 +134,8 @@ public final class Connection implements AutoCloseable {
   }
 
   /**
-   * Makes an idempotent call with the read deadline. See {@link #call(MethodDescriptor, Object, Duration)}.
+   * Makes an idempotent call with the read deadline. See {@link #call(MethodDescriptor, Object,
+   * Duration)}.
    *
    * @param <Q> request
    * @param <A> answer
@@ -153,7 +155,8 @@ public final class Connection implements AutoCloseable {
   }
 
   private <Q, A> A once(MethodDescriptor<Q, A> method, Q request, Duration deadline) {
-    CallOptions call = CallOptions.DEFAULT.withDeadlineAfter(deadline.toNanos(), TimeUnit.NANOSECONDS);
+    CallOptions call =
+        CallOptions.DEFAULT.withDeadlineAfter(deadline.toNanos(), TimeUnit.NANOSECONDS);
     try {
       return ClientCalls.blockingUnaryCall(channel, method, call, request);
     } catch (RuntimeException error) {

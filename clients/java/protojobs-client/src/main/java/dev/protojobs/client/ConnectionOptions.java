@@ -15,8 +15,8 @@ import java.util.function.Function;
 /**
  * Where the server is and how patiently to talk to it.
  *
- * <p>Without TLS only to loopback addresses, unless {@link Builder#insecure} says so; anywhere else TLS is used, with
- * the system's roots unless {@link Builder#ca} names others.
+ * <p>Without TLS only to loopback addresses, unless {@link Builder#insecure} says so; anywhere else
+ * TLS is used, with the system's roots unless {@link Builder#ca} names others.
  */
 public final class ConnectionOptions {
   /** Where a server on this machine listens. */
@@ -43,8 +43,8 @@ public final class ConnectionOptions {
   }
 
   /**
-   * Reads PROTOJOBS_ADDRESS, _TOKEN, _TOKEN_FILE, _CA, _CERT, _KEY, _SERVER_NAME, _INSECURE and _CALL_TIMEOUT
-   * (seconds). Empty and absent variables leave the default.
+   * Reads PROTOJOBS_ADDRESS, _TOKEN, _TOKEN_FILE, _CA, _CERT, _KEY, _SERVER_NAME, _INSECURE and
+   * _CALL_TIMEOUT (seconds). Empty and absent variables leave the default.
    *
    * @throws IllegalArgumentException for values that cannot work
    */
@@ -128,7 +128,8 @@ public final class ConnectionOptions {
 
   /** Tells whether the connection is encrypted and the server's certificate checked. */
   public boolean usesTls() {
-    return !given.insecure && (given.tls || given.ca != null || given.cert != null || !isLoopback());
+    return !given.insecure
+        && (given.tls || given.ca != null || given.cert != null || !isLoopback());
   }
 
   Optional<String> token() {
@@ -161,12 +162,19 @@ public final class ConnectionOptions {
 
   /** Returns the host:port parts of the address. */
   List<String> parts() {
-    String plain = given.address.startsWith("dns:") ? given.address.replaceFirst("^dns:(//[^/]*/)?", "") : given.address;
-    return Arrays.stream(plain.split(",")).map(String::strip).filter(part -> !part.isEmpty()).toList();
+    String plain =
+        given.address.startsWith("dns:")
+            ? given.address.replaceFirst("^dns:(//[^/]*/)?", "")
+            : given.address;
+    return Arrays.stream(plain.split(","))
+        .map(String::strip)
+        .filter(part -> !part.isEmpty())
+        .toList();
   }
 
   private boolean isLoopback() {
-    return given.address.startsWith("unix:") || parts().stream().map(ConnectionOptions::host).allMatch(ConnectionOptions::isLoopback);
+    return given.address.startsWith("unix:")
+        || parts().stream().map(ConnectionOptions::host).allMatch(ConnectionOptions::isLoopback);
   }
 
   static String host(String part) {
@@ -236,7 +244,8 @@ public final class ConnectionOptions {
     /**
      * Names the server.
      *
-     * @param address {@code host:port}, several literal addresses separated by commas, or a gRPC target
+     * @param address {@code host:port}, several literal addresses separated by commas, or a gRPC
+     *     target
      */
     public Builder address(String address) {
       this.address = address.strip();
@@ -374,7 +383,8 @@ public final class ConnectionOptions {
     }
 
     /**
-     * Names the OpenTelemetry baggage that may travel with jobs. Default none: it may hold what no store should.
+     * Names the OpenTelemetry baggage that may travel with jobs. Default none: it may hold what no
+     * store should.
      *
      * @param keys keys of baggage
      */
@@ -392,11 +402,14 @@ public final class ConnectionOptions {
       require(!address.isEmpty(), "address is empty");
       require(token == null || tokenFile == null, "token and token file exclude each other");
       require((cert == null) == (key == null), "cert and key belong together");
-      require(!insecure || (ca == null && cert == null && !tls), "insecure and ca, cert or tls exclude each other");
+      require(
+          !insecure || (ca == null && cert == null && !tls),
+          "insecure and ca, cert or tls exclude each other");
       for (Duration span : List.of(dispatchDeadline, readDeadline, callTimeout)) {
         require(!span.isNegative() && !span.isZero(), "deadlines must be more than 0 s");
       }
-      require(Math.min(maxMessageBytes, maxReceiveBytes) >= 64 * 1024, "messages have at least 64 KiB");
+      require(
+          Math.min(maxMessageBytes, maxReceiveBytes) >= 64 * 1024, "messages have at least 64 KiB");
       return new ConnectionOptions(new Builder(this));
     }
 

@@ -28,9 +28,10 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Dispatches single jobs together: packs what waits into frames of one DispatchStream, at most {@link #MAX_FRAMES} of
- * them unacknowledged so that later jobs gather meanwhile, and hands out the answers. When the stream is lost it opens
- * another and sends what is unacknowledged again, in order and with the same ids.
+ * Dispatches single jobs together: packs what waits into frames of one DispatchStream, at most
+ * {@link #MAX_FRAMES} of them unacknowledged so that later jobs gather meanwhile, and hands out the
+ * answers. When the stream is lost it opens another and sends what is unacknowledged again, in
+ * order and with the same ids.
  *
  * <p>All state belongs to one thread, that of {@code loop}.
  */
@@ -69,7 +70,8 @@ final class DispatchPipe implements AutoCloseable {
   }
 
   /** One job and who waits for its answer. */
-  private record Item(JobSpec spec, int size, long patientUntil, CompletableFuture<DispatchResult> answer) {
+  private record Item(
+      JobSpec spec, int size, long patientUntil, CompletableFuture<DispatchResult> answer) {
     void refuse(ProtoJobsException error) {
       answer.complete(new Refused(spec.getId(), error));
     }
@@ -86,7 +88,8 @@ final class DispatchPipe implements AutoCloseable {
 
     private static DispatchResult created(String jobId) {
       return new DispatchResult.Stored(
-          new Dispatched(jobId, DispatchOutcome.DISPATCH_OUTCOME_CREATED, JobState.JOB_STATE_UNSPECIFIED));
+          new Dispatched(
+              jobId, DispatchOutcome.DISPATCH_OUTCOME_CREATED, JobState.JOB_STATE_UNSPECIFIED));
     }
   }
 
@@ -140,7 +143,9 @@ final class DispatchPipe implements AutoCloseable {
     long allowed = Math.min(MAX_ITEMS, Math.max(window - inFlight, frames.isEmpty() ? 1 : 0));
     long room = Batches.room(connection.options().maxMessageBytes());
     List<Item> items = new ArrayList<>();
-    while (!queue.isEmpty() && items.size() < allowed && (items.isEmpty() || queue.peek().size <= room)) {
+    while (!queue.isEmpty()
+        && items.size() < allowed
+        && (items.isEmpty() || queue.peek().size <= room)) {
       Item item = queue.poll();
       room -= item.size;
       items.add(item);
@@ -165,7 +170,7 @@ final class DispatchPipe implements AutoCloseable {
       Frame frame = frames.get(result.getSeq());
       if (frame != null && result.getIndex() < frame.items.size()) {
         String sentId = frame.items.get(result.getIndex()).spec.getId();
-        frame.results[result.getIndex()] = DispatchResult.of(result.getResult(), sentId);
+        frame.results[result.getIndex()] = Batches.read(result.getResult(), sentId);
       }
     }
     while (!frames.isEmpty() && frames.firstKey() <= answer.getUpToSeq()) {
@@ -177,7 +182,10 @@ final class DispatchPipe implements AutoCloseable {
     pump();
   }
 
-  /** Gives the stream up if the server says nothing although it should; closes it when nothing has come for a while. */
+  /**
+   * Gives the stream up if the server says nothing although it should; closes it when nothing has
+   * come for a while.
+   */
   private void expectNews() {
     if (silence != null) {
       silence.cancel(false);
@@ -240,7 +248,9 @@ final class DispatchPipe implements AutoCloseable {
         TimeUnit.NANOSECONDS);
   }
 
-  /** Returns what was sent and not acknowledged to the queue, in order, as if it had not been sent. */
+  /**
+   * Returns what was sent and not acknowledged to the queue, in order, as if it had not been sent.
+   */
   private void takeBack() {
     for (Frame frame : frames.descendingMap().values()) {
       for (int index = frame.items.size() - 1; index >= 0; index--) {
@@ -270,7 +280,8 @@ final class DispatchPipe implements AutoCloseable {
 
   private static ProtoJobsException late() {
     return new DeadlineExceededException(
-        "no acknowledgement came in time", ProtoJobsException.Details.of(Status.Code.DEADLINE_EXCEEDED));
+        "no acknowledgement came in time",
+        ProtoJobsException.Details.of(Status.Code.DEADLINE_EXCEEDED));
   }
 
   private static ProtoJobsException unanswered() {
@@ -314,7 +325,8 @@ final class DispatchPipe implements AutoCloseable {
   }
 
   /** Hears one stream. */
-  private final class Answers implements ClientResponseObserver<DispatchStreamRequest, DispatchStreamResponse> {
+  private final class Answers
+      implements ClientResponseObserver<DispatchStreamRequest, DispatchStreamResponse> {
     private ClientCallStreamObserver<DispatchStreamRequest> call;
 
     @Override

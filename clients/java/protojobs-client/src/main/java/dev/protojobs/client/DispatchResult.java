@@ -1,7 +1,5 @@
 package dev.protojobs.client;
 
-import dev.protojobs.v1.JobState;
-
 /** What became of one job of many. */
 public sealed interface DispatchResult {
   /** {@return id of the job} */
@@ -42,13 +40,5 @@ public sealed interface DispatchResult {
     public Dispatched orThrow() {
       throw error;
     }
-  }
-
-  /** Reads an answer. */
-  static DispatchResult of(dev.protojobs.v1.DispatchResult result, String sentId) {
-    String jobId = result.getJobId().isEmpty() ? sentId : result.getJobId();
-    return result.hasError()
-        ? new Refused(jobId, Statuses.fromStatus(result.getError()))
-        : new Stored(new Dispatched(jobId, result.getOutcome(), JobState.JOB_STATE_UNSPECIFIED));
   }
 }

@@ -17,9 +17,10 @@ import javax.crypto.spec.SecretKeySpec;
 /**
  * Encrypts and authenticates by AES-256-GCM.
  *
- * <p>A payload is bound to its kind and queue, a result or checkpoint to its kind and job: elsewhere it does not
- * decrypt. Rotation: give all readers the new key beside the old one, then make it active, and drop the old one when
- * nothing that it encrypted is left. Two jobs with one payload look different; the size of a payload can be seen.
+ * <p>A payload is bound to its kind and queue, a result or checkpoint to its kind and job:
+ * elsewhere it does not decrypt. Rotation: give all readers the new key beside the old one, then
+ * make it active, and drop the old one when nothing that it encrypted is left. Two jobs with one
+ * payload look different; the size of a payload can be seen.
  */
 public final class EncryptCodec implements PayloadCodec {
   private static final Pattern KEY_ID = Pattern.compile("[A-Za-z0-9._-]{1,64}");
@@ -52,7 +53,8 @@ public final class EncryptCodec implements PayloadCodec {
    * @param required refuses what is not encrypted: set it once all producers encrypt
    * @throws IllegalArgumentException for keys that cannot be used
    */
-  public EncryptCodec(Map<String, byte[]> keys, String active, boolean bindQueue, boolean required) {
+  public EncryptCodec(
+      Map<String, byte[]> keys, String active, boolean bindQueue, boolean required) {
     keys.forEach((id, key) -> this.keys.put(id, new Key(id, key)));
     if (!this.keys.containsKey(active)) {
       throw new IllegalArgumentException("the active key is not among the keys");
@@ -75,8 +77,10 @@ public final class EncryptCodec implements PayloadCodec {
     Key key = keys.get(active);
     byte[] nonce = key.nonce(associated, ByteString.copyFromUtf8(context.jobId()), content);
     try {
-      byte[] sealed = key.cipher(Cipher.ENCRYPT_MODE, nonce, associated).doFinal(content.toByteArray());
-      return Envelope.enclose(head.concat(ByteString.copyFrom(nonce)).concat(ByteString.copyFrom(sealed)));
+      byte[] sealed =
+          key.cipher(Cipher.ENCRYPT_MODE, nonce, associated).doFinal(content.toByteArray());
+      return Envelope.enclose(
+          head.concat(ByteString.copyFrom(nonce)).concat(ByteString.copyFrom(sealed)));
     } catch (GeneralSecurityException error) {
       throw new IllegalStateException("AES-256-GCM does not work here", error);
     }
@@ -86,7 +90,8 @@ public final class EncryptCodec implements PayloadCodec {
   public Payload decode(Payload payload, PayloadContext context) {
     if (Envelope.methodOf(payload) != Envelope.AES_256_GCM) {
       if (required && (!payload.data().isEmpty() || context.use() == Use.PAYLOAD)) {
-        throw new UndecodableException("NOT_ENCRYPTED", "the " + context.use().word() + " is not encrypted");
+        throw new UndecodableException(
+            "NOT_ENCRYPTED", "the " + context.use().word() + " is not encrypted");
       }
       return payload;
     }
@@ -112,7 +117,8 @@ public final class EncryptCodec implements PayloadCodec {
       return Envelope.unpack(ByteString.copyFrom(content));
     } catch (AEADBadTagException error) {
       throw new UndecodableException(
-          "NOT_AUTHENTIC", "these bytes were changed, or belong to another key, kind, queue or job");
+          "NOT_AUTHENTIC",
+          "these bytes were changed, or belong to another key, kind, queue or job");
     } catch (GeneralSecurityException error) {
       throw new IllegalStateException("AES-256-GCM does not work here", error);
     }
@@ -123,7 +129,8 @@ public final class EncryptCodec implements PayloadCodec {
     boolean isPayload = context.use() == Use.PAYLOAD;
     String queue = isPayload && (flags & QUEUE_BOUND) != 0 ? context.queue() : "";
     String jobId = isPayload ? "" : context.jobId();
-    return ByteString.copyFromUtf8(String.join("\n", context.use().word(), context.kind(), queue, jobId));
+    return ByteString.copyFromUtf8(
+        String.join("\n", context.use().word(), context.kind(), queue, jobId));
   }
 
   /** One key: what it encrypts with, and what it makes nonces of. */
@@ -144,8 +151,10 @@ public final class EncryptCodec implements PayloadCodec {
 
     /** Not random: a repeated dispatch must be the same bytes. */
     byte[] nonce(ByteString associated, ByteString jobId, ByteString content) {
-      ByteBuffer sizes = ByteBuffer.allocate(8).putInt(associated.size()).putInt(jobId.size()).flip();
-      byte[] told = ByteString.copyFrom(sizes).concat(associated).concat(jobId).concat(content).toByteArray();
+      ByteBuffer sizes =
+          ByteBuffer.allocate(8).putInt(associated.size()).putInt(jobId.size()).flip();
+      byte[] told =
+          ByteString.copyFrom(sizes).concat(associated).concat(jobId).concat(content).toByteArray();
       return java.util.Arrays.copyOf(hmac(nonces, told), NONCE_BYTES);
     }
 
@@ -156,7 +165,10 @@ public final class EncryptCodec implements PayloadCodec {
       return cipher;
     }
 
-    /** One block of HKDF-Expand by SHA-256 (RFC 5869); the key is uniformly random, so nothing is extracted. */
+    /**
+     * One block of HKDF-Expand by SHA-256 (RFC 5869); the key is uniformly random, so nothing is
+     * extracted.
+     */
     private static byte[] expand(byte[] key, String info) {
       return hmac(key, (info + "\u0001").getBytes(StandardCharsets.US_ASCII));
     }

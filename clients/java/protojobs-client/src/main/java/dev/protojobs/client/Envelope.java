@@ -6,7 +6,8 @@ import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
 
 /**
- * The envelope around bytes that a codec has made. docs/protocol.md is its definition; these are the layouts.
+ * The envelope around bytes that a codec has made. docs/protocol.md is its definition; these are
+ * the layouts.
  *
  * <pre>
  * envelope    magic(4) = F5 50 4A 01 | method(1) | what the method makes of content
@@ -19,10 +20,12 @@ final class Envelope {
   static final int ZLIB = 1;
   static final int GZIP = 2;
   static final int AES_256_GCM = 3;
+
   /** What {@link #methodOf} says of bytes that are no envelope. */
   static final int NONE = 0;
 
-  private static final ByteString MAGIC = ByteString.copyFrom(new byte[] {(byte) 0xF5, 0x50, 0x4A, 0x01});
+  private static final ByteString MAGIC =
+      ByteString.copyFrom(new byte[] {(byte) 0xF5, 0x50, 0x4A, 0x01});
   private static final int PREFIX_BYTES = 5;
 
   private Envelope() {}
@@ -43,7 +46,8 @@ final class Envelope {
     }
     try {
       ByteBuffer type = content.substring(1, end).asReadOnlyByteBuffer();
-      return new Payload(content.substring(end), StandardCharsets.UTF_8.newDecoder().decode(type).toString());
+      return new Payload(
+          content.substring(end), StandardCharsets.UTF_8.newDecoder().decode(type).toString());
     } catch (CharacterCodingException error) {
       throw corrupt();
     }
@@ -58,12 +62,17 @@ final class Envelope {
     return new Payload(envelope, Payload.ENVELOPE);
   }
 
-  /** The media type tells. Results and checkpoints come as JSON, which no envelope is: there the first bytes tell. */
+  /**
+   * The media type tells. Results and checkpoints come as JSON, which no envelope is: there the
+   * first bytes tell.
+   */
   static int methodOf(Payload payload) {
     String type = payload.contentType();
     boolean marked = type.equals(Payload.ENVELOPE);
     ByteString data = payload.data();
-    if (data.size() >= PREFIX_BYTES && data.startsWith(MAGIC) && (marked || type.equals(Payload.JSON) || type.isEmpty())) {
+    if (data.size() >= PREFIX_BYTES
+        && data.startsWith(MAGIC)
+        && (marked || type.equals(Payload.JSON) || type.isEmpty())) {
       return data.byteAt(PREFIX_BYTES - 1) & 0xFF;
     }
     if (marked) {

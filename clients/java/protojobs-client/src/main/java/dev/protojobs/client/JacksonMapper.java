@@ -59,7 +59,11 @@ public final class JacksonMapper implements DataMapper {
     } catch (JsonMappingException error) {
       String path =
           error.getPath().stream()
-              .map(step -> step.getFieldName() == null ? "[" + step.getIndex() + "]" : step.getFieldName())
+              .map(
+                  step ->
+                      step.getFieldName() == null
+                          ? "[" + step.getIndex() + "]"
+                          : step.getFieldName())
               .collect(Collectors.joining("."));
       throw new IllegalArgumentException(
           (path.isEmpty() ? "the payload" : path) + " does not fit " + type.getTypeName());

@@ -24,7 +24,8 @@ public final class JobEndedException extends ProtoJobsException {
   }
 
   private static String text(Job job) {
-    String state = job.getState().name().replace("JOB_STATE_", "").toLowerCase(java.util.Locale.ROOT);
+    String state =
+        job.getState().name().replace("JOB_STATE_", "").toLowerCase(java.util.Locale.ROOT);
     String why = job.hasLastError() ? ": " + job.getLastError().getType() : "";
     return "job " + job.getId() + " is " + state + why;
   }

@@ -22,11 +22,12 @@ import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.TimeUnit;
 
 /**
- * Events of jobs as they come, for ever: {@link #next} waits for the next one. A lost connection and a server that
- * leaves are made good without a gap.
+ * Events of jobs as they come, for ever: {@link #next} waits for the next one. A lost connection
+ * and a server that leaves are made good without a gap.
  *
- * <p>For one thread; {@link #close} may be called from another. Throws only what no retry can help, such as
- * CURSOR_EXPIRED, and, until the first answer has come, what the call timeout does not outlast.
+ * <p>For one thread; {@link #close} may be called from another. Throws only what no retry can help,
+ * such as CURSOR_EXPIRED, and, until the first answer has come, what the call timeout does not
+ * outlast.
  */
 public final class JobEvents implements Iterator<JobEvent>, AutoCloseable {
   // The server speaks every 10 s.
@@ -88,7 +89,8 @@ public final class JobEvents implements Iterator<JobEvent>, AutoCloseable {
   private void advance() {
     if (stream == null) {
       stream = new Answers();
-      WatchJobsRequest request = WatchJobsRequest.newBuilder().setFilter(filter).setCursor(cursor).build();
+      WatchJobsRequest request =
+          WatchJobsRequest.newBuilder().setFilter(filter).setCursor(cursor).build();
       stream.start(request);
     }
     try {
@@ -161,8 +163,12 @@ public final class JobEvents implements Iterator<JobEvent>, AutoCloseable {
     heard.add(this::drop);
   }
 
-  /** Hears one stream; asks for the next message when one was handled, so that a slow reader is felt by the server. */
-  private final class Answers implements ClientResponseObserver<WatchJobsRequest, WatchJobsResponse> {
+  /**
+   * Hears one stream; asks for the next message when one was handled, so that a slow reader is felt
+   * by the server.
+   */
+  private final class Answers
+      implements ClientResponseObserver<WatchJobsRequest, WatchJobsResponse> {
     private final CancellableContext context = Context.ROOT.withCancellation();
     private ClientCallStreamObserver<WatchJobsRequest> call;
 

@@ -10,7 +10,8 @@ import java.time.format.DateTimeParseException;
 /**
  * Makes job ids in the server's time.
  *
- * <p>A server refuses ids whose time part is far from its own clock; {@link #learn} takes its time from that refusal.
+ * <p>A server refuses ids whose time part is far from its own clock; {@link #learn} takes its time
+ * from that refusal.
  */
 final class JobIds {
   private volatile long offsetMillis;
@@ -21,7 +22,10 @@ final class JobIds {
     return generator.generate().toString();
   }
 
-  /** Makes later ids as if the local clock had shown the server's time. False: the error does not tell it. */
+  /**
+   * Makes later ids as if the local clock had shown the server's time. False: the error does not
+   * tell it.
+   */
   boolean learn(ProtoJobsException error) {
     if (!error.reason().equals("JOB_ID_TIME")) {
       return false;

@@ -27,7 +27,10 @@ public final class JobListener implements AutoCloseable {
     thread.start();
   }
 
-  /** {@return the place behind the last event that the callback is done with: keep it to go on there later} */
+  /**
+   * {@return the place behind the last event that the callback is done with: keep it to go on there
+   * later}
+   */
   public ByteString cursor() {
     return cursor;
   }

@@ -14,8 +14,8 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * A job to dispatch: a kind, its data and options. Immutable; what is not set takes the queue's value, then the
- * server's default.
+ * A job to dispatch: a kind, its data and options. Immutable; what is not set takes the queue's
+ * value, then the server's default.
  */
 public final class JobRequest {
   private static final List<String> TRACE = List.of("traceparent", "tracestate", "baggage");
@@ -43,7 +43,9 @@ public final class JobRequest {
   public static Builder builder(JobSpec spec) {
     Builder builder = new Builder(spec.toBuilder());
     builder.raw = Payload.of(spec.getPayload());
-    return spec.getContentType().isEmpty() ? builder : builder.payload(spec.getPayload(), spec.getContentType());
+    return spec.getContentType().isEmpty()
+        ? builder
+        : builder.payload(spec.getPayload(), spec.getContentType());
   }
 
   /**
@@ -85,11 +87,14 @@ public final class JobRequest {
    * @param mapper what makes JSON of data
    * @throws IllegalArgumentException for data that cannot be sent
    */
-  public JobSpec toSpec(String id, Map<String, String> trace, PayloadCodec codec, DataMapper mapper) {
+  public JobSpec toSpec(
+      String id, Map<String, String> trace, PayloadCodec codec, DataMapper mapper) {
     JobSpec.Builder spec = given.spec.clone().setId(id);
-    Payload plain = given.raw == null ? new Payload(mapper.write(given.data), Payload.JSON) : given.raw;
+    Payload plain =
+        given.raw == null ? new Payload(mapper.write(given.data), Payload.JSON) : given.raw;
     String queue = spec.getQueue().isEmpty() ? "default" : spec.getQueue();
-    PayloadContext context = new PayloadContext(spec.getKind(), queue, PayloadContext.Use.PAYLOAD, id);
+    PayloadContext context =
+        new PayloadContext(spec.getKind(), queue, PayloadContext.Use.PAYLOAD, id);
     Payload sent = codec.encode(plain, context);
     spec.setPayload(sent.data()).setContentType(sent.contentType());
     if (!spec.containsHeaders("traceparent")) {
@@ -285,13 +290,14 @@ public final class JobRequest {
     }
 
     /**
-     * Lets at most one job of this key be in its queue until that is final; another one is refused with
-     * DUPLICATE_JOB.
+     * Lets at most one job of this key be in its queue until that is final; another one is refused
+     * with DUPLICATE_JOB.
      *
      * @param key 1 to 256 bytes
      */
     public Builder unique(String key) {
-      return unique(key, UniqueScope.UNIQUE_SCOPE_UNTIL_DONE, UniqueConflict.UNIQUE_CONFLICT_REJECT);
+      return unique(
+          key, UniqueScope.UNIQUE_SCOPE_UNTIL_DONE, UniqueConflict.UNIQUE_CONFLICT_REJECT);
     }
 
     /**
@@ -330,7 +336,8 @@ public final class JobRequest {
     }
 
     /**
-     * Runs no more jobs of this key at once than the queue's per_key_limit: one, unless it says otherwise.
+     * Runs no more jobs of this key at once than the queue's per_key_limit: one, unless it says
+     * otherwise.
      *
      * @param key at most 128 bytes
      */
@@ -362,7 +369,8 @@ public final class JobRequest {
     private static List<JobRequest> followUps(JobRequest... jobs) {
       for (JobRequest job : jobs) {
         if (!job.id().isEmpty()) {
-          throw new IllegalArgumentException("a job that follows another takes no id: the server makes it");
+          throw new IllegalArgumentException(
+              "a job that follows another takes no id: the server makes it");
         }
       }
       return List.of(jobs);

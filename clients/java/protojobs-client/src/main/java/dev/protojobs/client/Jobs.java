@@ -28,8 +28,8 @@ import java.util.function.Consumer;
 import java.util.stream.Stream;
 
 /**
- * Jobs that are stored: read them, wait for them, act on them, watch them. Unless said otherwise: throws {@link
- * NotFoundException} for an id that no job has.
+ * Jobs that are stored: read them, wait for them, act on them, watch them. Unless said otherwise:
+ * throws {@link NotFoundException} for an id that no job has.
  */
 public final class Jobs {
   private static final Duration LONG_POLL = Duration.ofSeconds(20);
@@ -94,7 +94,8 @@ public final class Jobs {
    * @param queue name of the queue
    */
   public Stream<Job> failed(String queue) {
-    return list(JobFilter.newBuilder().addQueues(queue).addStates(JobState.JOB_STATE_FAILED).build());
+    return list(
+        JobFilter.newBuilder().addQueues(queue).addStates(JobState.JOB_STATE_FAILED).build());
   }
 
   /**
@@ -106,8 +107,13 @@ public final class Jobs {
     return Pages.stream(
         token -> {
           ListAttemptsRequest page =
-              ListAttemptsRequest.newBuilder().setJobId(jobId).setPageSize(100).setPageToken(token).build();
-          ListAttemptsResponse answer = connection.call(JobServiceGrpc.getListAttemptsMethod(), page);
+              ListAttemptsRequest.newBuilder()
+                  .setJobId(jobId)
+                  .setPageSize(100)
+                  .setPageToken(token)
+                  .build();
+          ListAttemptsResponse answer =
+              connection.call(JobServiceGrpc.getListAttemptsMethod(), page);
           return new Pages.Page<>(answer.getAttemptsList(), answer.getNextPageToken());
         });
   }
@@ -178,8 +184,8 @@ public final class Jobs {
   }
 
   /**
-   * Cancels a job: at once while it waits, by its worker while it runs; RUNNING means the worker was asked, and has 30
-   * s. Idempotent.
+   * Cancels a job: at once while it waits, by its worker while it runs; RUNNING means the worker
+   * was asked, and has 30 s. Idempotent.
    *
    * @param jobId id of the job
    * @throws FailedPreconditionException if it ended otherwise before: JOB_FINAL
@@ -195,7 +201,8 @@ public final class Jobs {
    * @param deadline how long a worker may take to end it, 0 s to 1 h
    */
   public JobState cancel(String jobId, Duration deadline) {
-    return cancel(CancelRequest.newBuilder().setJobId(jobId).setDeadline(Times.write(deadline)).build());
+    return cancel(
+        CancelRequest.newBuilder().setJobId(jobId).setDeadline(Times.write(deadline)).build());
   }
 
   private JobState cancel(CancelRequest request) {
@@ -203,14 +210,18 @@ public final class Jobs {
   }
 
   /**
-   * Takes a final job up again under its id, or runs a scheduled or retrying one now. The job is read first, so that a
-   * repeated call runs it once.
+   * Takes a final job up again under its id, or runs a scheduled or retrying one now. The job is
+   * read first, so that a repeated call runs it once.
    *
    * @param jobId id of the job
    * @throws FailedPreconditionException if it is pending or running: JOB_NOT_FINAL
    */
   public RetryResponse retry(String jobId) {
-    return retry(RetryRequest.newBuilder().setJobId(jobId).setExpectedAttempt(get(jobId).getAttempt()).build());
+    return retry(
+        RetryRequest.newBuilder()
+            .setJobId(jobId)
+            .setExpectedAttempt(get(jobId).getAttempt())
+            .build());
   }
 
   /**
@@ -241,7 +252,8 @@ public final class Jobs {
   }
 
   /**
-   * Changes a job that waits, and returns it. A pending one then waits behind all others of its priority.
+   * Changes a job that waits, and returns it. A pending one then waits behind all others of its
+   * priority.
    *
    * @param request new values and which of them count; a payload is taken as it is
    */
@@ -306,7 +318,8 @@ public final class Jobs {
    * @param callback an error of it is logged, and the next event comes
    * @return ends it when it is closed
    */
-  public JobListener listen(String type, JobFilter filter, Consumer<dev.protojobs.v1.JobEvent> callback) {
+  public JobListener listen(
+      String type, JobFilter filter, Consumer<dev.protojobs.v1.JobEvent> callback) {
     return new JobListener(watch(filter), type, callback);
   }
 

@@ -1,10 +1,12 @@
 package dev.protojobs.client;
 
 /**
- * Changes payloads, results and checkpoints on their way to the server and back, for example to encrypt them.
+ * Changes payloads, results and checkpoints on their way to the server and back, for example to
+ * encrypt them.
  *
- * <p>The same input gives the same output, or a repeated dispatch of one id would look like another job. Results and
- * checkpoints have no stored media type: they reach {@link #decode} as JSON. Must be safe for use by many threads.
+ * <p>The same input gives the same output, or a repeated dispatch of one id would look like another
+ * job. Results and checkpoints have no stored media type: they reach {@link #decode} as JSON. Must
+ * be safe for use by many threads.
  */
 public interface PayloadCodec {
   /** Leaves payloads as they are. */
@@ -48,14 +50,15 @@ public interface PayloadCodec {
   default Payload open(Payload payload, PayloadContext context) {
     Payload decoded = decode(payload, context);
     if (Envelope.methodOf(decoded) != Envelope.NONE) {
-      throw new UndecodableException("NO_CODEC", "a codec made these bytes, and none here reads them");
+      throw new UndecodableException(
+          "NO_CODEC", "a codec made these bytes, and none here reads them");
     }
     return decoded;
   }
 
   /**
-   * Returns a codec that encodes by these in order, and decodes in reverse order. Compress before you encrypt:
-   * ciphertext does not shrink.
+   * Returns a codec that encodes by these in order, and decodes in reverse order. Compress before
+   * you encrypt: ciphertext does not shrink.
    *
    * @param codecs the parts
    */

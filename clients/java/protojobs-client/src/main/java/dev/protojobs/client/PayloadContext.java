@@ -6,7 +6,8 @@ package dev.protojobs.client;
  * @param kind which handler runs the job
  * @param queue queue of the job
  * @param use what the bytes are for
- * @param jobId empty for payloads of schedules and follow-ups, whose jobs get their ids from the server
+ * @param jobId empty for payloads of schedules and follow-ups, whose jobs get their ids from the
+ *     server
  */
 public record PayloadContext(String kind, String queue, Use use, String jobId) {
   /** What bytes are for. */

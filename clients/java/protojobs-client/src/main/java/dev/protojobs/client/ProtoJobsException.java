@@ -9,8 +9,8 @@ import java.util.Optional;
 /**
  * Anything that goes wrong in the client. {@link #reason()} is stable; the message is for people.
  *
- * <p>Subclasses follow the gRPC code. The reasons are those of {@code errors.proto}, for example {@code
- * JOB_NOT_FOUND}.
+ * <p>Subclasses follow the gRPC code. The reasons are those of {@code errors.proto}, for example
+ * {@code JOB_NOT_FOUND}.
  */
 public class ProtoJobsException extends RuntimeException {
   private final transient Details details;
@@ -43,7 +43,9 @@ public class ProtoJobsException extends RuntimeException {
     return details.code();
   }
 
-  /** {@return the stable reason, such as DUPLICATE_JOB; empty where no server of Proto Jobs spoke} */
+  /**
+   * {@return the stable reason, such as DUPLICATE_JOB; empty where no server of Proto Jobs spoke}
+   */
   public String reason() {
     return details.reason();
   }
@@ -64,7 +66,8 @@ public class ProtoJobsException extends RuntimeException {
   }
 
   /**
-   * Tells whether the same call with the same ids may succeed later, and does no harm if it was heard before.
+   * Tells whether the same call with the same ids may succeed later, and does no harm if it was
+   * heard before.
    */
   public boolean isRetryable() {
     return false;

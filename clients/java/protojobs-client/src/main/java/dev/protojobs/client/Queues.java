@@ -31,7 +31,8 @@ public final class Queues {
   public Stream<Queue> list() {
     return Pages.stream(
         token -> {
-          ListQueuesRequest page = ListQueuesRequest.newBuilder().setPageSize(100).setPageToken(token).build();
+          ListQueuesRequest page =
+              ListQueuesRequest.newBuilder().setPageSize(100).setPageToken(token).build();
           ListQueuesResponse answer = connection.call(QueueServiceGrpc.getListQueuesMethod(), page);
           return new Pages.Page<>(answer.getQueuesList(), answer.getNextPageToken());
         });
@@ -45,7 +46,9 @@ public final class Queues {
    */
   public Queue get(String queue) {
     return connection
-        .call(QueueServiceGrpc.getGetQueueMethod(), GetQueueRequest.newBuilder().setQueue(queue).build())
+        .call(
+            QueueServiceGrpc.getGetQueueMethod(),
+            GetQueueRequest.newBuilder().setQueue(queue).build())
         .getQueue();
   }
 
@@ -53,7 +56,8 @@ public final class Queues {
    * Changes settings, makes the queue if it is new, and returns it. Idempotent.
    *
    * @param queue its name and new values
-   * @param fields which of them to change; one that is unset goes back to its default. None: all that are set
+   * @param fields which of them to change; one that is unset goes back to its default. None: all
+   *     that are set
    */
   public Queue update(Queue queue, String... fields) {
     UpdateQueueRequest request =
@@ -84,7 +88,8 @@ public final class Queues {
    */
   public void pause(String queue) {
     connection.call(
-        QueueServiceGrpc.getPauseQueueMethod(), PauseQueueRequest.newBuilder().setQueue(queue).build());
+        QueueServiceGrpc.getPauseQueueMethod(),
+        PauseQueueRequest.newBuilder().setQueue(queue).build());
   }
 
   /**
@@ -94,7 +99,8 @@ public final class Queues {
    */
   public void resume(String queue) {
     connection.call(
-        QueueServiceGrpc.getResumeQueueMethod(), ResumeQueueRequest.newBuilder().setQueue(queue).build());
+        QueueServiceGrpc.getResumeQueueMethod(),
+        ResumeQueueRequest.newBuilder().setQueue(queue).build());
   }
 
   /**

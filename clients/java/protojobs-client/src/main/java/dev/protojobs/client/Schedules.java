@@ -30,7 +30,8 @@ import java.util.function.Function;
 import java.util.stream.Stream;
 
 /**
- * Jobs at a time, and again and again. The same declaration again is the same schedule, whatever program makes it.
+ * Jobs at a time, and again and again. The same declaration again is the same schedule, whatever
+ * program makes it.
  *
  * <p>Jobs of schedules take no id, delay or time of their own.
  */
@@ -41,7 +42,10 @@ public final class Schedules {
   private final JobIds ids;
 
   Schedules(
-      Connection connection, BiFunction<JobRequest, String, JobSpec> toSpec, Learning learning, JobIds ids) {
+      Connection connection,
+      BiFunction<JobRequest, String, JobSpec> toSpec,
+      Learning learning,
+      JobIds ids) {
     this.connection = connection;
     this.toSpec = toSpec;
     this.learning = learning;
@@ -78,7 +82,8 @@ public final class Schedules {
     return learning.call(
         job,
         id -> {
-          Schedule schedule = Schedule.newBuilder().setSpec(when).setJob(toSpec.apply(job, id)).build();
+          Schedule schedule =
+              Schedule.newBuilder().setSpec(when).setJob(toSpec.apply(job, id)).build();
           return send(ScheduleRequest.newBuilder().setSchedule(schedule).build()).getJobId();
         });
   }
@@ -96,12 +101,12 @@ public final class Schedules {
   }
 
   /**
-   * Makes a job where five fields match the clock, or by {@code @hourly}, {@code @daily}, {@code @weekly}, {@code
-   * @monthly}.
+   * Makes a job where five fields match the clock.
    *
    * @param name name of the schedule; empty for one made of kind, time and payload
    * @param job what to run
-   * @param expression for example {@code 0 9 * * 1-5}
+   * @param expression for example {@code 0 9 * * 1-5}; or one of the words {@code @hourly},
+   *     {@code @daily} and so on
    * @param zone whose clock
    */
   public Schedule cron(String name, JobRequest job, String expression, ZoneId zone) {
@@ -120,8 +125,8 @@ public final class Schedules {
   }
 
   /**
-   * Makes a job each day at local times. One that a change of the clocks skips runs at the change; one that comes twice
-   * runs once.
+   * Makes a job each day at local times. One that a change of the clocks skips runs at the change;
+   * one that comes twice runs once.
    *
    * @param name name of the schedule; empty for one made of kind, time and payload
    * @param job what to run
@@ -129,7 +134,8 @@ public final class Schedules {
    * @param zone whose clock
    */
   public Schedule daily(String name, JobRequest job, Collection<LocalTime> times, ZoneId zone) {
-    return declare(name, job, in(zone).setDaily(Daily.newBuilder().addAllTimes(texts(times))).build());
+    return declare(
+        name, job, in(zone).setDaily(Daily.newBuilder().addAllTimes(texts(times))).build());
   }
 
   /**
@@ -142,7 +148,11 @@ public final class Schedules {
    * @param zone whose clock
    */
   public Schedule weekly(
-      String name, JobRequest job, Collection<DayOfWeek> days, Collection<LocalTime> times, ZoneId zone) {
+      String name,
+      JobRequest job,
+      Collection<DayOfWeek> days,
+      Collection<LocalTime> times,
+      ZoneId zone) {
     Weekly.Builder weekly = Weekly.newBuilder().addAllTimes(texts(times));
     days.forEach(day -> weekly.addDays(Weekday.forNumber(day.getValue())));
     return declare(name, job, in(zone).setWeekly(weekly).build());
@@ -165,7 +175,8 @@ public final class Schedules {
    *
    * @param schedule when it ticks, catch-up, overlap, pause, etag; its job is replaced
    * @param job what each tick dispatches
-   * @throws ProtoJobsException INVALID_FIELD for what never ticks, CONFLICT for an etag that does not match
+   * @throws ProtoJobsException INVALID_FIELD for what never ticks, CONFLICT for an etag that does
+   *     not match
    */
   public Schedule declare(Schedule schedule, JobRequest job) {
     Schedule told = schedule.toBuilder().setJob(toSpec.apply(job, "")).build();
@@ -183,7 +194,8 @@ public final class Schedules {
         token -> {
           ListSchedulesRequest page =
               ListSchedulesRequest.newBuilder().setPageSize(100).setPageToken(token).build();
-          ListSchedulesResponse answer = connection.call(ScheduleServiceGrpc.getListSchedulesMethod(), page);
+          ListSchedulesResponse answer =
+              connection.call(ScheduleServiceGrpc.getListSchedulesMethod(), page);
           return new Pages.Page<>(answer.getSchedulesList(), answer.getNextPageToken());
         });
   }
@@ -196,7 +208,9 @@ public final class Schedules {
    */
   public Schedule get(String name) {
     return connection
-        .call(ScheduleServiceGrpc.getGetScheduleMethod(), GetScheduleRequest.newBuilder().setName(name).build())
+        .call(
+            ScheduleServiceGrpc.getGetScheduleMethod(),
+            GetScheduleRequest.newBuilder().setName(name).build())
         .getSchedule();
   }
 
@@ -207,7 +221,8 @@ public final class Schedules {
    */
   public void pause(String name) {
     connection.call(
-        ScheduleServiceGrpc.getPauseScheduleMethod(), PauseScheduleRequest.newBuilder().setName(name).build());
+        ScheduleServiceGrpc.getPauseScheduleMethod(),
+        PauseScheduleRequest.newBuilder().setName(name).build());
   }
 
   /**
@@ -217,7 +232,8 @@ public final class Schedules {
    */
   public void resume(String name) {
     connection.call(
-        ScheduleServiceGrpc.getResumeScheduleMethod(), ResumeScheduleRequest.newBuilder().setName(name).build());
+        ScheduleServiceGrpc.getResumeScheduleMethod(),
+        ResumeScheduleRequest.newBuilder().setName(name).build());
   }
 
   /**
@@ -229,7 +245,10 @@ public final class Schedules {
     TriggerScheduleRequest request =
         TriggerScheduleRequest.newBuilder().setName(name).setJobId(ids.next()).build();
     return connection
-        .call(ScheduleServiceGrpc.getTriggerScheduleMethod(), request, connection.options().dispatchDeadline())
+        .call(
+            ScheduleServiceGrpc.getTriggerScheduleMethod(),
+            request,
+            connection.options().dispatchDeadline())
         .getJobId();
   }
 
@@ -240,7 +259,8 @@ public final class Schedules {
    */
   public void delete(String name) {
     connection.call(
-        ScheduleServiceGrpc.getDeleteScheduleMethod(), DeleteScheduleRequest.newBuilder().setName(name).build());
+        ScheduleServiceGrpc.getDeleteScheduleMethod(),
+        DeleteScheduleRequest.newBuilder().setName(name).build());
   }
 
   /**
@@ -250,8 +270,12 @@ public final class Schedules {
    * @param count 1 to 100
    */
   public List<Instant> preview(ScheduleSpec when, int count) {
-    PreviewScheduleRequest request = PreviewScheduleRequest.newBuilder().setSpec(when).setCount(count).build();
-    return connection.call(ScheduleServiceGrpc.getPreviewScheduleMethod(), request).getTimesList().stream()
+    PreviewScheduleRequest request =
+        PreviewScheduleRequest.newBuilder().setSpec(when).setCount(count).build();
+    return connection
+        .call(ScheduleServiceGrpc.getPreviewScheduleMethod(), request)
+        .getTimesList()
+        .stream()
         .map(Times::read)
         .toList();
   }

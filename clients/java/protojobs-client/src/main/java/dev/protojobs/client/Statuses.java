@@ -39,7 +39,8 @@ final class Statuses {
   }
 
   private static ProtoJobsException translate(Status status, Metadata trailers) {
-    com.google.rpc.Status details = trailers == null ? null : StatusProto.fromStatusAndTrailers(status, trailers);
+    com.google.rpc.Status details =
+        trailers == null ? null : StatusProto.fromStatusAndTrailers(status, trailers);
     if (details != null && details.getDetailsCount() > 0) {
       return fromStatus(details);
     }
@@ -57,7 +58,8 @@ final class Statuses {
         if (detail.is(ErrorInfo.class)) {
           info = detail.unpack(ErrorInfo.class);
         } else if (detail.is(BadRequest.class)) {
-          for (BadRequest.FieldViolation each : detail.unpack(BadRequest.class).getFieldViolationsList()) {
+          for (BadRequest.FieldViolation each :
+              detail.unpack(BadRequest.class).getFieldViolationsList()) {
             violations.add(new FieldViolation(each.getField(), each.getDescription()));
           }
         } else if (detail.is(RetryInfo.class)) {
@@ -96,7 +98,10 @@ final class Statuses {
     };
   }
 
-  /** Recognises what gRPC says without details from our server, which never answers these codes so barely. */
+  /**
+   * Recognises what gRPC says without details from our server, which never answers these codes so
+   * barely.
+   */
   private static boolean isLostConnection(Status status) {
     String text = String.valueOf(status.getDescription());
     return switch (status.getCode()) {
@@ -107,7 +112,8 @@ final class Statuses {
   }
 
   private static String text(Status status) {
-    String told = status.getDescription() == null ? status.getCode().name() : status.getDescription();
+    String told =
+        status.getDescription() == null ? status.getCode().name() : status.getDescription();
     // What went wrong with a connection stands in the cause alone.
     return status.getCause() == null ? told : told + ": " + status.getCause().getMessage();
   }

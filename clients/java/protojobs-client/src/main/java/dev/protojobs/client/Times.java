@@ -14,7 +14,10 @@ public final class Times {
    * @param span any span
    */
   public static com.google.protobuf.Duration write(Duration span) {
-    return com.google.protobuf.Duration.newBuilder().setSeconds(span.getSeconds()).setNanos(span.getNano()).build();
+    return com.google.protobuf.Duration.newBuilder()
+        .setSeconds(span.getSeconds())
+        .setNanos(span.getNano())
+        .build();
   }
 
   /**

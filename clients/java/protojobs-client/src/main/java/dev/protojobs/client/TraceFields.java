@@ -9,7 +9,10 @@ import java.util.List;
 import java.util.Map;
 import java.util.stream.Collectors;
 
-/** Puts the trace context of the producer into the headers of a job (W3C Trace Context, by OpenTelemetry). */
+/**
+ * Puts the trace context of the producer into the headers of a job (W3C Trace Context, by
+ * OpenTelemetry).
+ */
 public final class TraceFields {
   private TraceFields() {}
 

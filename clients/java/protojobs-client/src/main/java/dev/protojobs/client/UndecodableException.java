@@ -3,8 +3,8 @@ package dev.protojobs.client;
 import io.grpc.Status;
 
 /**
- * Says that a codec cannot read a payload, result or checkpoint. Neither message nor reason holds any of its
- * bytes.
+ * Says that a codec cannot read a payload, result or checkpoint. Neither message nor reason holds
+ * any of its bytes.
  *
  * <p>Reasons: NO_CODEC, UNKNOWN_KEY, NOT_AUTHENTIC, NOT_ENCRYPTED, CORRUPT, TOO_LARGE.
  */

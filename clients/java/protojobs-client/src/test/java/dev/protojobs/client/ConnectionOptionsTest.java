@@ -49,13 +49,28 @@ class ConnectionOptionsTest {
   }
 
   @ParameterizedTest
-  @ValueSource(strings = {"127.0.0.1:1", "127.8.8.8:1", "localhost:1", "[::1]:1", "unix:/run/jobs", "dns:///localhost:1"})
+  @ValueSource(
+      strings = {
+        "127.0.0.1:1",
+        "127.8.8.8:1",
+        "localhost:1",
+        "[::1]:1",
+        "unix:/run/jobs",
+        "dns:///localhost:1"
+      })
   void toThisMachineThereIsNoTls(String address) {
     assertFalse(at(address).usesTls());
   }
 
   @ParameterizedTest
-  @ValueSource(strings = {"10.0.0.1:1", "jobs.example:1", "127.0.0.1:1,10.0.0.1:1", "dns:///jobs:1", "127.0.0.1.evil.example:1"})
+  @ValueSource(
+      strings = {
+        "10.0.0.1:1",
+        "jobs.example:1",
+        "127.0.0.1:1,10.0.0.1:1",
+        "dns:///jobs:1",
+        "127.0.0.1.evil.example:1"
+      })
   void toAnotherMachineThereIs(String address) {
     assertTrue(at(address).usesTls());
   }
@@ -68,20 +83,24 @@ class ConnectionOptionsTest {
 
   @Test
   void whatCannotWorkIsRefused() {
-    ConnectionOptions.Builder both = ConnectionOptions.builder().token("t").tokenFile(Path.of("/f"));
+    ConnectionOptions.Builder both =
+        ConnectionOptions.builder().token("t").tokenFile(Path.of("/f"));
     ConnectionOptions.Builder half = ConnectionOptions.builder().cert(Path.of("/c"));
     ConnectionOptions.Builder torn = ConnectionOptions.builder().insecure(true).ca(Path.of("/c"));
 
-    List.of(both, half, torn).forEach(each -> assertThrows(IllegalArgumentException.class, each::build));
+    List.of(both, half, torn)
+        .forEach(each -> assertThrows(IllegalArgumentException.class, each::build));
   }
 
   @Test
   void noTokenIsShownInText() {
-    assertFalse(ConnectionOptions.builder().token("pj_secret").build().toString().contains("pj_secret"));
+    assertFalse(
+        ConnectionOptions.builder().token("pj_secret").build().toString().contains("pj_secret"));
   }
 
   @Test
-  void aTokenFileIsReadAgainWhenItHasChangedAndKeptWhileItIsGone(@TempDir Path directory) throws IOException {
+  void aTokenFileIsReadAgainWhenItHasChangedAndKeptWhileItIsGone(@TempDir Path directory)
+      throws IOException {
     Path file = directory.resolve("token");
     Files.writeString(file, "first\n");
     BearerToken token = BearerToken.in(file);

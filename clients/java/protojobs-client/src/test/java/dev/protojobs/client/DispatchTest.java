@@ -40,7 +40,9 @@ class DispatchTest {
 
   @Test
   void aDispatchThatNoServerTakesIsRepeatedUnderItsId() {
-    server.refuse(refusal(Status.Code.UNAVAILABLE, "DRAINING"), new StatusRuntimeException(Status.UNAVAILABLE));
+    server.refuse(
+        refusal(Status.Code.UNAVAILABLE, "DRAINING"),
+        new StatusRuntimeException(Status.UNAVAILABLE));
 
     Dispatched dispatched = client.dispatch("echo", "hello");
 
@@ -52,7 +54,8 @@ class DispatchTest {
 
   @Test
   void aServerThatNamesAWaitIsAskedAgain() {
-    RetryInfo wait = RetryInfo.newBuilder().setRetryDelay(Times.write(Duration.ofMillis(1))).build();
+    RetryInfo wait =
+        RetryInfo.newBuilder().setRetryDelay(Times.write(Duration.ofMillis(1))).build();
     server.refuse(refusal(Status.Code.RESOURCE_EXHAUSTED, "OVERLOADED", wait));
 
     client.dispatch("echo", null);
@@ -64,7 +67,8 @@ class DispatchTest {
   void anErrorThatNoRetryCanHelpIsToldAtOnce() {
     server.refuse(refusal(Status.Code.RESOURCE_EXHAUSTED, "QUOTA_EXCEEDED"));
 
-    ProtoJobsException error = assertThrows(ResourceExhaustedException.class, () -> client.dispatch("echo", null));
+    ProtoJobsException error =
+        assertThrows(ResourceExhaustedException.class, () -> client.dispatch("echo", null));
 
     assertEquals("QUOTA_EXCEEDED", error.reason());
     assertEquals(1, server.specs.size());
@@ -75,11 +79,14 @@ class DispatchTest {
     BadRequest wrong =
         BadRequest.newBuilder()
             .addFieldViolations(
-                BadRequest.FieldViolation.newBuilder().setField("spec.kind").setDescription("too long"))
+                BadRequest.FieldViolation.newBuilder()
+                    .setField("spec.kind")
+                    .setDescription("too long"))
             .build();
     server.refuse(refusal(Status.Code.INVALID_ARGUMENT, "INVALID_FIELD", wrong));
 
-    ProtoJobsException error = assertThrows(InvalidArgumentException.class, () -> client.dispatch("echo", null));
+    ProtoJobsException error =
+        assertThrows(InvalidArgumentException.class, () -> client.dispatch("echo", null));
 
     assertEquals(List.of(new FieldViolation("spec.kind", "too long")), error.violations());
   }
@@ -119,7 +126,9 @@ class DispatchTest {
   @Test
   void eachJobOfABatchHasItsOwnVerdict() {
     List<DispatchResult> results =
-        client.dispatchAll(List.of(JobRequest.of("echo", 1), JobRequest.of("refused", 2), JobRequest.of("echo", 3)));
+        client.dispatchAll(
+            List.of(
+                JobRequest.of("echo", 1), JobRequest.of("refused", 2), JobRequest.of("echo", 3)));
 
     assertInstanceOf(DispatchResult.Stored.class, results.get(0));
     DispatchResult.Refused refused = assertInstanceOf(DispatchResult.Refused.class, results.get(1));
@@ -131,7 +140,8 @@ class DispatchTest {
   @Test
   void manyJobsAreSplitIntoBatches() {
     List<DispatchResult> results =
-        client.dispatchAll(IntStream.range(0, 2_500).mapToObj(number -> JobRequest.of("echo", number)).toList());
+        client.dispatchAll(
+            IntStream.range(0, 2_500).mapToObj(number -> JobRequest.of("echo", number)).toList());
 
     assertEquals(ids(), results.stream().map(DispatchResult::jobId).toList());
     assertEquals("2499", server.specs.get(2_499).getPayload().toStringUtf8());
@@ -151,7 +161,9 @@ class DispatchTest {
   @Test
   void jobsThatAreDispatchedTogetherShareAStreamAndGetTheirOwnAnswers() {
     List<CompletableFuture<Dispatched>> answers =
-        IntStream.range(0, 3_000).mapToObj(number -> client.dispatchAsync(JobRequest.of("echo", number))).toList();
+        IntStream.range(0, 3_000)
+            .mapToObj(number -> client.dispatchAsync(JobRequest.of("echo", number)))
+            .toList();
     CompletableFuture<Dispatched> refused = client.dispatchAsync(JobRequest.of("refused", 0));
 
     List<String> stored = answers.stream().map(answer -> answer.join().jobId()).toList();

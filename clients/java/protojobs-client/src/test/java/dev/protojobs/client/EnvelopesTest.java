@@ -43,7 +43,10 @@ class EnvelopesTest {
     JsonNode context = vector.get("context");
     Use use = Use.valueOf(context.get("use").asText().toUpperCase(Locale.ROOT));
     return new PayloadContext(
-        context.path("kind").asText(), context.path("queue").asText(), use, context.path("job_id").asText());
+        context.path("kind").asText(),
+        context.path("queue").asText(),
+        use,
+        context.path("job_id").asText());
   }
 
   /** Results and checkpoints have no stored media type. */
@@ -62,7 +65,8 @@ class EnvelopesTest {
     for (JsonNode each : vector.get("encoders")) {
       parts.add(
           each.get("method").asText().equals("aes-256-gcm")
-              ? new EncryptCodec(keys, each.get("key").asText(), each.path("bind_queue").asBoolean(true), false)
+              ? new EncryptCodec(
+                  keys, each.get("key").asText(), each.path("bind_queue").asBoolean(true), false)
               : new CompressCodec(0, 64 * 1024 * 1024));
     }
     return PayloadCodec.chain(parts.toArray(PayloadCodec[]::new));
@@ -74,44 +78,62 @@ class EnvelopesTest {
 
   @TestFactory
   Stream<DynamicTest> everyEnvelopeIsRead() {
-    return each(file.get("envelopes")).map(vector -> DynamicTest.dynamicTest(vector.get("name").asText(), () -> {
-      PayloadContext context = context(vector);
+    return each(file.get("envelopes"))
+        .map(
+            vector ->
+                DynamicTest.dynamicTest(
+                    vector.get("name").asText(),
+                    () -> {
+                      PayloadContext context = context(vector);
 
-      Payload read = reader(false).open(stored(vector, context), context);
+                      Payload read = reader(false).open(stored(vector, context), context);
 
-      assertEquals(bytes(vector.get("data")), read.data());
-      assertEquals(vector.get("content_type").asText(), read.contentType());
-    }));
+                      assertEquals(bytes(vector.get("data")), read.data());
+                      assertEquals(vector.get("content_type").asText(), read.contentType());
+                    }));
   }
 
   @TestFactory
   Stream<DynamicTest> everyReproducibleEnvelopeIsMade() {
     return each(file.get("envelopes"))
         .filter(vector -> vector.path("reproducible").asBoolean())
-        .map(vector -> DynamicTest.dynamicTest(vector.get("name").asText(), () -> {
-          Payload plain = new Payload(bytes(vector.get("data")), vector.get("content_type").asText());
+        .map(
+            vector ->
+                DynamicTest.dynamicTest(
+                    vector.get("name").asText(),
+                    () -> {
+                      Payload plain =
+                          new Payload(
+                              bytes(vector.get("data")), vector.get("content_type").asText());
 
-          Payload made = encoder(vector).encode(plain, context(vector));
+                      Payload made = encoder(vector).encode(plain, context(vector));
 
-          assertEquals(bytes(vector.get("envelope")), made.data());
-        }));
+                      assertEquals(bytes(vector.get("envelope")), made.data());
+                    }));
   }
 
   @TestFactory
   Stream<DynamicTest> everythingElseIsRefusedForItsReason() {
-    return each(file.get("refused")).map(vector -> DynamicTest.dynamicTest(vector.get("name").asText(), () -> {
-      PayloadContext context = context(vector);
-      PayloadCodec codec = reader(false);
-      Payload stored = stored(vector, context);
+    return each(file.get("refused"))
+        .map(
+            vector ->
+                DynamicTest.dynamicTest(
+                    vector.get("name").asText(),
+                    () -> {
+                      PayloadContext context = context(vector);
+                      PayloadCodec codec = reader(false);
+                      Payload stored = stored(vector, context);
 
-      UndecodableException error =
-          assertThrows(UndecodableException.class, () -> codec.open(stored, context));
+                      UndecodableException error =
+                          assertThrows(
+                              UndecodableException.class, () -> codec.open(stored, context));
 
-      assertEquals(vector.get("reason").asText(), error.reason());
-    }));
+                      assertEquals(vector.get("reason").asText(), error.reason());
+                    }));
   }
 
-  private static final PayloadContext CONTEXT = new PayloadContext("send_email", "mail", Use.PAYLOAD, "");
+  private static final PayloadContext CONTEXT =
+      new PayloadContext("send_email", "mail", Use.PAYLOAD, "");
 
   private static String reason(PayloadCodec codec, Payload stored) {
     return assertThrows(UndecodableException.class, () -> codec.open(stored, CONTEXT)).reason();

@@ -34,7 +34,10 @@ import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
 
-/** A server without a will of its own, within the process: it stores what it gets, and refuses what a test says. */
+/**
+ * A server without a will of its own, within the process: it stores what it gets, and refuses what
+ * a test says.
+ */
 final class FakeServer extends JobServiceGrpc.JobServiceImplBase implements AutoCloseable {
   static final ConnectionOptions OPTIONS =
       ConnectionOptions.builder().callTimeout(Duration.ofSeconds(20)).build();
@@ -72,7 +75,8 @@ final class FakeServer extends JobServiceGrpc.JobServiceImplBase implements Auto
   static StatusRuntimeException refusal(Status.Code code, String reason, Message... details) {
     com.google.rpc.Status.Builder status =
         com.google.rpc.Status.newBuilder().setCode(code.value()).setMessage("refused");
-    status.addDetails(Any.pack(ErrorInfo.newBuilder().setReason(reason).setDomain("protojobs.dev").build()));
+    status.addDetails(
+        Any.pack(ErrorInfo.newBuilder().setReason(reason).setDomain("protojobs.dev").build()));
     for (Message detail : details) {
       status.addDetails(Any.pack(detail));
     }
@@ -100,7 +104,8 @@ final class FakeServer extends JobServiceGrpc.JobServiceImplBase implements Auto
   }
 
   @Override
-  public void dispatchBatch(DispatchBatchRequest request, StreamObserver<DispatchBatchResponse> answer) {
+  public void dispatchBatch(
+      DispatchBatchRequest request, StreamObserver<DispatchBatchResponse> answer) {
     StatusRuntimeException refusal = take(request.getSpecsList());
     if (refusal != null) {
       answer.onError(refusal);
@@ -116,13 +121,16 @@ final class FakeServer extends JobServiceGrpc.JobServiceImplBase implements Auto
   private static DispatchResult verdict(JobSpec spec) {
     DispatchResult.Builder result = DispatchResult.newBuilder().setJobId(spec.getId());
     if (spec.getKind().equals("refused")) {
-      return result.setError(StatusProto.fromThrowable(refusal(Status.Code.ALREADY_EXISTS, "DUPLICATE_JOB"))).build();
+      return result
+          .setError(StatusProto.fromThrowable(refusal(Status.Code.ALREADY_EXISTS, "DUPLICATE_JOB")))
+          .build();
     }
     return result.setOutcome(DispatchOutcome.DISPATCH_OUTCOME_CREATED).build();
   }
 
   @Override
-  public StreamObserver<DispatchStreamRequest> dispatchStream(StreamObserver<DispatchStreamResponse> answers) {
+  public StreamObserver<DispatchStreamRequest> dispatchStream(
+      StreamObserver<DispatchStreamResponse> answers) {
     answers.onNext(DispatchStreamResponse.newBuilder().setWindow(1000).build());
     return new StreamObserver<>() {
       @Override
@@ -136,7 +144,11 @@ final class FakeServer extends JobServiceGrpc.JobServiceImplBase implements Auto
             DispatchStreamResponse.newBuilder().setUpToSeq(frame.getSeq()).setWindow(1000);
         for (int index = 0; index < frame.getSpecsCount(); index++) {
           if (frame.getSpecs(index).getKind().equals("refused")) {
-            answer.addResultsBuilder().setSeq(frame.getSeq()).setIndex(index).setResult(verdict(frame.getSpecs(index)));
+            answer
+                .addResultsBuilder()
+                .setSeq(frame.getSeq())
+                .setIndex(index)
+                .setResult(verdict(frame.getSpecs(index)));
           }
         }
         answers.onNext(answer.build());

@@ -34,7 +34,11 @@ class JobEventsTest {
 
   private static WatchJobsResponse event(String id, String type) {
     JobEvent event =
-        JobEvent.newBuilder().setCursor(cursor(id)).setJob(Job.newBuilder().setId(id)).setType(type).build();
+        JobEvent.newBuilder()
+            .setCursor(cursor(id))
+            .setJob(Job.newBuilder().setId(id))
+            .setType(type)
+            .build();
     return WatchJobsResponse.newBuilder().addEvents(event).setCursor(cursor(id)).build();
   }
 
@@ -83,7 +87,10 @@ class JobEventsTest {
   @Test
   void aCursorThatHasExpiredIsAnError() throws InterruptedException {
     CompletableFuture<JobEvents> watching = watch();
-    server.watcher().answers().onError(FakeServer.refusal(Status.Code.OUT_OF_RANGE, "CURSOR_EXPIRED"));
+    server
+        .watcher()
+        .answers()
+        .onError(FakeServer.refusal(Status.Code.OUT_OF_RANGE, "CURSOR_EXPIRED"));
 
     Throwable error = assertThrows(Exception.class, watching::join).getCause();
 

@@ -25,12 +25,15 @@ class JobRequestTest {
   record Email(String to, int copies) {}
 
   private static JobSpec spec(JobRequest request) {
-    return request.toSpec(ID, Map.of("traceparent", TRACE), PayloadCodec.PLAIN, DataMapper.standard());
+    return request.toSpec(
+        ID, Map.of("traceparent", TRACE), PayloadCodec.PLAIN, DataMapper.standard());
   }
 
   @Test
   void dataBecomesJson() {
-    assertEquals("{\"to\":\"ann\",\"copies\":2}", spec(JobRequest.of("k", new Email("ann", 2))).getPayload().toStringUtf8());
+    assertEquals(
+        "{\"to\":\"ann\",\"copies\":2}",
+        spec(JobRequest.of("k", new Email("ann", 2))).getPayload().toStringUtf8());
     assertEquals("null", spec(JobRequest.of("k", null)).getPayload().toStringUtf8());
   }
 
@@ -55,7 +58,8 @@ class JobRequestTest {
 
   @Test
   void aDelayReplacesATime() {
-    JobSpec spec = spec(JobRequest.builder("k").runAt(Instant.now()).delay(Duration.ofMillis(1500)).build());
+    JobSpec spec =
+        spec(JobRequest.builder("k").runAt(Instant.now()).delay(Duration.ofMillis(1500)).build());
 
     assertFalse(spec.hasRunTime());
     assertEquals(Duration.ofMillis(1500), Times.read(spec.getDelay()));
@@ -65,7 +69,8 @@ class JobRequestTest {
   void jobsThatFollowAreInTheTraceOfTheJobThatTheyFollow() {
     JobRequest next = JobRequest.of("next", 1);
 
-    JobSpec spec = spec(JobRequest.builder("k").header("secret", "x").onComplete(next).onFailed(next).build());
+    JobSpec spec =
+        spec(JobRequest.builder("k").header("secret", "x").onComplete(next).onFailed(next).build());
 
     assertEquals(Map.of("traceparent", TRACE), spec.getOnComplete(0).getHeadersMap());
     assertEquals("next", spec.getOnFailed(0).getKind());
@@ -90,7 +95,10 @@ class JobRequestTest {
   void theCurrentSpanBecomesTheTraceparent() {
     SpanContext context =
         SpanContext.create(
-            "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", TraceFlags.getSampled(), TraceState.getDefault());
+            "0af7651916cd43dd8448eb211c80319c",
+            "b7ad6b7169203331",
+            TraceFlags.getSampled(),
+            TraceState.getDefault());
     try (Scope scope = Span.wrap(context).makeCurrent()) {
       assertEquals(Map.of("traceparent", TRACE), TraceFields.current(List.of()));
     }
@@ -100,10 +108,18 @@ class JobRequestTest {
   @Test
   void aPayloadThatDoesNotFitIsToldWithoutItsText() {
     DataMapper mapper = new JacksonMapper();
-    for (String json : List.of("{", "{\"to\":1,\"copies\":\"secret words\"}", "[]", "{\"to\":\"x\"}", "{} secret words")) {
+    for (String json :
+        List.of(
+            "{",
+            "{\"to\":1,\"copies\":\"secret words\"}",
+            "[]",
+            "{\"to\":\"x\"}",
+            "{} secret words")) {
       IllegalArgumentException error =
           assertThrows(
-              IllegalArgumentException.class, () -> mapper.read(ByteString.copyFromUtf8(json), Email.class), json);
+              IllegalArgumentException.class,
+              () -> mapper.read(ByteString.copyFromUtf8(json), Email.class),
+              json);
 
       assertFalse(error.getMessage().contains("secret words"));
     }

@@ -17,8 +17,8 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * What the server says about jobs that this worker has. Forgets what is settled, sends again what was not stored, stops
- * what must not go on.
+ * What the server says about jobs that this worker has. Forgets what is settled, sends again what
+ * was not stored, stops what must not go on.
  */
 final class Answers {
   private static final Logger LOG = LoggerFactory.getLogger(Answers.class);
@@ -93,7 +93,8 @@ final class Answers {
       }
       default -> {
         holding.ledger.settled(lease);
-        LOG.info("outcome of job {}, attempt {}, is superseded", item.getJobId(), item.getAttempt());
+        LOG.info(
+            "outcome of job {}, attempt {}, is superseded", item.getJobId(), item.getAttempt());
       }
     }
     String jobId = item.getJobId();
@@ -131,7 +132,8 @@ final class Answers {
       }
       return;
     }
-    LOG.info("update of job {} is refused: {} {}", item.getJobId(), item.getCode(), item.getMessage());
+    LOG.info(
+        "update of job {} is refused: {} {}", item.getJobId(), item.getCode(), item.getMessage());
     if (attempt != null) {
       attempt.toldProgress = null;
       attempt.toldCheckpoint = null;

@@ -15,13 +15,14 @@ import java.util.concurrent.atomic.AtomicReference;
 import java.util.function.Consumer;
 
 /**
- * One run of one handler. Written by the thread of the handler; {@link #stop} and everything that is said to be the
- * session's are for the session's thread.
+ * One run of one handler. Written by the thread of the handler; {@link #stop} and everything that
+ * is said to be the session's are for the session's thread.
  */
 final class Attempt {
   private static final Duration DEFAULT_RUN_TIMEOUT = Duration.ofSeconds(300);
   private static final int MAX_CHILDREN = 1000;
-  // One completion travels in one frame, of which a server takes 4 MiB unless it is set up otherwise.
+  // One completion travels in one frame, of which a server takes 4 MiB unless it is set up
+  // otherwise.
   private static final int MAX_CHILDREN_BYTES = 2 * 1024 * 1024;
 
   final Lease lease;
@@ -74,7 +75,9 @@ final class Attempt {
     return true;
   }
 
-  /** Notes that the handler has left this thread, and takes back an interrupt that came too late. */
+  /**
+   * Notes that the handler has left this thread, and takes back an interrupt that came too late.
+   */
   void leave() {
     synchronized (this) {
       thread = null;
@@ -124,7 +127,8 @@ final class Attempt {
   /** Stores a job with the completion of this attempt, in the trace of the caller. */
   void addChild(JobRequest request) {
     JobSpec spec =
-        request.toSpec(request.id(), TraceFields.current(List.of()), handler.codec(), handler.mapper());
+        request.toSpec(
+            request.id(), TraceFields.current(List.of()), handler.codec(), handler.mapper());
     if (children.size() >= MAX_CHILDREN) {
       throw new IllegalArgumentException("a completion brings at most " + MAX_CHILDREN + " jobs");
     }

@@ -17,7 +17,8 @@ final class Errors {
   private Errors() {}
 
   static JobError of(Throwable error) {
-    String type = error instanceof JobFailureException failure ? failure.type() : error.getClass().getName();
+    String type =
+        error instanceof JobFailureException failure ? failure.type() : error.getClass().getName();
     return of(type, text(error), stack(error));
   }
 

@@ -11,7 +11,10 @@ import java.util.concurrent.CancellationException;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
-/** Runs an attempt on the thread that calls, and makes exactly one outcome of whatever its handler does. */
+/**
+ * Runs an attempt on the thread that calls, and makes exactly one outcome of whatever its handler
+ * does.
+ */
 final class Execution {
   private static final Logger LOG = LoggerFactory.getLogger(Execution.class);
 
@@ -73,13 +76,15 @@ final class Execution {
       return completed(attempt, complete.result());
     }
     if (verdict instanceof Verdict.RetryAfter retry) {
-      return new Outcome.Failed(Errors.of("RetryAfter", retry.reason(), ""), true, retry.after(), null, false);
+      return new Outcome.Failed(
+          Errors.of("RetryAfter", retry.reason(), ""), true, retry.after(), null, false);
     }
     if (verdict instanceof Verdict.Snooze snooze) {
       return new Outcome.Snoozed(snooze.delay());
     }
     if (verdict instanceof Verdict.Discard discard) {
-      return new Outcome.Failed(Errors.of("Discard", discard.reason(), ""), false, null, null, true);
+      return new Outcome.Failed(
+          Errors.of("Discard", discard.reason(), ""), false, null, null, true);
     }
     LOG.info("job {} is cancelled by its handler", attempt.lease.jobId());
     return new Outcome.Cancelled(true);
@@ -134,7 +139,8 @@ final class Execution {
     return switch (attempt.stopReason()) {
       case TIMEOUT -> timedOut(attempt);
       case CANCELLED -> new Outcome.Cancelled(false);
-      // After a lost lease the server refuses this, unless it was an outage in which nothing expired.
+      // After a lost lease the server refuses this, unless it was an outage in which nothing
+      // expired.
       case LEASE_LOST, SHUTDOWN -> Outcome.shutdown();
     };
   }

@@ -21,8 +21,8 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Gives started leases to threads and watches over what runs. Handlers run elsewhere and report into queues that the
- * session empties; all else is for the session's thread.
+ * Gives started leases to threads and watches over what runs. Handlers run elsewhere and report
+ * into queues that the session empties; all else is for the session's thread.
  */
 final class Executor {
   private static final Logger LOG = LoggerFactory.getLogger(Executor.class);
@@ -41,7 +41,12 @@ final class Executor {
   private final Queue<Attempt> updated = new ConcurrentLinkedQueue<>();
   private final Set<Attempt> active = new HashSet<>();
 
-  Executor(Map<String, Handler> handlers, Execution execution, int concurrency, long stopGrace, Runnable wake) {
+  Executor(
+      Map<String, Handler> handlers,
+      Execution execution,
+      int concurrency,
+      long stopGrace,
+      Runnable wake) {
     this.handlers = handlers;
     this.execution = execution;
     this.stopGrace = stopGrace;
@@ -52,15 +57,22 @@ final class Executor {
   private static ExecutorService threads(int concurrency) {
     if (Runtime.version().feature() >= FIRST_JAVA_WITH_VIRTUAL_THREADS) {
       try {
-        return (ExecutorService) Executors.class.getMethod("newVirtualThreadPerTaskExecutor").invoke(null);
+        return (ExecutorService)
+            Executors.class.getMethod("newVirtualThreadPerTaskExecutor").invoke(null);
       } catch (NoSuchMethodException | IllegalAccessException | InvocationTargetException absent) {
         LOG.debug("no virtual threads; handlers run on platform threads");
       }
     }
-    // The session starts no more handlers than there are slots, so nothing ever waits in this queue for long.
+    // The session starts no more handlers than there are slots, so nothing ever waits in this queue
+    // for long.
     ThreadPoolExecutor pool =
         new ThreadPoolExecutor(
-            concurrency, concurrency, IDLE_SECONDS, TimeUnit.SECONDS, new LinkedBlockingQueue<>(), named());
+            concurrency,
+            concurrency,
+            IDLE_SECONDS,
+            TimeUnit.SECONDS,
+            new LinkedBlockingQueue<>(),
+            named());
     pool.allowCoreThreadTimeOut(true);
     return pool;
   }
@@ -75,7 +87,10 @@ final class Executor {
     };
   }
 
-  /** Begins the handlers of leases whose frame has left, in order. Returns those whose kind has no handler. */
+  /**
+   * Begins the handlers of leases whose frame has left, in order. Returns those whose kind has no
+   * handler.
+   */
   List<Lease> start(List<Lease> leases) {
     List<Lease> unknown = new ArrayList<>();
     for (Lease lease : leases) {
@@ -131,7 +146,10 @@ final class Executor {
     return !ended.isEmpty();
   }
 
-  /** Stops what has passed its run timeout. Returns attempts that did not stop in time: their slots are stuck. */
+  /**
+   * Stops what has passed its run timeout. Returns attempts that did not stop in time: their slots
+   * are stuck.
+   */
   List<Attempt> watch(long now) {
     List<Attempt> stuck = new ArrayList<>();
     for (Attempt attempt : active) {
@@ -151,7 +169,10 @@ final class Executor {
       if (now - (patience + stopGrace) >= 0) {
         attempt.abandoned = true;
         stuck.add(attempt);
-        LOG.error("handler of job {} ({}) does not stop; its slot is stuck", attempt.lease.jobId(), attempt.handler.kind());
+        LOG.error(
+            "handler of job {} ({}) does not stop; its slot is stuck",
+            attempt.lease.jobId(),
+            attempt.handler.kind());
       }
     }
     return stuck;
@@ -160,7 +181,10 @@ final class Executor {
   /** Runs the hook of exactly this attempt, with which its job has failed for good. */
   void failed(Attempt attempt, JobError error) {
     try {
-      threads.execute(() -> Execution.tell(() -> attempt.handler.options().failed().accept(attempt.context, error)));
+      threads.execute(
+          () ->
+              Execution.tell(
+                  () -> attempt.handler.options().failed().accept(attempt.context, error)));
     } catch (RejectedExecutionException closed) {
       LOG.debug("the worker has ended");
     }

@@ -34,7 +34,8 @@ final class Frames {
     for (Lease lease : leases) {
       if (lease.outcome == Outcome.COMPLETED) {
         completed
-            .computeIfAbsent(lease.attempt(), attempt -> CompletedGroup.newBuilder().setAttempt(attempt))
+            .computeIfAbsent(
+                lease.attempt(), attempt -> CompletedGroup.newBuilder().setAttempt(attempt))
             .addJobIds(lease.jobId());
       } else {
         settle.addItems(item(lease));
@@ -45,7 +46,8 @@ final class Frames {
   }
 
   private static SettleItem.Builder item(Lease lease) {
-    SettleItem.Builder item = SettleItem.newBuilder().setJobId(lease.jobId()).setAttempt(lease.attempt());
+    SettleItem.Builder item =
+        SettleItem.newBuilder().setJobId(lease.jobId()).setAttempt(lease.attempt());
     Outcome outcome = lease.outcome;
     if (outcome instanceof Outcome.Completed completed) {
       item.getCompleteBuilder().addAllDispatch(completed.dispatch());
@@ -89,14 +91,19 @@ final class Frames {
     }
     if (outcome instanceof Outcome.Completed completed) {
       long size = completed.result() == null ? 0 : completed.result().size();
-      return LONG_COST + size + completed.dispatch().stream().mapToLong(spec -> spec.getSerializedSize() + 8L).sum();
+      return LONG_COST
+          + size
+          + completed.dispatch().stream().mapToLong(spec -> spec.getSerializedSize() + 8L).sum();
     }
     return LONG_COST;
   }
 
   static HeldLease held(Lease lease, long now) {
     HeldLease.Builder line =
-        HeldLease.newBuilder().setJobId(lease.jobId()).setAttempt(lease.attempt()).setStarted(lease.begun);
+        HeldLease.newBuilder()
+            .setJobId(lease.jobId())
+            .setAttempt(lease.attempt())
+            .setStarted(lease.begun);
     if (lease.begun) {
       line.setElapsed(Times.write(Duration.ofNanos(Math.max(0, now - lease.begunAt))));
     }
@@ -110,7 +117,9 @@ final class Frames {
   static LeaseRequest.Builder goodbye(Duration deadline) {
     return LeaseRequest.newBuilder()
         .setGoodbye(
-            Goodbye.newBuilder().setMode(GoodbyeMode.GOODBYE_MODE_FINISH).setDeadline(Times.write(deadline)));
+            Goodbye.newBuilder()
+                .setMode(GoodbyeMode.GOODBYE_MODE_FINISH)
+                .setDeadline(Times.write(deadline)));
   }
 
   static LeaseRequest.Builder ping() {

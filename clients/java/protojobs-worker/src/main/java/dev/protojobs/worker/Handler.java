@@ -13,8 +13,15 @@ import java.lang.reflect.Type;
 
 /** A registered handler: how to decode for it, call it, and encode what it says. */
 record Handler(
-    String kind, Type type, JobHandler<Object> target, HandlerOptions options, PayloadCodec codec, DataMapper mapper) {
-  /** The payload is not what the handler expects; no retry can help. Its message holds none of it. */
+    String kind,
+    Type type,
+    JobHandler<Object> target,
+    HandlerOptions options,
+    PayloadCodec codec,
+    DataMapper mapper) {
+  /**
+   * The payload is not what the handler expects; no retry can help. Its message holds none of it.
+   */
   static final class InvalidPayloadException extends NonRetryableException {
     InvalidPayloadException(String message) {
       super(message);
@@ -68,7 +75,9 @@ record Handler(
   /** Returns the checkpoint as an earlier attempt gave it; empty if there is none. */
   ByteString checkpoint(LeasedJob job) {
     ByteString stored = job.getCheckpoint();
-    return stored.isEmpty() ? stored : codec.open(Payload.of(stored), context(job, Use.CHECKPOINT)).data();
+    return stored.isEmpty()
+        ? stored
+        : codec.open(Payload.of(stored), context(job, Use.CHECKPOINT)).data();
   }
 
   /** Returns what the server stores. */

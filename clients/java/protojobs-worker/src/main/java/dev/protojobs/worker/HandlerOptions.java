@@ -38,7 +38,8 @@ public record HandlerOptions(
   }
 
   /**
-   * Hears of attempts with which a job has failed for good, once that is stored. Runs on a thread of handlers.
+   * Hears of attempts with which a job has failed for good, once that is stored. Runs on a thread
+   * of handlers.
    *
    * @param failed gets the job and the stored error; an exception of it is logged
    */

@@ -14,8 +14,8 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * The jobs that this worker has: how many it wants, which begin now, what their handlers said. Belongs to the session's
- * thread.
+ * The jobs that this worker has: how many it wants, which begin now, what their handlers said.
+ * Belongs to the session's thread.
  */
 final class Holding {
   private static final Logger LOG = LoggerFactory.getLogger(Holding.class);
@@ -49,7 +49,12 @@ final class Holding {
   private boolean ranDry;
 
   /** {@code wake} asks for a turn: there is something to begin or to say. */
-  Holding(WorkerOptions options, Executor executor, List<WorkerListener> listeners, Runnable wake, long now) {
+  Holding(
+      WorkerOptions options,
+      Executor executor,
+      List<WorkerListener> listeners,
+      Runnable wake,
+      long now) {
     this.options = options;
     this.executor = executor;
     this.listeners = listeners;
@@ -79,7 +84,8 @@ final class Holding {
     if (phase != Phase.WORKING) {
       return 0;
     }
-    long wanted = options.window() == null ? (long) options.slots() + prefetch.jobs() : options.window();
+    long wanted =
+        options.window() == null ? (long) options.slots() + prefetch.jobs() : options.window();
     if (options.maxJobs() != null) {
       // What has begun stays in flight until it is settled; beyond it only what may still begin.
       long toBegin = Math.max(0, options.maxJobs() - started);
@@ -101,7 +107,10 @@ final class Holding {
     }
   }
 
-  /** Begins what there is room for. The frame that covers it must leave before {@link #start}; else {@link #putBack}. */
+  /**
+   * Begins what there is room for. The frame that covers it must leave before {@link #start}; else
+   * {@link #putBack}.
+   */
   List<Lease> begin(long now) {
     if (phase != Phase.WORKING || ledger.waiting() == 0) {
       return List.of();
@@ -170,7 +179,8 @@ final class Holding {
     if (attempt.abandoned) {
       return Ending.ABANDONED;
     }
-    boolean lost = outcome instanceof Outcome.Released && attempt.stopReason() == StopReason.LEASE_LOST;
+    boolean lost =
+        outcome instanceof Outcome.Released && attempt.stopReason() == StopReason.LEASE_LOST;
     if (lost || attempt.lease.state != State.RUNNING) {
       return Ending.LOST;
     }
@@ -191,13 +201,18 @@ final class Holding {
     if (outcome instanceof Outcome.Completed completed
         && completed.result() != null
         && completed.result().size() > limits.maxResultBytes()) {
-      LOG.warn("result of job {} is too large and is dropped: {} bytes", attempt.lease.jobId(), completed.result().size());
+      LOG.warn(
+          "result of job {} is too large and is dropped: {} bytes",
+          attempt.lease.jobId(),
+          completed.result().size());
       // One byte too many is enough for the server to drop it, and to say so on the job.
-      return new Outcome.Completed(completed.result().substring(0, limits.maxResultBytes() + 1), completed.dispatch());
+      return new Outcome.Completed(
+          completed.result().substring(0, limits.maxResultBytes() + 1), completed.dispatch());
     }
     if (outcome instanceof Outcome.Failed failed) {
       // An update may still be on its way, or lost; with the failure it cannot come too late.
-      ByteString latest = attempt.checkpoint.get() == null ? attempt.toldCheckpoint : attempt.checkpoint.get();
+      ByteString latest =
+          attempt.checkpoint.get() == null ? attempt.toldCheckpoint : attempt.checkpoint.get();
       if (latest != null && latest.size() <= limits.maxCheckpointBytes()) {
         attempt.checkpoint.set(null);
         attempt.toldCheckpoint = null;
@@ -207,7 +222,9 @@ final class Holding {
     return outcome;
   }
 
-  /** Goes on with what the server says we still have; tells it again what it may not have stored. */
+  /**
+   * Goes on with what the server says we still have; tells it again what it may not have stored.
+   */
   void resume(List<LeaseRef> kept, long now) {
     stop(ledger.resume(kept), StopReason.LEASE_LOST, now);
     for (Lease lease : ledger.leases()) {
@@ -235,7 +252,10 @@ final class Holding {
     }
   }
 
-  /** Enforces run timeouts; a handler that does not stop loses its slot and its job gets its outcome. */
+  /**
+   * Enforces run timeouts; a handler that does not stop loses its slot and its job gets its
+   * outcome.
+   */
   void watch(long now) {
     for (Attempt attempt : executor.watch(now)) {
       stuck++;
@@ -248,13 +268,16 @@ final class Holding {
     }
   }
 
-  /** Learns how much to ask for ahead. True: it has looked; it does so four times a second at most. */
+  /**
+   * Learns how much to ask for ahead. True: it has looked; it does so four times a second at most.
+   */
   boolean adapt(long now) {
     long passed = now - adaptedAt;
     if (phase != Phase.WORKING || options.window() != null || passed < ADAPT_NANOS) {
       return false;
     }
-    // Where the window is mostly full, more is there than we had asked for: what stood idle needed not to.
+    // Where the window is mostly full, more is there than we had asked for: what stood idle needed
+    // not to.
     boolean starved = ranDry && 2L * ledger.size() >= window();
     prefetch.observe(ended - endedBefore, ledger.running(), passed / 1e9, starved);
     endedBefore = ended;

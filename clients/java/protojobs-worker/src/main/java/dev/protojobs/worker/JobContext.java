@@ -10,7 +10,10 @@ import java.time.Duration;
 import java.util.Map;
 import java.util.Optional;
 
-/** A running attempt, as its handler sees it. For the thread of the handler, and threads that it starts. */
+/**
+ * A running attempt, as its handler sees it. For the thread of the handler, and threads that it
+ * starts.
+ */
 public final class JobContext {
   private final Attempt attempt;
 
@@ -152,16 +155,19 @@ public final class JobContext {
   public void saveCheckpoint(ByteString checkpoint) {
     ByteString stored = attempt.handler.seal(attempt.job(), checkpoint, Use.CHECKPOINT);
     if (stored.size() > Limits.CHECKPOINT_BYTES) {
-      throw new IllegalArgumentException("a checkpoint has at most " + Limits.CHECKPOINT_BYTES + " bytes");
+      throw new IllegalArgumentException(
+          "a checkpoint has at most " + Limits.CHECKPOINT_BYTES + " bytes");
     }
     attempt.checkpoint.set(stored);
     attempt.tell();
   }
 
   /**
-   * Stores a job in the transaction that completes this one; if the attempt ends otherwise, it is never stored.
+   * Stores a job in the transaction that completes this one; if the attempt ends otherwise, it is
+   * never stored.
    *
-   * @param request at most 1000 of them, and 2 MiB in all; one without an id gets one of this attempt
+   * @param request at most 1000 of them, and 2 MiB in all; one without an id gets one of this
+   *     attempt
    */
   public void dispatch(JobRequest request) {
     attempt.addChild(request);

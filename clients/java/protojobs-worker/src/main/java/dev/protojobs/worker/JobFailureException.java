@@ -1,6 +1,9 @@
 package dev.protojobs.worker;
 
-/** Fails an attempt with an error type that programs in other languages know, instead of the name of a class. */
+/**
+ * Fails an attempt with an error type that programs in other languages know, instead of the name of
+ * a class.
+ */
 public class JobFailureException extends RuntimeException {
   private final String type;
 

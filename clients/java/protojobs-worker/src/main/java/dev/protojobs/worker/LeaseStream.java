@@ -82,7 +82,10 @@ final class LeaseStream implements ClientResponseObserver<LeaseRequest, LeaseRes
     return lastWrite;
   }
 
-  /** Returns when the newest frame that the server says it has read was sent: its lease clock began no earlier. */
+  /**
+   * Returns when the newest frame that the server says it has read was sent: its lease clock began
+   * no earlier.
+   */
   long answeredAt() {
     return answeredAt;
   }

@@ -7,7 +7,9 @@ import java.util.List;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
-/** How a worker leaves: it finishes what runs, after a while asks it to stop, then gives it back. */
+/**
+ * How a worker leaves: it finishes what runs, after a while asks it to stop, then gives it back.
+ */
 final class Leaving {
   private static final Logger LOG = LoggerFactory.getLogger(Leaving.class);
   private static final long CONFIRM = Duration.ofSeconds(5).toNanos();
@@ -56,7 +58,10 @@ final class Leaving {
     }
   }
 
-  /** Finishes what runs, for {@code within} at most (null: the grace). A later call changes nothing but by KILLED. */
+  /**
+   * Finishes what runs, for {@code within} at most (null: the grace). A later call changes nothing
+   * but by KILLED.
+   */
   void leave(ExitReason reason, Duration within, long now) {
     if (within != null) {
       grace = Math.min(grace, within.toNanos());
@@ -74,7 +79,10 @@ final class Leaving {
     wake.run();
   }
 
-  /** After the soft stop cancels handlers, after the hard stop gives their jobs back. True: nothing is left to do. */
+  /**
+   * After the soft stop cancels handlers, after the hard stop gives their jobs back. True: nothing
+   * is left to do.
+   */
   boolean press(long now, boolean connected) {
     if (holding.phase != Phase.LEAVING) {
       return false;
@@ -87,12 +95,16 @@ final class Leaving {
     if (!givenBack && (killed || now - (beganAt + grace + stopGrace) >= 0)) {
       givenBack = true;
       givenBackAt = now;
-      holding.ledger.runningLeases().forEach(lease -> holding.ledger.conclude(lease, Outcome.shutdown()));
+      holding
+          .ledger
+          .runningLeases()
+          .forEach(lease -> holding.ledger.conclude(lease, Outcome.shutdown()));
       wake.run();
     }
     if (!givenBack) {
       return !connected && holding.nothingLeft();
     }
-    return holding.ledger.size() == 0 || now - (givenBackAt + (killed ? CONFIRM_KILLED : CONFIRM)) >= 0;
+    return holding.ledger.size() == 0
+        || now - (givenBackAt + (killed ? CONFIRM_KILLED : CONFIRM)) >= 0;
   }
 }

@@ -16,15 +16,17 @@ import java.util.Map;
 import java.util.Set;
 
 /**
- * What this session holds: every delivered job from its delivery to the server's answer about its outcome, in the order
- * of delivery. Pure: no clock, no threads, no wire. One thread owns it.
+ * What this session holds: every delivered job from its delivery to the server's answer about its
+ * outcome, in the order of delivery. Pure: no clock, no threads, no wire. One thread owns it.
  *
- * <p>Keeps four promises: a handler begins only for a lease that still stands, in delivery order; an outcome is sent on
- * every stream until it is answered; an answered or lost outcome is never sent again; {@link #begun} counts the jobs
- * <em>of the current stream</em> that have begun or were released unstarted ({@code LeaseRequest.started_seq}).
+ * <p>Keeps four promises: a handler begins only for a lease that still stands, in delivery order;
+ * an outcome is sent on every stream until it is answered; an answered or lost outcome is never
+ * sent again; {@link #begun} counts the jobs <em>of the current stream</em> that have begun or were
+ * released unstarted ({@code LeaseRequest.started_seq}).
  */
 final class Ledger {
-  // A second refusal of the plain failure that replaced a malformed outcome means that nothing we can say is accepted.
+  // A second refusal of the plain failure that replaced a malformed outcome means that nothing we
+  // can say is accepted.
   private static final int MAX_REFUSALS = 2;
 
   private final Map<String, Lease> held = new LinkedHashMap<>();
@@ -81,12 +83,16 @@ final class Ledger {
     return held.values().stream().filter(lease -> lease.state == State.RUNNING).toList();
   }
 
-  /** Takes delivered jobs in order. Returns running leases that a newer attempt supersedes: stop those. */
+  /**
+   * Takes delivered jobs in order. Returns running leases that a newer attempt supersedes: stop
+   * those.
+   */
   List<Lease> deliver(List<LeasedJob> jobs) {
     List<Lease> superseded = new ArrayList<>();
     for (LeasedJob job : jobs) {
       Lease lease = new Lease(job, streamNo);
-      // Also a repeated delivery takes its place in the order, or `begun` would count the wrong jobs.
+      // Also a repeated delivery takes its place in the order, or `begun` would count the wrong
+      // jobs.
       waiting.add(lease);
       Lease old = held.get(lease.jobId());
       if (old != null) {
@@ -104,7 +110,10 @@ final class Ledger {
     return superseded;
   }
 
-  /** Moves up to {@code limit} waiting leases to running, in delivery order, and counts them as begun. */
+  /**
+   * Moves up to {@code limit} waiting leases to running, in delivery order, and counts them as
+   * begun.
+   */
   List<Lease> begin(int limit, long now) {
     List<Lease> started = new ArrayList<>();
     while (!waiting.isEmpty() && started.size() < limit) {
@@ -125,8 +134,9 @@ final class Ledger {
   }
 
   /**
-   * Undoes {@link #begin} for leases whose frame never left; their handlers have not been called. Only valid when the
-   * stream that should have carried the frame is lost: {@link #begun} is not corrected.
+   * Undoes {@link #begin} for leases whose frame never left; their handlers have not been called.
+   * Only valid when the stream that should have carried the frame is lost: {@link #begun} is not
+   * corrected.
    */
   void putBack(List<Lease> leases) {
     for (int index = leases.size() - 1; index >= 0; index--) {
@@ -141,7 +151,10 @@ final class Ledger {
     }
   }
 
-  /** Notes that a handler has ended. False: the lease is gone or was ended before, the outcome is dropped. */
+  /**
+   * Notes that a handler has ended. False: the lease is gone or was ended before, the outcome is
+   * dropped.
+   */
   boolean end(Lease lease, Outcome outcome) {
     running--;
     return conclude(lease, outcome);
@@ -169,7 +182,10 @@ final class Ledger {
     }
   }
 
-  /** Forgets everything that has not begun: after Goodbye the server takes back what `begun` does not count. */
+  /**
+   * Forgets everything that has not begun: after Goodbye the server takes back what `begun` does
+   * not count.
+   */
   void dropWaiting() {
     for (Lease lease; (lease = waiting.poll()) != null; ) {
       if (lease.state == State.WAITING) {
@@ -178,7 +194,10 @@ final class Ledger {
     }
   }
 
-  /** Stops one attempt. Waiting: it ends with {@code outcome} (null: is forgotten). Running: returned, to be stopped. */
+  /**
+   * Stops one attempt. Waiting: it ends with {@code outcome} (null: is forgotten). Running:
+   * returned, to be stopped.
+   */
   Lease cancel(String jobId, int attempt, Outcome outcome) {
     Lease lease = get(jobId, attempt);
     if (lease == null) {
@@ -195,7 +214,10 @@ final class Ledger {
     return was == State.RUNNING ? lease : null;
   }
 
-  /** Takes outcomes for one frame: at most so many, and stops at so many bytes (but takes at least one). */
+  /**
+   * Takes outcomes for one frame: at most so many, and stops at so many bytes (but takes at least
+   * one).
+   */
   List<Lease> takeUnsent(int maxItems, int maxBytes) {
     List<Lease> taken = new ArrayList<>();
     long size = 0;
@@ -229,7 +251,9 @@ final class Ledger {
     }
   }
 
-  /** Replaces a malformed outcome by a plain failure, so that the job is not stuck. False: given up. */
+  /**
+   * Replaces a malformed outcome by a plain failure, so that the job is not stuck. False: given up.
+   */
   boolean refuse(Lease lease, String message) {
     if (lease.state != State.ENDED) {
       return false;
@@ -255,7 +279,10 @@ final class Ledger {
     }
   }
 
-  /** Begins a new stream: nothing was delivered on it, and every unconfirmed outcome goes out on it again. */
+  /**
+   * Begins a new stream: nothing was delivered on it, and every unconfirmed outcome goes out on it
+   * again.
+   */
   void openStream(long number) {
     streamNo = number;
     begun = 0;
@@ -265,15 +292,18 @@ final class Ledger {
   }
 
   /**
-   * Keeps what the server says this session still has. Returns running leases that it has not: stop those.
+   * Keeps what the server says this session still has. Returns running leases that it has not: stop
+   * those.
    *
-   * <p>Outcomes of lost leases stay: an answer may have been lost with the old stream, and Settled decides.
+   * <p>Outcomes of lost leases stay: an answer may have been lost with the old stream, and Settled
+   * decides.
    */
   List<Lease> resume(List<LeaseRef> kept) {
     Set<LeaseRef> stands = new HashSet<>(kept);
     List<Lease> lost = new ArrayList<>();
     for (Lease lease : List.copyOf(held.values())) {
-      LeaseRef name = LeaseRef.newBuilder().setJobId(lease.jobId()).setAttempt(lease.attempt()).build();
+      LeaseRef name =
+          LeaseRef.newBuilder().setJobId(lease.jobId()).setAttempt(lease.attempt()).build();
       boolean standing = lease.streamNo == streamNo || stands.contains(name);
       if (!standing && lease.state != State.ENDED && forget(lease)) {
         lost.add(lease);

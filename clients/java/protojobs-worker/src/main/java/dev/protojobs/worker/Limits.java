@@ -7,7 +7,12 @@ import java.time.Duration;
 
 /** What the server said in Welcome, with defaults for what it left out. Times in nanoseconds. */
 record Limits(
-    long ttl, long heartbeat, int maxResultBytes, int maxCheckpointBytes, int maxFrameBytes, int maxInFlight) {
+    long ttl,
+    long heartbeat,
+    int maxResultBytes,
+    int maxCheckpointBytes,
+    int maxFrameBytes,
+    int maxInFlight) {
   static final int FRAME_BYTES = 1024 * 1024;
   static final int CHECKPOINT_BYTES = 64 * 1024;
   static final Limits DEFAULT =
@@ -26,10 +31,15 @@ record Limits(
 
   static Limits of(Welcome welcome) {
     LeaseLimits told = welcome.getLimits();
-    long received = told.getMaxReceiveBytes() == 0 ? 2L * FRAME_BYTES : Integer.toUnsignedLong(told.getMaxReceiveBytes());
+    long received =
+        told.getMaxReceiveBytes() == 0
+            ? 2L * FRAME_BYTES
+            : Integer.toUnsignedLong(told.getMaxReceiveBytes());
     return new Limits(
         welcome.hasSessionTtl() ? Times.read(welcome.getSessionTtl()).toNanos() : DEFAULT.ttl,
-        welcome.hasHeartbeatInterval() ? Times.read(welcome.getHeartbeatInterval()).toNanos() : DEFAULT.heartbeat,
+        welcome.hasHeartbeatInterval()
+            ? Times.read(welcome.getHeartbeatInterval()).toNanos()
+            : DEFAULT.heartbeat,
         or(told.getMaxResultBytes(), DEFAULT.maxResultBytes),
         or(told.getMaxCheckpointBytes(), DEFAULT.maxCheckpointBytes),
         (int) Math.min(FRAME_BYTES, received / 2),

@@ -12,12 +12,18 @@ sealed interface Outcome {
   /** Most handlers return nothing: one shared value, recognised by identity on the hot path. */
   Completed COMPLETED = new Completed(null, List.of());
 
-  /** {@code result} null: nothing to keep. {@code dispatch}: jobs to store in the same transaction. */
+  /**
+   * {@code result} null: nothing to keep. {@code dispatch}: jobs to store in the same transaction.
+   */
   record Completed(ByteString result, List<JobSpec> dispatch) implements Outcome {}
 
   /** {@code retryAfter} null: the policy decides. {@code checkpoint} null keeps what is stored. */
   record Failed(
-      JobError error, boolean retryable, Duration retryAfter, ByteString checkpoint, boolean discarded)
+      JobError error,
+      boolean retryable,
+      Duration retryAfter,
+      ByteString checkpoint,
+      boolean discarded)
       implements Outcome {
     Failed(JobError error, boolean retryable) {
       this(error, retryable, null, null, false);

@@ -14,7 +14,10 @@ final class Pacing {
     return (long) (random.nextDouble(least, most) * SECOND);
   }
 
-  /** Returns the wait before an outcome goes out again that the server could not store: 0.05-5 s, full jitter. */
+  /**
+   * Returns the wait before an outcome goes out again that the server could not store: 0.05-5 s,
+   * full jitter.
+   */
   static long settleAgain(int tries, RandomGenerator random) {
     return uniform(random, 0.05, Math.min(5.0, 0.1 * Math.pow(2, Math.min(tries, 6))));
   }
@@ -24,7 +27,10 @@ final class Pacing {
     return uniform(random, 0.5, 2.0);
   }
 
-  /** Waits before a stream is opened again: 0-1 s after a lost one, then full jitter 0.2-10 s, for ever. */
+  /**
+   * Waits before a stream is opened again: 0-1 s after a lost one, then full jitter 0.2-10 s, for
+   * ever.
+   */
   static final class Reconnect {
     private final RandomGenerator random;
     private int tries;
@@ -51,8 +57,8 @@ final class Pacing {
   /**
    * Jobs to ask for beyond those that can run at once: what 0.02 to 0.25 s of work need.
    *
-   * <p>As little as keeps the slots busy: what waits here cannot be overtaken by an urgent job, nor run by another
-   * worker. Slow handlers get none; fast ones get thousands.
+   * <p>As little as keeps the slots busy: what waits here cannot be overtaken by an urgent job, nor
+   * run by another worker. Slow handlers get none; fast ones get thousands.
    */
   static final class Prefetch {
     private static final double LEAST_AHEAD = 0.02;
@@ -76,7 +82,10 @@ final class Pacing {
       return jobs;
     }
 
-    /** Learns from the last {@code seconds}: handlers ended, handlers running now, slots stood idle over a backlog. */
+    /**
+     * Learns from the last {@code seconds}: handlers ended, handlers running now, slots stood idle
+     * over a backlog.
+     */
     void observe(long ended, int running, double seconds, boolean starved) {
       ahead = starved ? Math.min(ahead * GROWTH, MOST_AHEAD) : Math.max(ahead * DECAY, LEAST_AHEAD);
       if (ended > 0) {

@@ -19,7 +19,10 @@ import java.util.concurrent.TimeoutException;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
-/** The rules by which a worker ends by itself, and the file that tells that it is well. On a thread of its own. */
+/**
+ * The rules by which a worker ends by itself, and the file that tells that it is well. On a thread
+ * of its own.
+ */
 final class Rules implements AutoCloseable {
   private static final Logger LOG = LoggerFactory.getLogger(Rules.class);
   private static final Path STATM = Path.of("/proc/self/statm");
@@ -95,7 +98,9 @@ final class Rules implements AutoCloseable {
     }
   }
 
-  /** Measures what this process holds in memory; where the system does not tell, what the heap has. */
+  /**
+   * Measures what this process holds in memory; where the system does not tell, what the heap has.
+   */
   private static long memoryBytes() {
     try {
       return Long.parseLong(Files.readString(STATM).split(" ")[1]) * PAGE_BYTES;

@@ -38,19 +38,21 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * The worker's side of the Lease stream, from the first Hello to the last Settled: connects, takes jobs, settles
- * outcomes, stays alive, leaves.
+ * The worker's side of the Lease stream, from the first Hello to the last Settled: connects, takes
+ * jobs, settles outcomes, stays alive, leaves.
  *
- * <p>Everything here runs on one thread, {@code loop}, on which gRPC calls back, too: whatever handlers do, heartbeats
- * go out. A <em>turn</em> collects what handlers reported, begins what there is room for, writes one frame for all of
- * it, and only then hands the begun jobs to the executor: the frame that covers a job leaves before its handler begins.
+ * <p>Everything here runs on one thread, {@code loop}, on which gRPC calls back, too: whatever
+ * handlers do, heartbeats go out. A <em>turn</em> collects what handlers reported, begins what
+ * there is room for, writes one frame for all of it, and only then hands the begun jobs to the
+ * executor: the frame that covers a job leaves before its handler begins.
  */
 final class Session implements LeaseStream.Ears {
   private static final Logger LOG = LoggerFactory.getLogger(Session.class);
 
   private static final long WELCOME = Duration.ofSeconds(10).toNanos();
   private static final long LOCKED_OUT = Duration.ofSeconds(60).toNanos();
-  // A Deliver is acknowledged with the next frame, at the latest after this (the server's limit is 5 s).
+  // A Deliver is acknowledged with the next frame, at the latest after this (the server's limit is
+  // 5 s).
   private static final long RECEIPT = Duration.ofMillis(50).toNanos();
   private static final long EOF = Duration.ofSeconds(2).toNanos();
   private static final int SESSION_BYTES = 16;
@@ -96,14 +98,24 @@ final class Session implements LeaseStream.Ears {
     this.loop = loop;
     executor =
         new Executor(
-            handlers, new Execution(listeners), options.slots(), options.stopGrace().toNanos(), this::wake);
+            handlers,
+            new Execution(listeners),
+            options.slots(),
+            options.stopGrace().toNanos(),
+            this::wake);
     downSince = now();
     answeredAt = now();
     holding = new Holding(options, executor, listeners, this::wake, now());
     leaving = new Leaving(options, holding, listeners, this::wake);
     answers =
         new Answers(
-            holding, executor, listeners, this::wake, this::later, ThreadLocalRandom.current(), System::nanoTime);
+            holding,
+            executor,
+            listeners,
+            this::wake,
+            this::later,
+            ThreadLocalRandom.current(),
+            System::nanoTime);
   }
 
   private static long now() {
@@ -142,7 +154,10 @@ final class Session implements LeaseStream.Ears {
     }
   }
 
-  /** Runs on the session's thread. An error there ends the stream, not the worker: the next one resumes. */
+  /**
+   * Runs on the session's thread. An error there ends the stream, not the worker: the next one
+   * resumes.
+   */
   void on(Runnable action) {
     try {
       loop.execute(() -> guarded(action));
@@ -213,7 +228,9 @@ final class Session implements LeaseStream.Ears {
             .setStreamNo(streamNo);
     options
         .queues()
-        .forEach((name, weight) -> hello.addQueues(QueueSubscription.newBuilder().setName(name).setWeight(weight)));
+        .forEach(
+            (name, weight) ->
+                hello.addQueues(QueueSubscription.newBuilder().setName(name).setWeight(weight)));
     holding.ledger.leases().forEach(lease -> hello.addHeld(Frames.held(lease, now())));
     if (options.sessionTtl() != null) {
       hello.setSessionTtl(Times.write(options.sessionTtl()));
@@ -333,7 +350,10 @@ final class Session implements LeaseStream.Ears {
     }
     // Told to leave: no backoff, but not before the server wants us back.
     long wait = which.isToLeave() ? Math.max(0, which.leaveAt() - now()) : reconnect.next();
-    LOG.info("next stream in {} ms; {} jobs are held", Duration.ofNanos(wait).toMillis(), holding.ledger.size());
+    LOG.info(
+        "next stream in {} ms; {} jobs are held",
+        Duration.ofNanos(wait).toMillis(),
+        holding.ledger.size());
     connection.hasten();
     later(wait, this::open);
   }
@@ -353,7 +373,8 @@ final class Session implements LeaseStream.Ears {
       sessionStands = false;
       return;
     }
-    boolean unwelcome = error instanceof UnauthenticatedException || error instanceof PermissionDeniedException;
+    boolean unwelcome =
+        error instanceof UnauthenticatedException || error instanceof PermissionDeniedException;
     boolean refused =
         unwelcome
             || error instanceof InvalidArgumentException
@@ -370,7 +391,10 @@ final class Session implements LeaseStream.Ears {
     }
   }
 
-  /** Says that credentials which were good are so no more: at once, and then once a minute as long as that lasts. */
+  /**
+   * Says that credentials which were good are so no more: at once, and then once a minute as long
+   * as that lasts.
+   */
   private void tellLockedOut(ProtoJobsException error) {
     if (!lockedOut || now() - (lockedOutToldAt + LOCKED_OUT) >= 0) {
       lockedOut = true;
@@ -435,7 +459,8 @@ final class Session implements LeaseStream.Ears {
         open = open && write(frame);
       }
       while (open) {
-        List<Lease> leases = holding.ledger.takeUnsent(Frames.MAX_SETTLES, holding.limits.maxFrameBytes());
+        List<Lease> leases =
+            holding.ledger.takeUnsent(Frames.MAX_SETTLES, holding.limits.maxFrameBytes());
         if (leases.isEmpty()) {
           break;
         }
@@ -515,14 +540,21 @@ final class Session implements LeaseStream.Ears {
     if (now - (current.lastRead() + 3 * holding.limits.heartbeat()) > 0) {
       LOG.warn("no frame in three heartbeat intervals; dropping the stream");
       ended(current, null);
-    } else if (!holding.updates.isEmpty() || current.owesReceipt(now) || heartbeatDue(current, now)) {
+    } else if (!holding.updates.isEmpty()
+        || current.owesReceipt(now)
+        || heartbeatDue(current, now)) {
       wake();
     }
   }
 
-  /** Stops handlers whose leases may be gone: no answer for 80 % of the session's life without a heartbeat. */
+  /**
+   * Stops handlers whose leases may be gone: no answer for 80 % of the session's life without a
+   * heartbeat.
+   */
   private void fence(long now) {
-    if (fenced || holding.ledger.running() == 0 || now - (answeredAt + holding.limits.ttl() / 5 * 4) < 0) {
+    if (fenced
+        || holding.ledger.running() == 0
+        || now - (answeredAt + holding.limits.ttl() / 5 * 4) < 0) {
       return;
     }
     fenced = true;
@@ -567,9 +599,11 @@ final class Session implements LeaseStream.Ears {
     CompletableFuture<State> found = new CompletableFuture<>();
     on(
         () -> {
-          boolean healthy = connected || now() - (downSince + options.unhealthyAfter().toNanos()) < 0;
+          boolean healthy =
+              connected || now() - (downSince + options.unhealthyAfter().toNanos()) < 0;
           long idleNanos = now() - holding.lastBusy;
-          found.complete(new State(healthy, connected, holding.ledger.isIdle(), holding.phase, idleNanos));
+          found.complete(
+              new State(healthy, connected, holding.ledger.isIdle(), holding.phase, idleNanos));
         });
     return found;
   }

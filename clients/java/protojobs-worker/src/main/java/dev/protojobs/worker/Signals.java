@@ -9,10 +9,11 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Handles SIGTERM and SIGINT until it is closed, instead of the JVM, which would end the process and cannot tell a
- * second signal from the first.
+ * Handles SIGTERM and SIGINT until it is closed, instead of the JVM, which would end the process
+ * and cannot tell a second signal from the first.
  *
- * <p>By reflection: {@code sun.misc.Signal} is in every JDK (module jdk.unsupported), but javac warns of each use.
+ * <p>By reflection: {@code sun.misc.Signal} is in every JDK (module jdk.unsupported), but javac
+ * warns of each use.
  */
 final class Signals implements AutoCloseable {
   private static final Logger LOG = LoggerFactory.getLogger(Signals.class);
@@ -49,7 +50,9 @@ final class Signals implements AutoCloseable {
               case "hashCode" -> System.identityHashCode(proxy);
               default -> "SIG" + name;
             };
-    Object handler = Proxy.newProxyInstance(Signals.class.getClassLoader(), new Class<?>[] {handlerType}, called);
+    Object handler =
+        Proxy.newProxyInstance(
+            Signals.class.getClassLoader(), new Class<?>[] {handlerType}, called);
     Object signal = signalType.getConstructor(String.class).newInstance(name);
     Object before = handle.invoke(null, signal, handler);
     undo.add(

@@ -12,8 +12,9 @@ import io.opentelemetry.context.propagation.TextMapGetter;
 import java.util.Map;
 
 /**
- * A CONSUMER span around each handler, linked to the span that dispatched the job. Only where OpenTelemetry is on the
- * class path and the application has set it up; a worker without it never looks at headers.
+ * A CONSUMER span around each handler, linked to the span that dispatched the job. Only where
+ * OpenTelemetry is on the class path and the application has set it up; a worker without it never
+ * looks at headers.
  */
 final class Tracing {
   private static final boolean THERE = isThere();
@@ -22,7 +23,8 @@ final class Tracing {
 
   private static boolean isThere() {
     try {
-      Class.forName("io.opentelemetry.api.GlobalOpenTelemetry", false, Tracing.class.getClassLoader());
+      Class.forName(
+          "io.opentelemetry.api.GlobalOpenTelemetry", false, Tracing.class.getClassLoader());
       return true;
     } catch (ClassNotFoundException | LinkageError absent) {
       return false;
@@ -85,7 +87,8 @@ final class Tracing {
     }
 
     private static SpanContext origin(Map<String, String> headers) {
-      Context context = W3CTraceContextPropagator.getInstance().extract(Context.root(), headers, new Headers());
+      Context context =
+          W3CTraceContextPropagator.getInstance().extract(Context.root(), headers, new Headers());
       return io.opentelemetry.api.trace.Span.fromContext(context).getSpanContext();
     }
 

@@ -14,10 +14,12 @@ import java.util.List;
 import java.util.Set;
 
 /**
- * Progress and checkpoints on their way: at most one a second of each job, but the last before its outcome.
+ * Progress and checkpoints on their way: at most one a second of each job, but the last before its
+ * outcome.
  *
- * <p>Accepted updates are not answered. So what was told last stays with its attempt until something newer replaces it,
- * and is told again when the server says that it was not stored, or when the stream that carried it is lost.
+ * <p>Accepted updates are not answered. So what was told last stays with its attempt until
+ * something newer replaces it, and is told again when the server says that it was not stored, or
+ * when the stream that carried it is lost.
  */
 final class Updates {
   private static final long PROGRESS_NANOS = Duration.ofSeconds(1).toNanos();

@@ -22,10 +22,12 @@ public sealed interface Verdict {
   record Snooze(Duration delay) implements Verdict {}
 
   /**
-   * Completes the job with a result, and stores more jobs in the same transaction: all of it or nothing.
+   * Completes the job with a result, and stores more jobs in the same transaction: all of it or
+   * nothing.
    *
    * @param result as a handler returns it
-   * @param dispatch at most 1000 jobs; one without an id gets one of this attempt, so it is stored once
+   * @param dispatch at most 1000 jobs; one without an id gets one of this attempt, so it is stored
+   *     once
    */
   record Complete(Object result, List<JobRequest> dispatch) implements Verdict {
     /** Keeps its own list. */

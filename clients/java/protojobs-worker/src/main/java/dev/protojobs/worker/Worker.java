@@ -31,8 +31,8 @@ import java.util.concurrent.TimeUnit;
  * System.exit(worker.run().code());
  * }</pre>
  *
- * <p>A worker reconnects for ever, on whatever server answers, and goes on with what it holds. A job runs at least once:
- * make handlers idempotent.
+ * <p>A worker reconnects for ever, on whatever server answers, and goes on with what it holds. A
+ * job runs at least once: make handlers idempotent.
  */
 public final class Worker implements AutoCloseable {
   private static final long END_SECONDS = 5;
@@ -51,14 +51,16 @@ public final class Worker implements AutoCloseable {
     listeners = List.copyOf(builder.listeners);
     connection =
         builder.connection == null
-            ? Connection.open(builder.server == null ? ConnectionOptions.fromEnvironment() : builder.server)
+            ? Connection.open(
+                builder.server == null ? ConnectionOptions.fromEnvironment() : builder.server)
             : builder.connection;
     Map<String, Handler> handlers = new LinkedHashMap<>();
     builder.handlers.forEach(
         (kind, given) ->
             handlers.put(
                 kind,
-                new Handler(kind, given.type, given.target, given.options, builder.codec, builder.mapper)));
+                new Handler(
+                    kind, given.type, given.target, given.options, builder.codec, builder.mapper)));
     ScheduledThreadPoolExecutor single =
         new ScheduledThreadPoolExecutor(
             1,
@@ -82,8 +84,8 @@ public final class Worker implements AutoCloseable {
   /**
    * Works until the worker ends; returns why. Handles signals.
    *
-   * <p>SIGTERM and SIGINT: finishes running jobs for the grace, then asks them to stop for the stop grace, then gives
-   * them back. A second one: gives everything back now.
+   * <p>SIGTERM and SIGINT: finishes running jobs for the grace, then asks them to stop for the stop
+   * grace, then gives them back. A second one: gives everything back now.
    */
   public ExitReason run() {
     try (Signals signals = Signals.handle(this::onSignal, "TERM", "INT")) {
@@ -124,7 +126,8 @@ public final class Worker implements AutoCloseable {
       Thread.currentThread().interrupt();
     }
     connection.close();
-    listeners.forEach(listener -> Execution.tell(() -> listener.stopped(reason, session.processed())));
+    listeners.forEach(
+        listener -> Execution.tell(() -> listener.stopped(reason, session.processed())));
     return reason;
   }
 
@@ -133,7 +136,10 @@ public final class Worker implements AutoCloseable {
     session.quiet();
   }
 
-  /** Leaves as after SIGTERM: finishes what runs. Returns at once; {@link #start} tells when it has ended. */
+  /**
+   * Leaves as after SIGTERM: finishes what runs. Returns at once; {@link #start} tells when it has
+   * ended.
+   */
   public void stop() {
     session.leave(ExitReason.STOPPED);
   }
@@ -252,8 +258,8 @@ public final class Worker implements AutoCloseable {
      *
      * @param <T> what payloads are decoded into
      * @param kind which jobs it runs
-     * @param type class of T: a type that the mapper builds from JSON; {@code byte[]}, {@code ByteString} or {@code
-     *     Payload} for the bytes; {@code Void} for none
+     * @param type class of T: a type that the mapper builds from JSON; {@code byte[]}, {@code
+     *     ByteString} or {@code Payload} for the bytes; {@code Void} for none
      * @param handler does the work, on many threads at once
      */
     public <T> Builder handle(String kind, Class<T> type, JobHandler<T> handler) {
@@ -270,12 +276,15 @@ public final class Worker implements AutoCloseable {
      * @param options run timeout, which failures are retried, and who hears of those for good
      * @throws IllegalArgumentException if the kind has a handler
      */
-    public <T> Builder handle(String kind, Class<T> type, JobHandler<T> handler, HandlerOptions options) {
-      return handleAs(kind, type, (context, data) -> handler.handle(context, type.cast(data)), options);
+    public <T> Builder handle(
+        String kind, Class<T> type, JobHandler<T> handler, HandlerOptions options) {
+      return handleAs(
+          kind, type, (context, data) -> handler.handle(context, type.cast(data)), options);
     }
 
     /**
-     * Registers the handler of a kind whose payload has a type that no class names, such as a list of a type.
+     * Registers the handler of a kind whose payload has a type that no class names, such as a list
+     * of a type.
      *
      * @param kind which jobs it runs
      * @param type a type that the mapper builds from JSON
@@ -283,7 +292,8 @@ public final class Worker implements AutoCloseable {
      * @param options run timeout, which failures are retried, and who hears of those for good
      * @throws IllegalArgumentException if the kind has a handler
      */
-    public Builder handleAs(String kind, Type type, JobHandler<Object> handler, HandlerOptions options) {
+    public Builder handleAs(
+        String kind, Type type, JobHandler<Object> handler, HandlerOptions options) {
       if (handlers.putIfAbsent(kind, new Given(type, handler, options)) != null) {
         throw new IllegalArgumentException("kind " + kind + " has a handler already");
       }
@@ -301,7 +311,8 @@ public final class Worker implements AutoCloseable {
     }
 
     /**
-     * Puts payloads, results and checkpoints through a codec, for example to encrypt them. Default none.
+     * Puts payloads, results and checkpoints through a codec, for example to encrypt them. Default
+     * none.
      *
      * @param codec the same as that of the producers
      */
@@ -341,7 +352,8 @@ public final class Worker implements AutoCloseable {
     }
 
     /**
-     * Holds so many jobs that are not settled. Default: slots, and what 0.02 to 0.25 s of work need.
+     * Holds so many jobs that are not settled. Default: slots, and what 0.02 to 0.25 s of work
+     * need.
      *
      * @param window 1 to 100000
      */
@@ -401,7 +413,8 @@ public final class Worker implements AutoCloseable {
     }
 
     /**
-     * With {@link #untilEmpty}: leaves after so long without a delivery, whatever the server counts. Default 10 s.
+     * With {@link #untilEmpty}: leaves after so long without a delivery, whatever the server
+     * counts. Default 10 s.
      *
      * @param grace at least 1 s
      */

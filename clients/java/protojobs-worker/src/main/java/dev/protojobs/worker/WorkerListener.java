@@ -5,8 +5,8 @@ import dev.protojobs.v1.JobState;
 import dev.protojobs.v1.SettleCode;
 
 /**
- * Hears what a worker does. Override what you need; every method returns at once, for most are called by the thread
- * that keeps leases alive. An exception is logged and changes nothing else.
+ * Hears what a worker does. Override what you need; every method returns at once, for most are
+ * called by the thread that keeps leases alive. An exception is logged and changes nothing else.
  */
 public interface WorkerListener {
   /**

@@ -51,7 +51,8 @@ final class FakeServer extends WorkerServiceGrpc.WorkerServiceImplBase implement
   }
 
   Connection connection() {
-    return Connection.over(ConnectionOptions.builder().build(), InProcessChannelBuilder.forName(name).build());
+    return Connection.over(
+        ConnectionOptions.builder().build(), InProcessChannelBuilder.forName(name).build());
   }
 
   @Override
@@ -188,12 +189,14 @@ final class FakeServer extends WorkerServiceGrpc.WorkerServiceImplBase implement
     }
 
     long deliver(LeasedJob... jobs) {
-      return send(LeaseResponse.newBuilder().setDeliver(Deliver.newBuilder().addAllItems(List.of(jobs))));
+      return send(
+          LeaseResponse.newBuilder().setDeliver(Deliver.newBuilder().addAllItems(List.of(jobs))));
     }
 
     /** Waits for the outcome of a job, in either form. */
     SettleItem settle(LeasedJob job) throws InterruptedException {
-      LeaseRequest frame = expect("outcome of " + job.getSpec().getKind(), each -> !outcomes(each, job).isEmpty());
+      LeaseRequest frame =
+          expect("outcome of " + job.getSpec().getKind(), each -> !outcomes(each, job).isEmpty());
       List<SettleItem> items = outcomes(frame, job);
       return items.get(0);
     }
@@ -224,12 +227,15 @@ final class FakeServer extends WorkerServiceGrpc.WorkerServiceImplBase implement
 
     private static List<SettleItem> outcomes(LeaseRequest frame, LeasedJob job) {
       List<SettleItem> items = new ArrayList<>();
-      frame.getSettle().getItemsList().stream().filter(item -> item.getJobId().equals(job.getJobId())).forEach(items::add);
+      frame.getSettle().getItemsList().stream()
+          .filter(item -> item.getJobId().equals(job.getJobId()))
+          .forEach(items::add);
       frame.getSettle().getCompletedList().stream()
           .filter(group -> group.getJobIdsList().contains(job.getJobId()))
           .forEach(
               group -> {
-                SettleItem.Builder item = SettleItem.newBuilder().setJobId(job.getJobId()).setAttempt(group.getAttempt());
+                SettleItem.Builder item =
+                    SettleItem.newBuilder().setJobId(job.getJobId()).setAttempt(group.getAttempt());
                 item.getCompleteBuilder();
                 items.add(item.build());
               });
@@ -242,7 +248,10 @@ final class FakeServer extends WorkerServiceGrpc.WorkerServiceImplBase implement
 
     void refuse(Status.Code code, String reason) {
       com.google.rpc.ErrorInfo info =
-          com.google.rpc.ErrorInfo.newBuilder().setReason(reason).setDomain("protojobs.dev").build();
+          com.google.rpc.ErrorInfo.newBuilder()
+              .setReason(reason)
+              .setDomain("protojobs.dev")
+              .build();
       com.google.rpc.Status status =
           com.google.rpc.Status.newBuilder()
               .setCode(code.value())

@@ -82,7 +82,8 @@ class LedgerTest {
     ledger.end(begun.get(1), Outcome.COMPLETED);
     ledger.openStream(2);
 
-    List<Lease> lost = ledger.resume(List.of(LeaseRef.newBuilder().setJobId("kept").setAttempt(1).build()));
+    List<Lease> lost =
+        ledger.resume(List.of(LeaseRef.newBuilder().setJobId("kept").setAttempt(1).build()));
 
     assertEquals(List.of("runs"), ids(lost));
     assertEquals(List.of("ended", "kept"), ids(List.copyOf(ledger.leases())));

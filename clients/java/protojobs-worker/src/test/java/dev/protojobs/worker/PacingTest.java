@@ -14,7 +14,10 @@ class PacingTest {
 
   @Test
   void theFirstWaitIsBelowASecondAndLaterOnesGrowToTen() {
-    long[] firsts = LongStream.range(0, 200).map(seed -> new Pacing.Reconnect(new Random(seed)).next()).toArray();
+    long[] firsts =
+        LongStream.range(0, 200)
+            .map(seed -> new Pacing.Reconnect(new Random(seed)).next())
+            .toArray();
     Pacing.Reconnect lasting = new Pacing.Reconnect(new Random(1));
     lasting.next();
     long[] later = IntStream.range(0, 500).mapToLong(number -> lasting.next()).toArray();

@@ -95,14 +95,19 @@ class WorkerTest {
     return endings.poll(20, TimeUnit.SECONDS);
   }
 
-  private static SettleItem outcome(FakeServer.Stream stream, LeasedJob job) throws InterruptedException {
+  private static SettleItem outcome(FakeServer.Stream stream, LeasedJob job)
+      throws InterruptedException {
     stream.deliver(job);
     return stream.confirm(job);
   }
 
   private static void cancel(FakeServer.Stream stream, LeasedJob job, CancelReason reason) {
     Cancel.Builder cancel = Cancel.newBuilder();
-    cancel.addItemsBuilder().setJobId(job.getJobId()).setAttempt(job.getAttempt()).setReason(reason);
+    cancel
+        .addItemsBuilder()
+        .setJobId(job.getJobId())
+        .setAttempt(job.getAttempt())
+        .setReason(reason);
     stream.send(LeaseResponse.newBuilder().setCancel(cancel));
   }
 
@@ -121,7 +126,9 @@ class WorkerTest {
     Hello hello = start(builder().slots(3)).welcome();
 
     assertEquals(16, hello.getSessionId().size());
-    assertEquals(List.of("main", "other"), hello.getQueuesList().stream().map(each -> each.getName()).toList());
+    assertEquals(
+        List.of("main", "other"),
+        hello.getQueuesList().stream().map(each -> each.getName()).toList());
     assertEquals(2, hello.getQueues(0).getWeight());
     assertEquals(List.of("echo", "gated", "noop", "typed"), hello.getKindsList());
     assertEquals(3, hello.getSlots());
@@ -132,7 +139,8 @@ class WorkerTest {
   }
 
   @Test
-  void framesAreNumberedAndTheOneThatCountsAJobComesBeforeItsHandlerBegins() throws InterruptedException {
+  void framesAreNumberedAndTheOneThatCountsAJobComesBeforeItsHandlerBegins()
+      throws InterruptedException {
     FakeServer.Stream stream = welcomed(builder().slots(2));
     long number = stream.deliver(job("gated", ""), job("gated", ""), job("gated", ""));
 
@@ -153,24 +161,39 @@ class WorkerTest {
     FakeServer.Stream stream =
         welcomed(
             builder()
-                .handle("retry", Void.class, (job, data) -> new Verdict.RetryAfter(Duration.ofSeconds(7), "later"))
-                .handle("snooze", Void.class, (job, data) -> new Verdict.Snooze(Duration.ofSeconds(9)))
+                .handle(
+                    "retry",
+                    Void.class,
+                    (job, data) -> new Verdict.RetryAfter(Duration.ofSeconds(7), "later"))
+                .handle(
+                    "snooze", Void.class, (job, data) -> new Verdict.Snooze(Duration.ofSeconds(9)))
                 .handle("cancel", Void.class, (job, data) -> new Verdict.Cancel("no"))
                 .handle("discard", Void.class, (job, data) -> new Verdict.Discard("of no use"))
-                .handle("final", Void.class, (job, data) -> {
-                  throw new NonRetryableException("for good");
-                })
-                .handle("named", Void.class, (job, data) -> {
-                  throw new JobFailureException("NoLuck", "žluť");
-                })
-                .handle("chain", Void.class, (job, data) -> {
-                  job.dispatch(JobRequest.of("first", 1));
-                  return new Verdict.Complete("done", List.of(JobRequest.of("second", 2)));
-                }));
+                .handle(
+                    "final",
+                    Void.class,
+                    (job, data) -> {
+                      throw new NonRetryableException("for good");
+                    })
+                .handle(
+                    "named",
+                    Void.class,
+                    (job, data) -> {
+                      throw new JobFailureException("NoLuck", "žluť");
+                    })
+                .handle(
+                    "chain",
+                    Void.class,
+                    (job, data) -> {
+                      job.dispatch(JobRequest.of("first", 1));
+                      return new Verdict.Complete("done", List.of(JobRequest.of("second", 2)));
+                    }));
 
-    assertEquals("hello", outcome(stream, job("echo", "hello")).getComplete().getResult().toStringUtf8());
+    assertEquals(
+        "hello", outcome(stream, job("echo", "hello")).getComplete().getResult().toStringUtf8());
     assertTrue(outcome(stream, job("noop", "")).getComplete().getResult().isEmpty());
-    assertEquals("6", outcome(stream, job("typed", "{\"n\":5}")).getComplete().getResult().toStringUtf8());
+    assertEquals(
+        "6", outcome(stream, job("typed", "{\"n\":5}")).getComplete().getResult().toStringUtf8());
     SettleItem retry = outcome(stream, job("retry", ""));
     assertEquals(7, retry.getFail().getRetryAfter().getSeconds());
     assertFalse(retry.getFail().hasRetryable());
@@ -187,7 +210,8 @@ class WorkerTest {
     SettleItem chain = outcome(stream, job("chain", ""));
     assertEquals("\"done\"", chain.getComplete().getResult().toStringUtf8());
     assertEquals(
-        List.of("first", "second"), chain.getComplete().getDispatchList().stream().map(each -> each.getKind()).toList());
+        List.of("first", "second"),
+        chain.getComplete().getDispatchList().stream().map(each -> each.getKind()).toList());
   }
 
   @Test
@@ -204,11 +228,17 @@ class WorkerTest {
   @Test
   void whateverAHandlerThrowsIsAFailureAndTheWorkerGoesOn() throws InterruptedException {
     FakeServer.Stream stream =
-        welcomed(builder().handle("odd", Void.class, (job, data) -> {
-          throw new AssertionError("odd");
-        }));
+        welcomed(
+            builder()
+                .handle(
+                    "odd",
+                    Void.class,
+                    (job, data) -> {
+                      throw new AssertionError("odd");
+                    }));
 
-    assertEquals("java.lang.AssertionError", outcome(stream, job("odd", "")).getFail().getError().getType());
+    assertEquals(
+        "java.lang.AssertionError", outcome(stream, job("odd", "")).getFail().getError().getType());
     assertTrue(outcome(stream, job("noop", "")).hasComplete());
   }
 
@@ -223,7 +253,8 @@ class WorkerTest {
 
   @Test
   void aResultThatIsTooLargeIsCutToOneByteAboveTheLimit() throws InterruptedException {
-    FakeServer.Stream stream = welcomed(builder().handle("big", Void.class, (job, data) -> new byte[5_000_000]));
+    FakeServer.Stream stream =
+        welcomed(builder().handle("big", Void.class, (job, data) -> new byte[5_000_000]));
 
     assertEquals(256 * 1024 + 1, outcome(stream, job("big", "")).getComplete().getResult().size());
   }
@@ -243,7 +274,9 @@ class WorkerTest {
     Hello third = server.stream().welcome();
 
     assertEquals(2, hello.getStreamNo());
-    assertEquals(List.of(done.getJobId()), hello.getHeldList().stream().map(each -> each.getJobId()).toList());
+    assertEquals(
+        List.of(done.getJobId()),
+        hello.getHeldList().stream().map(each -> each.getJobId()).toList());
     assertTrue(hello.getHeld(0).getStarted());
     assertEquals(List.of(), third.getHeldList());
   }
@@ -282,7 +315,8 @@ class WorkerTest {
 
     stream.answer(done, SettleCode.SETTLE_CODE_INVALID, JobState.JOB_STATE_RUNNING);
 
-    stream.expect("a failure", frame -> stream.outcomes(done).stream().anyMatch(SettleItem::hasFail));
+    stream.expect(
+        "a failure", frame -> stream.outcomes(done).stream().anyMatch(SettleItem::hasFail));
   }
 
   @Test
@@ -302,14 +336,19 @@ class WorkerTest {
   void aHandlerThatCompletesAllTheSameIsSettledAsComplete() throws InterruptedException {
     CountDownLatch told = new CountDownLatch(1);
     FakeServer.Stream stream =
-        welcomed(builder().handle("stubborn", Void.class, (job, data) -> {
-          began.add(job.jobId());
-          while (!job.isStopped()) {
-            Thread.onSpinWait();
-          }
-          told.countDown();
-          return null;
-        }));
+        welcomed(
+            builder()
+                .handle(
+                    "stubborn",
+                    Void.class,
+                    (job, data) -> {
+                      began.add(job.jobId());
+                      while (!job.isStopped()) {
+                        Thread.onSpinWait();
+                      }
+                      told.countDown();
+                      return null;
+                    }));
     LeasedJob running = job("stubborn", "");
     stream.deliver(running);
     awaitBegin();
@@ -426,7 +465,9 @@ class WorkerTest {
     stream.deliver(running);
     awaitBegin();
 
-    stream.send(LeaseResponse.newBuilder().setDrain(Drain.newBuilder().setReason(DrainReason.DRAIN_REASON_AGE)));
+    stream.send(
+        LeaseResponse.newBuilder()
+            .setDrain(Drain.newBuilder().setReason(DrainReason.DRAIN_REASON_AGE)));
     FakeServer.Stream again = server.stream();
     Hello hello = again.welcome(running);
     gate.release();
@@ -443,7 +484,9 @@ class WorkerTest {
     stream.deliver(running);
     awaitBegin();
 
-    stream.send(LeaseResponse.newBuilder().setDrain(Drain.newBuilder().setReason(DrainReason.DRAIN_REASON_WORKER)));
+    stream.send(
+        LeaseResponse.newBuilder()
+            .setDrain(Drain.newBuilder().setReason(DrainReason.DRAIN_REASON_WORKER)));
     stream.expect("Goodbye", LeaseRequest::hasGoodbye);
     gate.release();
     assertTrue(stream.confirm(running).hasComplete());
@@ -475,14 +518,16 @@ class WorkerTest {
 
   @Test
   void whatDoesNotFinishWithinTheGraceIsStoppedAndGivenBack() throws InterruptedException {
-    FakeServer.Stream stream = welcomed(builder().grace(Duration.ZERO).stopGrace(Duration.ofSeconds(20)));
+    FakeServer.Stream stream =
+        welcomed(builder().grace(Duration.ZERO).stopGrace(Duration.ofSeconds(20)));
     LeasedJob running = job("gated", "");
     stream.deliver(running);
     awaitBegin();
 
     worker.stop();
 
-    assertEquals(ReleaseReason.RELEASE_REASON_SHUTDOWN, stream.confirm(running).getRelease().getReason());
+    assertEquals(
+        ReleaseReason.RELEASE_REASON_SHUTDOWN, stream.confirm(running).getRelease().getReason());
     stream.end();
     assertEquals(ExitReason.STOPPED, exit.join());
   }
@@ -517,10 +562,13 @@ class WorkerTest {
                 .slots(2)
                 .stuckLimit(2)
                 .stopGrace(Duration.ZERO)
-                .handle("stuck", Void.class, (job, data) -> {
-                  gate.acquireUninterruptibly();
-                  return null;
-                }));
+                .handle(
+                    "stuck",
+                    Void.class,
+                    (job, data) -> {
+                      gate.acquireUninterruptibly();
+                      return null;
+                    }));
     LeasedJob running =
         job("stuck", "").toBuilder().setRunTimeout(Times.write(Duration.ofMillis(300))).build();
 
@@ -533,29 +581,43 @@ class WorkerTest {
   @Test
   void aCheckpointComesWithTheFailureAndIsGivenToTheNextAttempt() throws InterruptedException {
     FakeServer.Stream stream =
-        welcomed(builder().handle("halves", Void.class, (job, data) -> {
-          if (!job.checkpoint().isEmpty()) {
-            return job.checkpoint();
-          }
-          job.saveCheckpoint(ByteString.copyFromUtf8("half"));
-          throw new IllegalStateException("the other half fails");
-        }));
+        welcomed(
+            builder()
+                .handle(
+                    "halves",
+                    Void.class,
+                    (job, data) -> {
+                      if (!job.checkpoint().isEmpty()) {
+                        return job.checkpoint();
+                      }
+                      job.saveCheckpoint(ByteString.copyFromUtf8("half"));
+                      throw new IllegalStateException("the other half fails");
+                    }));
     LeasedJob next =
-        job("halves", "").toBuilder().setAttempt(2).setCheckpoint(ByteString.copyFromUtf8("half")).build();
+        job("halves", "").toBuilder()
+            .setAttempt(2)
+            .setCheckpoint(ByteString.copyFromUtf8("half"))
+            .build();
 
-    assertEquals("half", outcome(stream, job("halves", "")).getFail().getCheckpoint().toStringUtf8());
+    assertEquals(
+        "half", outcome(stream, job("halves", "")).getFail().getCheckpoint().toStringUtf8());
     assertEquals("half", outcome(stream, next).getComplete().getResult().toStringUtf8());
   }
 
   @Test
   void progressIsToldOnceASecondAndTheLastOneAlways() throws InterruptedException {
     FakeServer.Stream stream =
-        welcomed(builder().handle("progress", Void.class, (job, data) -> {
-          for (int percent = 1; percent <= 100; percent++) {
-            job.progress(percent / 100.0, "");
-          }
-          return null;
-        }));
+        welcomed(
+            builder()
+                .handle(
+                    "progress",
+                    Void.class,
+                    (job, data) -> {
+                      for (int percent = 1; percent <= 100; percent++) {
+                        job.progress(percent / 100.0, "");
+                      }
+                      return null;
+                    }));
 
     outcome(stream, job("progress", ""));
 
@@ -573,11 +635,19 @@ class WorkerTest {
   void aJobThatHasFailedForGoodIsToldToItsHandlersHook() throws InterruptedException {
     BlockingQueue<String> told = new LinkedBlockingQueue<>();
     HandlerOptions options =
-        HandlerOptions.standard().retryingIf(error -> false).onFailed((job, error) -> told.add(error.getMessage()));
+        HandlerOptions.standard()
+            .retryingIf(error -> false)
+            .onFailed((job, error) -> told.add(error.getMessage()));
     FakeServer.Stream stream =
-        welcomed(builder().handle("hopeless", Void.class, (job, data) -> {
-          throw new IllegalStateException("no hope");
-        }, options));
+        welcomed(
+            builder()
+                .handle(
+                    "hopeless",
+                    Void.class,
+                    (job, data) -> {
+                      throw new IllegalStateException("no hope");
+                    },
+                    options));
     LeasedJob hopeless = job("hopeless", "");
     stream.deliver(hopeless);
 
