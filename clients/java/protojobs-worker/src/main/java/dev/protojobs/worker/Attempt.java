@@ -38,6 +38,7 @@ final class Attempt {
   boolean progressSent;
   long progressSentAt;
   boolean abandoned;
+  boolean endTold;
 
   private final Consumer<Attempt> onUpdate;
   private final List<JobSpec> children = new ArrayList<>();
@@ -125,7 +126,7 @@ final class Attempt {
   }
 
   /** Stores a job with the completion of this attempt, in the trace of the caller. */
-  void addChild(JobRequest request) {
+  synchronized void addChild(JobRequest request) {
     JobSpec spec =
         request.toSpec(
             request.id(), TraceFields.current(List.of()), handler.codec(), handler.mapper());
@@ -140,7 +141,7 @@ final class Attempt {
     children.add(spec);
   }
 
-  List<JobSpec> children() {
-    return children;
+  synchronized List<JobSpec> children() {
+    return List.copyOf(children);
   }
 }

@@ -18,6 +18,6 @@ public enum Ending {
   RELEASED,
   /** Its lease had gone: what it said is dropped. */
   LOST,
-  /** It did not stop in time; its job had got its outcome without it. */
+  /** It did not stop in time, and runs still; its job has got its outcome without it. */
   ABANDONED
 }

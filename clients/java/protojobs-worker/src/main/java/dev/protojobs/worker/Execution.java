@@ -3,6 +3,7 @@ package dev.protojobs.worker;
 import com.google.protobuf.ByteString;
 import dev.protojobs.client.JobRequest;
 import dev.protojobs.client.PayloadContext.Use;
+import dev.protojobs.client.UndecodableException;
 import dev.protojobs.v1.LeasedJob;
 import java.nio.channels.ClosedByInterruptException;
 import java.time.Duration;
@@ -29,7 +30,10 @@ final class Execution {
       return stopped(attempt);
     }
     try (Tracing.Span span = Tracing.enter(attempt)) {
-      Outcome outcome = perform(attempt);
+      Outcome performed = perform(attempt);
+      // Others may have the job by now: nothing that was returned counts.
+      Outcome outcome =
+          attempt.stopReason() == StopReason.LEASE_LOST ? stopped(attempt) : performed;
       span.ended(outcome);
       return outcome;
     } finally {
@@ -52,7 +56,7 @@ final class Execution {
   static void tell(Runnable call) {
     try {
       call.run();
-    } catch (RuntimeException error) {
+    } catch (RuntimeException | Error error) {
       LOG.error("a listener failed", error);
     }
   }
@@ -93,7 +97,7 @@ final class Execution {
   private static Outcome completed(Attempt attempt, Object value) {
     try {
       ByteString result = value == null ? null : result(attempt, value);
-      return new Outcome.Completed(result, List.copyOf(attempt.children()));
+      return new Outcome.Completed(result, attempt.children());
     } catch (IllegalArgumentException error) {
       // The work is done and a retry would do it again: the same value would come back.
       return new Outcome.Failed(Errors.of(error), false);
@@ -117,6 +121,11 @@ final class Execution {
   private static Outcome classifyError(Attempt attempt, Throwable error) {
     if (attempt.stopReason() != null && isStop(error)) {
       return stopped(attempt);
+    }
+    for (Throwable each = error; each != null; each = each.getCause()) {
+      if (each instanceof UndecodableException undecodable) {
+        return new Outcome.Failed(Errors.of(undecodable), false);
+      }
     }
     boolean retryable = !(error instanceof NonRetryableException) && mayRetry(attempt, error);
     return new Outcome.Failed(Errors.of(error), retryable);

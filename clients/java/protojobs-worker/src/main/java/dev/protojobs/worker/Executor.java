@@ -1,9 +1,12 @@
 package dev.protojobs.worker;
 
 import dev.protojobs.v1.JobError;
+import dev.protojobs.v1.ReleaseReason;
 import java.lang.reflect.InvocationTargetException;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.HashSet;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Queue;
@@ -37,6 +40,8 @@ final class Executor {
   private final long stopGrace;
   private final Runnable wake;
   private final ExecutorService threads;
+  // Of their own: a hook that blocks must not hold up handlers that count as begun.
+  private final ExecutorService hooks = Executors.newCachedThreadPool(named("protojobs-hook-"));
   private final Queue<Report> ended = new ConcurrentLinkedQueue<>();
   private final Queue<Attempt> updated = new ConcurrentLinkedQueue<>();
   private final Set<Attempt> active = new HashSet<>();
@@ -72,15 +77,15 @@ final class Executor {
             IDLE_SECONDS,
             TimeUnit.SECONDS,
             new LinkedBlockingQueue<>(),
-            named());
+            named("protojobs-handler-"));
     pool.allowCoreThreadTimeOut(true);
     return pool;
   }
 
-  private static ThreadFactory named() {
+  private static ThreadFactory named(String prefix) {
     AtomicInteger number = new AtomicInteger();
     return task -> {
-      Thread thread = new Thread(task, "protojobs-handler-" + number.incrementAndGet());
+      Thread thread = new Thread(task, prefix + number.incrementAndGet());
       // A handler that does not stop must not keep the process.
       thread.setDaemon(true);
       return thread;
@@ -88,23 +93,28 @@ final class Executor {
   }
 
   /**
-   * Begins the handlers of leases whose frame has left, in order. Returns those whose kind has no
-   * handler.
+   * Begins the handlers of leases whose frame has left, in order. Returns those that cannot run
+   * here, and why.
    */
-  List<Lease> start(List<Lease> leases) {
-    List<Lease> unknown = new ArrayList<>();
+  Map<Lease, ReleaseReason> start(List<Lease> leases) {
+    Map<Lease, ReleaseReason> back = new LinkedHashMap<>();
     for (Lease lease : leases) {
       Handler handler = handlers.get(lease.job.getSpec().getKind());
       if (handler == null) {
-        unknown.add(lease);
+        back.put(lease, ReleaseReason.RELEASE_REASON_UNKNOWN_KIND);
         continue;
       }
       Attempt attempt = new Attempt(lease, handler, this::update);
-      lease.run = attempt;
-      active.add(attempt);
-      threads.execute(() -> run(attempt));
+      try {
+        threads.execute(() -> run(attempt));
+        lease.run = attempt;
+        active.add(attempt);
+      } catch (RejectedExecutionException | OutOfMemoryError error) {
+        LOG.error("no thread for a handler: {}", error.toString());
+        back.put(lease, ReleaseReason.RELEASE_REASON_OVERLOAD);
+      }
     }
-    return unknown;
+    return back;
   }
 
   private void run(Attempt attempt) {
@@ -181,7 +191,7 @@ final class Executor {
   /** Runs the hook of exactly this attempt, with which its job has failed for good. */
   void failed(Attempt attempt, JobError error) {
     try {
-      threads.execute(
+      hooks.execute(
           () ->
               Execution.tell(
                   () -> attempt.handler.options().failed().accept(attempt.context, error)));
@@ -193,6 +203,16 @@ final class Executor {
   /** Lets idle threads end, and interrupts the others: nobody waits for their outcome. */
   void close() {
     threads.shutdown();
+    hooks.shutdown();
     active.forEach(attempt -> attempt.stop(StopReason.SHUTDOWN, System.nanoTime()));
+  }
+
+  /** Waits for hooks that hear of failures, after {@link #close}. */
+  void awaitHooks(Duration longest) {
+    try {
+      hooks.awaitTermination(longest.toNanos(), TimeUnit.NANOSECONDS);
+    } catch (InterruptedException error) {
+      Thread.currentThread().interrupt();
+    }
   }
 }

@@ -143,10 +143,17 @@ final class Holding {
         free.add(lease);
       }
     }
-    for (Lease lease : executor.start(free)) {
-      LOG.warn("no handler for kind {} of job {}", lease.job.getSpec().getKind(), lease.jobId());
-      ledger.end(lease, new Outcome.Released(ReleaseReason.RELEASE_REASON_UNKNOWN_KIND));
-    }
+    executor
+        .start(free)
+        .forEach(
+            (lease, reason) -> {
+              LOG.warn(
+                  "job {} of kind {} goes back: {}",
+                  lease.jobId(),
+                  lease.job.getSpec().getKind(),
+                  reason);
+              ledger.end(lease, new Outcome.Released(reason));
+            });
     wake.run();
   }
 
@@ -161,9 +168,7 @@ final class Holding {
         stuckJobs.remove(attempt.lease.jobId());
       }
       ledger.end(attempt.lease, complete(attempt, report.outcome()));
-      for (WorkerListener listener : listeners) {
-        Execution.tell(() -> listener.ended(attempt.context, ending));
-      }
+      tellEnd(attempt, ending);
     }
     ended += reports.size();
     executor.updated().forEach(updates::add);
@@ -171,6 +176,26 @@ final class Holding {
       lastBusy = now;
       if (ledger.waiting() == 0 && ledger.running() < options.slots()) {
         ranDry = true;
+      }
+    }
+  }
+
+  private void tellEnd(Attempt attempt, Ending ending) {
+    if (attempt.endTold) {
+      return;
+    }
+    attempt.endTold = true;
+    for (WorkerListener listener : listeners) {
+      Execution.tell(() -> listener.ended(attempt.context, ending));
+    }
+  }
+
+  /** Gives back what runs: the worker waits for it no longer. */
+  void abandon() {
+    for (Lease lease : ledger.runningLeases()) {
+      ledger.conclude(lease, Outcome.shutdown());
+      if (lease.run != null) {
+        tellEnd(lease.run, Ending.ABANDONED);
       }
     }
   }
@@ -264,6 +289,7 @@ final class Holding {
       Outcome outcome =
           cancelled ? new Outcome.Cancelled(false) : complete(attempt, Execution.timedOut(attempt));
       ledger.conclude(attempt.lease, outcome);
+      tellEnd(attempt, Ending.ABANDONED);
       wake.run();
     }
   }

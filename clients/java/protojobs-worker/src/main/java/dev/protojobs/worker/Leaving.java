@@ -95,10 +95,7 @@ final class Leaving {
     if (!givenBack && (killed || now - (beganAt + grace + stopGrace) >= 0)) {
       givenBack = true;
       givenBackAt = now;
-      holding
-          .ledger
-          .runningLeases()
-          .forEach(lease -> holding.ledger.conclude(lease, Outcome.shutdown()));
+      holding.abandon();
       wake.run();
     }
     if (!givenBack) {

@@ -16,6 +16,8 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -25,8 +27,8 @@ import org.slf4j.LoggerFactory;
  */
 final class Rules implements AutoCloseable {
   private static final Logger LOG = LoggerFactory.getLogger(Rules.class);
-  private static final Path STATM = Path.of("/proc/self/statm");
-  private static final long PAGE_BYTES = 4096;
+  private static final Path STATUS = Path.of("/proc/self/status");
+  private static final Pattern RESIDENT = Pattern.compile("VmRSS:\\s+(\\d+) kB");
   private static final long LOOK_MILLIS = 250;
   private static final long PATIENCE_SECONDS = 10;
   private static final long QUIET_NANOS = Duration.ofSeconds(1).toNanos();
@@ -103,10 +105,14 @@ final class Rules implements AutoCloseable {
    */
   private static long memoryBytes() {
     try {
-      return Long.parseLong(Files.readString(STATM).split(" ")[1]) * PAGE_BYTES;
-    } catch (IOException | RuntimeException untold) {
-      return Runtime.getRuntime().totalMemory();
+      Matcher resident = RESIDENT.matcher(Files.readString(STATUS));
+      if (resident.find()) {
+        return Long.parseLong(resident.group(1)) * 1024;
+      }
+    } catch (IOException absent) {
+      LOG.debug("the system does not tell how large this process is");
     }
+    return Runtime.getRuntime().totalMemory();
   }
 
   /** Touches the file, or removes it. */

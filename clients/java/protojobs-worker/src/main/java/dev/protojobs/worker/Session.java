@@ -176,7 +176,7 @@ final class Session implements LeaseStream.Ears {
     }
     try {
       action.run();
-    } catch (RuntimeException error) {
+    } catch (RuntimeException | Error error) {
       LOG.error("the session failed; opening its stream again", error);
       if (stream != null) {
         ended(stream, null);

@@ -119,6 +119,9 @@ public final class Worker implements AutoCloseable {
 
   private ExitReason end(ExitReason reason) {
     rules.close();
+    if (reason != ExitReason.KILLED) {
+      session.executor.awaitHooks(options.stopGrace());
+    }
     loop.shutdown();
     try {
       loop.awaitTermination(END_SECONDS, TimeUnit.SECONDS);

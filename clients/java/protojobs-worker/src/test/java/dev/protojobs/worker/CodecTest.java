@@ -102,4 +102,22 @@ class CodecTest {
     assertFalse(item.getFail().getRetryable());
     assertTrue(item.getFail().getError().getMessage().startsWith("NOT_AUTHENTIC"));
   }
+
+  @Test
+  void aCheckpointThatTheCodecCannotReadFailsForGoodAndSaysWhy() throws InterruptedException {
+    LeasedJob job = sealed("\"bread\"");
+    ByteString foreign =
+        CODEC.encode(Payload.of(ByteString.copyFromUtf8("x")), context(job, Use.RESULT)).data();
+    LeasedJob next = job.toBuilder().setCheckpoint(foreign).build();
+    worker.start();
+    FakeServer.Stream stream = server.stream();
+    stream.welcome();
+
+    stream.deliver(next);
+    SettleItem item = stream.confirm(next);
+
+    assertTrue(item.getFail().hasRetryable());
+    assertFalse(item.getFail().getRetryable());
+    assertTrue(item.getFail().getError().getMessage().startsWith("NOT_AUTHENTIC"));
+  }
 }

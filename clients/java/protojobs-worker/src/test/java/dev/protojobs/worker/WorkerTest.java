@@ -34,6 +34,7 @@ import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.Semaphore;
 import java.util.concurrent.TimeUnit;
+import java.util.stream.IntStream;
 import java.util.stream.LongStream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
@@ -695,5 +696,51 @@ class WorkerTest {
     exit.join();
 
     assertFalse(Files.exists(file));
+  }
+
+  @Test
+  void whatAHandlerReturnsAfterItsLeaseMayBeGoneIsNotSettledAsComplete()
+      throws InterruptedException {
+    FakeServer.Stream stream =
+        start(
+            builder()
+                .handle(
+                    "stubborn",
+                    Void.class,
+                    (job, data) -> {
+                      began.add(job.jobId());
+                      while (!job.isStopped()) {
+                        Thread.onSpinWait();
+                      }
+                      return "done all the same";
+                    }));
+    stream.welcome(Duration.ofSeconds(2));
+    LeasedJob running = job("stubborn", "");
+    stream.deliver(running);
+    awaitBegin();
+
+    assertEquals(Ending.LOST, ending());
+    FakeServer.Stream again = server.stream();
+    again.welcome(Duration.ofSeconds(30), running);
+
+    assertTrue(again.confirm(running).hasRelease());
+  }
+
+  @Test
+  void jobsThatFollowMayBeAskedForByManyThreads() throws InterruptedException {
+    FakeServer.Stream stream =
+        welcomed(
+            builder()
+                .handle(
+                    "fans",
+                    Void.class,
+                    (job, data) -> {
+                      IntStream.range(0, 500)
+                          .parallel()
+                          .forEach(number -> job.dispatch(JobRequest.of("next", number)));
+                      return null;
+                    }));
+
+    assertEquals(500, outcome(stream, job("fans", "")).getComplete().getDispatchCount());
   }
 }
