@@ -1,5 +1,6 @@
 package dev.protojobs.client;
 
+import io.grpc.Attributes;
 import io.grpc.EquivalentAddressGroup;
 import io.grpc.NameResolver;
 import io.grpc.NameResolverProvider;
@@ -11,12 +12,14 @@ import java.net.URI;
 import java.util.Arrays;
 import java.util.Collection;
 import java.util.List;
+import java.util.concurrent.Executor;
+import java.util.concurrent.ForkJoinPool;
 
-/**
- * Resolves {@code protojobs:///host:port,host:port}: several servers by their literal addresses.
- */
+/** Resolves {@code protojobs:///host:port,host:port}: several servers by host and port. */
 final class Addresses extends NameResolverProvider {
   private static final String SCHEME = "protojobs";
+  // Says that all servers have one name in their certificates; else each has that of its host.
+  private static final String ONE_NAME = "one-name";
 
   static {
     NameResolverRegistry.getDefaultRegistry().register(new Addresses());
@@ -28,7 +31,13 @@ final class Addresses extends NameResolverProvider {
       return options.address();
     }
     List<String> parts = options.parts();
-    return parts.size() == 1 ? "dns:///" + parts.get(0) : SCHEME + ":///" + String.join(",", parts);
+    return parts.size() == 1
+        ? "dns:///" + parts.get(0)
+        : SCHEME
+            + "://"
+            + (options.serverName().isPresent() ? ONE_NAME : "")
+            + "/"
+            + String.join(",", parts);
   }
 
   @Override
@@ -57,32 +66,57 @@ final class Addresses extends NameResolverProvider {
       return null;
     }
     List<String> parts = Arrays.asList(target.getPath().substring(1).split(","));
-    return new Fixed(parts.get(0), parts.stream().map(Addresses::group).toList());
+    return new Several(parts, ONE_NAME.equals(target.getAuthority()), args.getOffloadExecutor());
   }
 
-  private static EquivalentAddressGroup group(String part) {
+  private static EquivalentAddressGroup group(String part, boolean oneName) {
+    String host = ConnectionOptions.host(part);
     int port = Integer.parseInt(part.substring(part.lastIndexOf(':') + 1));
-    return new EquivalentAddressGroup(new InetSocketAddress(ConnectionOptions.host(part), port));
+    Attributes attributes =
+        oneName
+            ? Attributes.EMPTY
+            : Attributes.newBuilder()
+                .set(EquivalentAddressGroup.ATTR_AUTHORITY_OVERRIDE, part)
+                .build();
+    return new EquivalentAddressGroup(new InetSocketAddress(host, port), attributes);
   }
 
-  private static final class Fixed extends NameResolver {
-    private final String authority;
-    private final List<EquivalentAddressGroup> groups;
+  private static final class Several extends NameResolver {
+    private final List<String> parts;
+    private final boolean oneName;
+    private final Executor executor;
+    private Listener2 listener;
 
-    Fixed(String authority, List<EquivalentAddressGroup> groups) {
-      this.authority = authority;
-      this.groups = groups;
+    Several(List<String> parts, boolean oneName, Executor executor) {
+      this.parts = parts;
+      this.oneName = oneName;
+      this.executor = executor == null ? ForkJoinPool.commonPool() : executor;
     }
 
     @Override
     public String getServiceAuthority() {
-      return authority;
+      return parts.get(0);
     }
 
     @Override
-    public void start(Listener2 listener) {
-      listener.onResult(
-          ResolutionResult.newBuilder().setAddressesOrError(StatusOr.fromValue(groups)).build());
+    public void start(Listener2 hearing) {
+      listener = hearing;
+      refresh();
+    }
+
+    /** Looks names up again: a server may have come back under another address. */
+    @Override
+    public void refresh() {
+      Listener2 hearing = listener;
+      executor.execute(
+          () -> {
+            List<EquivalentAddressGroup> groups =
+                parts.stream().map(part -> group(part, oneName)).toList();
+            hearing.onResult(
+                ResolutionResult.newBuilder()
+                    .setAddressesOrError(StatusOr.fromValue(groups))
+                    .build());
+          });
     }
 
     @Override

@@ -37,6 +37,7 @@ public final class Client implements AutoCloseable {
   private final Schedules schedules;
   private ScheduledExecutorService loop;
   private DispatchPipe pipe;
+  private boolean closed;
 
   private Client(Builder builder) {
     connection =
@@ -266,6 +267,9 @@ public final class Client implements AutoCloseable {
             JobServiceGrpc.getDispatchBatchMethod(),
             request,
             connection.options().dispatchDeadline());
+    if (answer.getResultsCount() != specs.size()) {
+      throw new ProtoJobsException("the answer to a batch has another number of results");
+    }
     List<DispatchResult> results = new ArrayList<>(specs.size());
     for (int index = 0; index < specs.size(); index++) {
       results.add(Batches.read(answer.getResults(index), specs.get(index).getId()));
@@ -274,6 +278,9 @@ public final class Client implements AutoCloseable {
   }
 
   private synchronized DispatchPipe pipe() {
+    if (closed) {
+      throw new ProtoJobsException("the client is closed");
+    }
     if (pipe == null) {
       loop =
           Executors.newSingleThreadScheduledExecutor(
@@ -295,7 +302,8 @@ public final class Client implements AutoCloseable {
   public void close() {
     Optional<DispatchPipe> open;
     synchronized (this) {
-      open = Optional.ofNullable(loop == null || loop.isShutdown() ? null : pipe);
+      open = Optional.ofNullable(closed ? null : pipe);
+      closed = true;
     }
     open.ifPresent(
         each -> {

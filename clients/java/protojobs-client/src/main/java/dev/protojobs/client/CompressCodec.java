@@ -91,10 +91,33 @@ public final class CompressCodec implements PayloadCodec {
   }
 
   private byte[] gunzip(byte[] body) {
-    try (InputStream in = new GZIPInputStream(new ByteArrayInputStream(body))) {
-      return in.readNBytes(maxBytes + 1);
+    try (Member in = new Member(body)) {
+      byte[] content = in.readNBytes(maxBytes + 1);
+      if (content.length <= maxBytes && !in.isWhole()) {
+        throw Envelope.corrupt();
+      }
+      return content;
     } catch (IOException error) {
       throw Envelope.corrupt();
+    }
+  }
+
+  /**
+   * One gzip member, which knows whether anything follows it: Java itself reads on, and ignores
+   * what is no member.
+   */
+  private static final class Member extends GZIPInputStream {
+    private static final int HEADER_AND_TRAILER = 18;
+    private final byte[] body;
+
+    Member(byte[] body) throws IOException {
+      super(new ByteArrayInputStream(body), Math.max(1, body.length));
+      this.body = body;
+    }
+
+    /** Headers with names or comments are of unknown length; no encoder of ours makes them. */
+    boolean isWhole() {
+      return body[3] != 0 || inf.getBytesRead() == body.length - HEADER_AND_TRAILER;
     }
   }
 }

@@ -41,6 +41,7 @@ final class DispatchPipe implements AutoCloseable {
   private static final int MAX_FRAMES = 4;
   private static final int MAX_ITEMS = Batches.MAX_ITEMS;
   private static final int FIRST_WINDOW = 1000;
+  private static final long SWEEP_MILLIS = 250;
   private static final Duration IDLE = Duration.ofSeconds(30);
   private static final Duration CLOSE_GRACE = Duration.ofSeconds(5);
 
@@ -67,11 +68,18 @@ final class DispatchPipe implements AutoCloseable {
     this.connection = connection;
     this.sendBatch = sendBatch;
     this.loop = loop;
+    loop.scheduleWithFixedDelay(this::sweep, SWEEP_MILLIS, SWEEP_MILLIS, TimeUnit.MILLISECONDS);
   }
 
   /** One job and who waits for its answer. */
   private record Item(
       JobSpec spec, int size, long patientUntil, CompletableFuture<DispatchResult> answer) {
+    void giveUp(long now) {
+      if (now - patientUntil >= 0 && !answer.isDone()) {
+        refuse(late());
+      }
+    }
+
     void refuse(ProtoJobsException error) {
       answer.complete(new Refused(spec.getId(), error));
     }
@@ -107,7 +115,20 @@ final class DispatchPipe implements AutoCloseable {
             pump();
           }
         });
-    return answer;
+    // What callers do with an answer must not hold up this thread, which makes all of them.
+    return answer.thenApplyAsync(Function.identity());
+  }
+
+  /** Refuses what has waited for the whole call timeout, whatever the stream is about. */
+  private void sweep() {
+    long now = System.nanoTime();
+    for (Item item : queue) {
+      item.giveUp(now);
+    }
+    for (Frame frame : frames.values()) {
+      frame.items.forEach(item -> item.giveUp(now));
+    }
+    queue.removeIf(item -> item.answer.isDone());
   }
 
   private void pump() {
@@ -147,8 +168,10 @@ final class DispatchPipe implements AutoCloseable {
         && items.size() < allowed
         && (items.isEmpty() || queue.peek().size <= room)) {
       Item item = queue.poll();
-      room -= item.size;
-      items.add(item);
+      if (!item.answer.isDone()) {
+        room -= item.size;
+        items.add(item);
+      }
     }
     return items;
   }
@@ -157,8 +180,13 @@ final class DispatchPipe implements AutoCloseable {
     window = FIRST_WINDOW;
     lastSeq = 0;
     stream = new Answers();
-    JobServiceGrpc.newStub(connection.channel()).withExecutor(loop).dispatchStream(stream);
-    expectNews();
+    Answers opened = stream;
+    try {
+      JobServiceGrpc.newStub(connection.channel()).withExecutor(loop).dispatchStream(opened);
+      expectNews();
+    } catch (RuntimeException error) { // of the token file
+      ended(opened, Statuses.translate(error));
+    }
   }
 
   private void acknowledge(DispatchStreamResponse answer) {
@@ -227,15 +255,7 @@ final class DispatchPipe implements AutoCloseable {
   }
 
   private void again(ProtoJobsException why) {
-    long now = System.nanoTime();
-    queue.removeIf(
-        item -> {
-          boolean over = item.patientUntil - now <= 0;
-          if (over) {
-            item.refuse(why == null ? late() : why);
-          }
-          return over;
-        });
+    queue.removeIf(item -> item.answer.isDone());
     Optional<Duration> wait = why == null ? Optional.of(Duration.ZERO) : backoff.after(why);
     waiting = true;
     loop.schedule(

@@ -8,6 +8,7 @@ import dev.protojobs.v1.WatchJobsRequest;
 import dev.protojobs.v1.WatchJobsResponse;
 import io.grpc.Context;
 import io.grpc.Context.CancellableContext;
+import io.grpc.Status;
 import io.grpc.stub.ClientCallStreamObserver;
 import io.grpc.stub.ClientResponseObserver;
 import java.time.Duration;
@@ -42,7 +43,7 @@ public final class JobEvents implements Iterator<JobEvent>, AutoCloseable {
   private final long patientUntil;
   private Backoff backoff = new Backoff(ThreadLocalRandom.current());
   private ByteString cursor;
-  private Answers stream;
+  private volatile Answers stream;
   private boolean answered;
   private volatile boolean closed;
 
@@ -91,12 +92,26 @@ public final class JobEvents implements Iterator<JobEvent>, AutoCloseable {
       stream = new Answers();
       WatchJobsRequest request =
           WatchJobsRequest.newBuilder().setFilter(filter).setCursor(cursor).build();
-      stream.start(request);
+      try {
+        stream.start(request);
+      } catch (RuntimeException error) { // of the token file
+        ended(error);
+        return;
+      }
+      if (closed) {
+        drop();
+        return;
+      }
     }
     try {
-      Runnable next = heard.poll(SILENCE.toNanos(), TimeUnit.NANOSECONDS);
+      long patience = SILENCE.toNanos();
+      if (!answered) {
+        patience = Math.min(patience, patientUntil - System.nanoTime());
+      }
+      Runnable next = heard.poll(patience, TimeUnit.NANOSECONDS);
       if (next == null) {
         drop();
+        giveUpUnanswered();
       } else {
         next.run();
       }
@@ -104,6 +119,14 @@ public final class JobEvents implements Iterator<JobEvent>, AutoCloseable {
       Thread.currentThread().interrupt();
       close();
       throw new ProtoJobsException("the thread was interrupted");
+    }
+  }
+
+  private void giveUpUnanswered() {
+    if (!answered && System.nanoTime() - patientUntil >= 0) {
+      closed = true;
+      throw new DeadlineExceededException(
+          "no server has answered", ProtoJobsException.Details.of(Status.Code.DEADLINE_EXCEEDED));
     }
   }
 
@@ -160,7 +183,12 @@ public final class JobEvents implements Iterator<JobEvent>, AutoCloseable {
   @Override
   public void close() {
     closed = true;
-    heard.add(this::drop);
+    Answers open = stream;
+    if (open != null) {
+      open.context.cancel(null);
+    }
+    // Wakes whoever waits.
+    heard.add(() -> {});
   }
 
   /**

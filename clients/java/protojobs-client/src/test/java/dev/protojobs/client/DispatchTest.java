@@ -199,4 +199,22 @@ class DispatchTest {
 
     assertThrows(ProtoJobsException.class, () -> client.dispatch("echo", 2));
   }
+
+  @Test
+  void whoeverWaitsForOneAnswerWithinAnotherIsNotHeldUp() {
+    String second =
+        client
+            .dispatchAsync(JobRequest.of("echo", 1))
+            .thenApply(first -> client.dispatchAsync(JobRequest.of("echo", 2)).join().jobId())
+            .join();
+
+    assertEquals(second, ids().get(1));
+  }
+
+  @Test
+  void aClosedClientRefusesJobsOfStreamsToo() {
+    client.close();
+
+    assertThrows(ProtoJobsException.class, () -> client.dispatchAsync(JobRequest.of("echo", 1)));
+  }
 }

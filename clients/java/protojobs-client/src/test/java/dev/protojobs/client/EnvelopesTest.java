@@ -162,4 +162,18 @@ class EnvelopesTest {
 
     assertEquals("TOO_LARGE", reason(new CompressCodec(0, 50_000), packed));
   }
+
+  @Test
+  void bytesAfterTheGzipMemberAreCorrupt() {
+    ByteString gzip = ByteString.EMPTY;
+    for (JsonNode vector : file.get("envelopes")) {
+      gzip = vector.get("name").asText().equals("gzip") ? bytes(vector.get("envelope")) : gzip;
+    }
+    ByteString member = gzip.substring(5);
+
+    assertEquals(
+        "CORRUPT",
+        reason(new CompressCodec(), Envelope.enclose(gzip.concat(ByteString.copyFromUtf8("x")))));
+    assertEquals("CORRUPT", reason(new CompressCodec(), Envelope.enclose(gzip.concat(member))));
+  }
 }

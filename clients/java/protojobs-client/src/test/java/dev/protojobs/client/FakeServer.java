@@ -21,6 +21,7 @@ import io.grpc.StatusRuntimeException;
 import io.grpc.inprocess.InProcessChannelBuilder;
 import io.grpc.inprocess.InProcessServerBuilder;
 import io.grpc.protobuf.StatusProto;
+import io.grpc.stub.ServerCallStreamObserver;
 import io.grpc.stub.StreamObserver;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -32,6 +33,7 @@ import java.util.UUID;
 import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.LinkedBlockingQueue;
+import java.util.concurrent.Semaphore;
 import java.util.concurrent.TimeUnit;
 
 /**
@@ -49,7 +51,8 @@ final class FakeServer extends JobServiceGrpc.JobServiceImplBase implements Auto
   private final Server server;
 
   /** One stream of events. */
-  record Watcher(WatchJobsRequest request, StreamObserver<WatchJobsResponse> answers) {}
+  record Watcher(
+      WatchJobsRequest request, StreamObserver<WatchJobsResponse> answers, Semaphore left) {}
 
   FakeServer() {
     try {
@@ -168,7 +171,9 @@ final class FakeServer extends JobServiceGrpc.JobServiceImplBase implements Auto
 
   @Override
   public void watchJobs(WatchJobsRequest request, StreamObserver<WatchJobsResponse> answers) {
-    watchers.add(new Watcher(request, answers));
+    Semaphore left = new Semaphore(0);
+    ((ServerCallStreamObserver<WatchJobsResponse>) answers).setOnCancelHandler(left::release);
+    watchers.add(new Watcher(request, answers, left));
   }
 
   Watcher watcher() throws InterruptedException {

@@ -123,4 +123,15 @@ class JobEventsTest {
       assertEquals("two", heard.poll(20, TimeUnit.SECONDS));
     }
   }
+
+  @Test
+  void aWatchThatIsClosedLeavesItsStream() throws InterruptedException {
+    CompletableFuture<JobEvents> watching = watch();
+    Watcher watcher = server.watcher();
+    watcher.answers().onNext(heartbeat("begin"));
+
+    watching.join().close();
+
+    assertEquals(true, watcher.left().tryAcquire(20, TimeUnit.SECONDS));
+  }
 }
