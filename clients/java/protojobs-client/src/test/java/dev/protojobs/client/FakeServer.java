@@ -15,6 +15,7 @@ import dev.protojobs.v1.JobServiceGrpc;
 import dev.protojobs.v1.JobSpec;
 import dev.protojobs.v1.WatchJobsRequest;
 import dev.protojobs.v1.WatchJobsResponse;
+import io.grpc.ClientInterceptor;
 import io.grpc.Server;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
@@ -67,7 +68,12 @@ final class FakeServer extends JobServiceGrpc.JobServiceImplBase implements Auto
   }
 
   Connection connection() {
-    return Connection.over(OPTIONS, InProcessChannelBuilder.forName(name).build());
+    return connection(OPTIONS);
+  }
+
+  Connection connection(ConnectionOptions options, ClientInterceptor... interceptors) {
+    return Connection.over(
+        options, InProcessChannelBuilder.forName(name).intercept(interceptors).build());
   }
 
   /** Refuses the next calls or frames, one each. */

@@ -743,4 +743,53 @@ class WorkerTest {
 
     assertEquals(500, outcome(stream, job("fans", "")).getComplete().getDispatchCount());
   }
+
+  @Test
+  void aWorkerEndsOnceTheHooksOfItsFailuresHaveEnded() throws InterruptedException {
+    CountDownLatch left = new CountDownLatch(1);
+    BlockingQueue<String> told = new LinkedBlockingQueue<>();
+    HandlerOptions options =
+        HandlerOptions.standard()
+            .onFailed(
+                (job, error) -> {
+                  try {
+                    left.await();
+                  } catch (InterruptedException interrupted) {
+                    Thread.currentThread().interrupt();
+                  }
+                  told.add(error.getMessage());
+                });
+    JobHandler<Void> hopeless =
+        (job, data) -> {
+          throw new NonRetryableException("no hope");
+        };
+    FakeServer.Stream stream =
+        welcomed(builder().maxJobs(1).handle("hopeless", Void.class, hopeless, options));
+    LeasedJob job = job("hopeless", "");
+    stream.deliver(job);
+    stream.settle(job);
+    stream.answer(job, SettleCode.SETTLE_CODE_OK, JobState.JOB_STATE_FAILED);
+
+    stream.left();
+    left.countDown();
+    stream.end();
+    exit.join();
+
+    assertEquals(List.of("no hope"), List.copyOf(told));
+  }
+
+  @Test
+  void anErrorOfAListenerCostsNoReport() throws InterruptedException {
+    WorkerListener broken =
+        new WorkerListener() {
+          @Override
+          public void ended(JobContext context, Ending ending) {
+            throw new AssertionError("the listener's own");
+          }
+        };
+    FakeServer.Stream stream = welcomed(builder().listener(broken));
+
+    assertTrue(outcome(stream, job("noop", "")).hasComplete());
+    assertTrue(outcome(stream, job("noop", "")).hasComplete());
+  }
 }
