@@ -139,13 +139,21 @@ export class DispatchPipe {
         const told = translate(error);
         if (told instanceof UnsupportedError) this.#streaming = false;
         else if (told instanceof ClientClosedError) this.#refuseAll(told);
-        else this.#connection.options.logger.warn("dispatch stream refused", { reason: told.reason });
+        else this.#suspect(told);
       }
       // One caller's job must not fail another's: each gets its own verdict.
       const suspects = this.#suspects;
       this.#suspects = [];
       await this.#sendInBatches(suspects, 1);
     }
+  }
+
+  /** No stream can be had: what waits, or what was on it, is asked for by calls. */
+  #suspect({ reason }: ProtoJobsError): void {
+    this.#connection.options.logger.warn("dispatch stream refused", { reason });
+    if (this.#suspects.length > 0) return;
+    this.#suspects = this.#queue;
+    this.#queue = [];
   }
 
   #refuseAll(error: ProtoJobsError): void {
