@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { createRegistry, equals, fromBinary, fromJsonString, toBinary } from "@bufbuild/protobuf";
 import {
   file_protojobs_v1_admin_service,
+  file_protojobs_v1_job,
   file_protojobs_v1_job_service,
   file_protojobs_v1_queue_service,
   file_protojobs_v1_schedule_service,
@@ -16,6 +17,7 @@ import { emit } from "./lines.js";
 
 const REGISTRY = createRegistry(
   file_protojobs_v1_admin_service,
+  file_protojobs_v1_job,
   file_protojobs_v1_job_service,
   file_protojobs_v1_queue_service,
   file_protojobs_v1_schedule_service,
