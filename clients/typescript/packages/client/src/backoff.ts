@@ -46,7 +46,7 @@ export async function retrying<T>(
       const told = translate(error);
       const wait = backoff.after(told);
       if (wait === undefined || monotonic() + wait >= end) throw told;
-      await sleep(wait * 1000, undefined, signal === undefined ? {} : { signal });
+      await sleep(wait * 1000, undefined, signal === undefined ? {} : { signal }).catch(() => signal?.throwIfAborted());
     }
   }
 }

@@ -82,6 +82,7 @@ export class Connection {
             patience.signal === undefined ? { timeoutMs } : { timeoutMs, signal: patience.signal },
           );
         } catch (error) {
+          patience.signal?.throwIfAborted();
           const told = translate(error);
           if (told instanceof UnavailableError) this.#dial.lost(line);
           // The last tries are cut short: why the earlier ones failed tells more.

@@ -23,14 +23,14 @@ export interface Line {
 }
 
 /**
- * Opens lines to the servers of an address: the same one until it is lost or a certificate file has changed, then the
- * next. A line connects when it is first used.
+ * Opens a line to each server of an address, and uses the same one until it is lost, then that to the next server; new
+ * ones where a certificate file has changed. A line connects when it is first used.
  */
 export class Dial {
   readonly #options: ResolvedOptions;
   readonly #token: Token;
   readonly #files: readonly string[];
-  #line: Line | undefined;
+  readonly #lines = new Map<Endpoint, Line>();
   #turn = 0;
   #stamp = "";
   #lookedAt = -Infinity;
@@ -49,45 +49,55 @@ export class Dial {
    * @throws Error if a certificate or key file cannot be read.
    */
   line(): Line {
-    const standing = this.#line;
-    if (standing !== undefined && !this.#filesChanged()) return standing;
-    const stamp = stampOf(this.#files);
-    try {
-      this.#line = this.#open(this.#endpoint());
-    } catch (error) {
-      // While files are being replaced one may be gone: the line that stands is used on.
-      if (standing === undefined) throw error;
-      return standing;
+    if (this.#filesChanged()) this.#redial();
+    const endpoint = this.#endpoint();
+    let line = this.#lines.get(endpoint);
+    if (line === undefined) {
+      this.#stamp = stampOf(this.#files) ?? this.#stamp;
+      line = this.#open(endpoint);
+      this.#lines.set(endpoint, line);
     }
-    this.#stamp = stamp ?? this.#stamp;
-    if (standing !== undefined) this.#left.add(standing);
-    return this.#line;
+    return line;
   }
 
   /** Goes on by the next server: this line's does not answer. Calls that are on the line end on it. */
   lost(line: Line): void {
-    if (line !== this.#line || this.#options.endpoints.length === 1) return;
-    this.#turn += 1;
-    this.#left.add(line);
-    this.#line = undefined;
+    if (line === this.#current()) this.#turn += 1;
   }
 
   /** Ends a line, with all calls on it: its server is silent. What follows goes by a fresh connection. */
   drop(line: Line): void {
-    if (line === this.#line) {
-      this.#turn += 1;
-      this.#line = undefined;
-    }
-    this.#left.delete(line);
+    if (line === this.#current()) this.#turn += 1;
+    for (const [endpoint, each] of this.#lines) if (each === line) this.#lines.delete(endpoint);
     line.close();
   }
 
   /** Ends every connection. */
   close(): void {
-    this.#line?.close();
-    for (const line of this.#left) line.close();
+    for (const line of [...this.#lines.values(), ...this.#left]) line.close();
+    this.#lines.clear();
     this.#left.clear();
-    this.#line = undefined;
+  }
+
+  #current(): Line | undefined {
+    return this.#lines.get(this.#endpoint());
+  }
+
+  /** Opens a line with the new files; what is under way on the old ones ends there. */
+  #redial(): void {
+    const endpoint = this.#endpoint();
+    const stamp = stampOf(this.#files);
+    let fresh: Line;
+    try {
+      fresh = this.#open(endpoint);
+    } catch {
+      // While files are being replaced one may be gone: the lines that stand are used on.
+      return;
+    }
+    for (const line of this.#lines.values()) this.#left.add(line);
+    this.#lines.clear();
+    this.#lines.set(endpoint, fresh);
+    this.#stamp = stamp ?? this.#stamp;
   }
 
   #endpoint(): Endpoint {
@@ -99,7 +109,8 @@ export class Dial {
 
   #filesChanged(): boolean {
     const now = monotonic();
-    if (this.#files.length === 0 || now < this.#lookedAt + LOOK_AT_FILES_SECONDS) return false;
+    if (this.#files.length === 0 || this.#lines.size === 0 || now < this.#lookedAt + LOOK_AT_FILES_SECONDS)
+      return false;
     this.#lookedAt = now;
     const stamp = stampOf(this.#files);
     return stamp !== undefined && stamp !== this.#stamp;

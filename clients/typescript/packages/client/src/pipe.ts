@@ -106,9 +106,7 @@ export class DispatchPipe {
       }, patience * 1000);
       this.#queue.push(item);
       this.#news.ring();
-      this.#serving ??= this.#serve().finally(() => {
-        this.#serving = undefined;
-      });
+      this.#serving ??= this.#serve();
     });
   }
 
@@ -146,6 +144,8 @@ export class DispatchPipe {
       this.#suspects = [];
       await this.#sendInBatches(suspects, 1);
     }
+    // In the same step as the look at the queue: whoever submits from now on begins anew.
+    this.#serving = undefined;
   }
 
   /** No stream can be had: what waits, or what was on it, is asked for by calls. */

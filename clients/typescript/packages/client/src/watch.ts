@@ -1,9 +1,10 @@
 import { setTimeout as sleep } from "node:timers/promises";
 
-import type { CallOptions } from "@connectrpc/connect";
+import { Code, type CallOptions } from "@connectrpc/connect";
 
 import { Backoff } from "./backoff.js";
 import type { Connection, Stubs } from "./connection.js";
+import type { Line } from "./dial.js";
 import { UnavailableError } from "./errors.js";
 import { translate } from "./statuses.js";
 import { monotonic, type Seconds } from "./time.js";
@@ -42,6 +43,7 @@ export class Watch<T, Message = unknown> implements AsyncIterableIterator<T, voi
   #items: { readonly item: T; readonly cursor: Uint8Array }[] = [];
   #stream: AsyncIterator<Message> | undefined;
   #abort: AbortController | undefined;
+  #line: Line | undefined;
   #backoff = new Backoff();
   #giveUpAt: Seconds | undefined;
   #answered = false;
@@ -99,7 +101,7 @@ export class Watch<T, Message = unknown> implements AsyncIterableIterator<T, voi
       timer = setTimeout(() => {
         watchdog.fired = true;
         this.#drop();
-      }, this.#source.silence * 1000);
+      }, this.#patience() * 1000);
       const result = await stream.next();
       if (result.done === true) {
         this.#drop();
@@ -109,14 +111,17 @@ export class Watch<T, Message = unknown> implements AsyncIterableIterator<T, voi
       }
     } catch (error) {
       this.#drop();
-      if (!watchdog.fired && !this.#closing.signal.aborted) await this.#recover(error);
+      const cause = watchdog.fired ? new UnavailableError("the stream is silent", { code: Code.Unavailable }) : error;
+      if (!this.#closing.signal.aborted) await this.#recover(cause);
     } finally {
       clearTimeout(timer);
     }
   }
 
   #start(): AsyncIterator<Message> {
-    const { stubs } = this.#connection.current();
+    const { line, stubs } = this.#connection.current();
+    this.#line = line;
+    this.#giveUpAt ??= monotonic() + this.#connection.options.callTimeout;
     this.#abort = new AbortController();
     return this.#source.start(stubs, this.#cursor, { signal: this.#abort.signal })[Symbol.asyncIterator]();
   }
@@ -130,12 +135,19 @@ export class Watch<T, Message = unknown> implements AsyncIterableIterator<T, voi
 
   async #recover(error: unknown): Promise<void> {
     const told = translate(error);
-    if (told instanceof UnavailableError) this.#connection.lost(this.#connection.current().line);
+    if (told instanceof UnavailableError && this.#line !== undefined) this.#connection.lost(this.#line);
     const wait = this.#backoff.after(told);
-    const now = monotonic();
-    this.#giveUpAt ??= now + this.#connection.options.callTimeout;
-    if (wait === undefined || (!this.#answered && now + wait >= this.#giveUpAt)) throw told;
+    if (wait === undefined || (!this.#answered && wait >= this.#left())) throw told;
     await this.#pause(wait * 1000);
+  }
+
+  /** How long the next answer may take: until the first has come no longer than a call. */
+  #patience(): Seconds {
+    return this.#answered ? this.#source.silence : Math.max(0, Math.min(this.#source.silence, this.#left()));
+  }
+
+  #left(): Seconds {
+    return (this.#giveUpAt ?? Infinity) - monotonic();
   }
 
   async #pause(ms: number): Promise<void> {

@@ -59,6 +59,11 @@ export class Attempt {
     return this.lease.job;
   }
 
+  /** Others may be running the job by now: nothing that its handler says counts. */
+  get isLost(): boolean {
+    return this.stopReason === "LEASE_LOST";
+  }
+
   /** Aborted once the handler should stop. Made when it is first asked for: most handlers never look. */
   get signal(): AbortSignal {
     if (this.#abort === undefined) {

@@ -143,7 +143,8 @@ export class Executor {
     } catch (error) {
       outcome = classifyError(attempt, error, this.#logger);
     }
-    traced?.ended(outcome);
+    if (attempt.isLost) outcome = stopped(attempt);
+    this.#endSpan(traced, outcome);
     if (this.#hooks.has("job.processed")) {
       this.#hooks.emit("job.processed", { context, outcome, seconds: monotonic() - attempt.beganAt });
     }
@@ -154,6 +155,15 @@ export class Executor {
     this.#active.delete(attempt);
     this.#reports.push({ attempt, outcome });
     this.wake();
+  }
+
+  /** Nor its outcome. */
+  #endSpan(traced: Traced | undefined, outcome: Outcome): void {
+    try {
+      traced?.ended(outcome);
+    } catch (error) {
+      this.#logger.warn("tracing failed", { error: error instanceof Error ? error.name : typeof error });
+    }
   }
 
   /** Tracing must not cost a job its run. */

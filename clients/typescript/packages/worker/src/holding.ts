@@ -112,6 +112,8 @@ export class Holding {
   putBack(begun: readonly WireLease[]): void {
     this.#started -= begun.length;
     this.ledger.putBack(begun);
+    // The worker was told to leave meanwhile: Hello names them no more, so they go back.
+    if (this.phase === "LEAVING") this.ledger.dropWaiting();
   }
 
   /** Runs the handlers of what has begun. */

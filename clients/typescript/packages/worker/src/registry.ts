@@ -1,4 +1,13 @@
-import { decodeData, plainCodec, type Codec, type Payload, type Seconds, type Use } from "@protojobs/client";
+import {
+  decodeData,
+  ENVELOPE_TYPE,
+  plainCodec,
+  UndecodableError,
+  type Codec,
+  type Payload,
+  type Seconds,
+  type Use,
+} from "@protojobs/client";
 import type { LeasedJob } from "@protojobs/client/proto";
 
 import type { Attempt } from "./attempt.js";
@@ -50,7 +59,7 @@ export class Registry {
     options: Omit<HandlerOptions<Uint8Array>, "parse">,
     codec: Codec,
   ): void {
-    this.#put(kind, options, codec, (context, attempt) => handler(context, openPayload(attempt.job, codec).data));
+    this.#put(kind, options, codec, (context, attempt) => handler(context, readBytes(attempt, codec)));
   }
 
   /** Finds the handler of a kind. */
@@ -97,6 +106,14 @@ function open(stored: Payload, kind: string, queue: string, jobId: string, codec
   return codec === plainCodec ? stored : codec.decode(stored, { kind, queue, use, jobId });
 }
 
+function readBytes(attempt: Attempt, codec: Codec): Uint8Array {
+  const { data, contentType } = openPayload(attempt.job, codec);
+  if (contentType === ENVELOPE_TYPE) {
+    throw new UndecodableError("NO_CODEC", "a codec made these bytes, and none here reads them");
+  }
+  return data;
+}
+
 function readData<Data>(attempt: Attempt, codec: Codec, parse: ((data: unknown) => Data) | undefined): Data {
   const plain = openPayload(attempt.job, codec);
   try {
@@ -104,6 +121,7 @@ function readData<Data>(attempt: Attempt, codec: Codec, parse: ((data: unknown) 
     // Without `parse` the handler takes what comes: its type is its author's word.
     return parse === undefined ? (data as Data) : parse(data);
   } catch (error) {
+    if (error instanceof UndecodableError) throw error;
     const told = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
     throw new InvalidPayloadError(told, { cause: error });
   }

@@ -79,6 +79,7 @@ export class Session {
   #fenced = false;
   #silent = false;
   #tickedAt: Seconds;
+  #heldUp = false;
 
   constructor(parts: SessionParts) {
     const { options, executor, hooks, logger, clock, uniform } = parts;
@@ -138,14 +139,14 @@ export class Session {
     const now = this.#parts.clock();
     const { holding } = this;
     const heldUp = now > this.#tickedAt + holding.limits.tick + HELD_UP;
+    // What is unread may say that all is well: judge at the next tick, but then whatever it is like.
+    const judges = !heldUp || this.#heldUp;
+    this.#heldUp = heldUp;
     this.#tickedAt = now;
     if (!this.connected) holding.collect();
     this.#answers.tick(now);
-    // What is unread may say that all is well: judge at the next tick.
-    if (!heldUp) {
-      this.#watchStream(now);
-      this.#fence(now);
-    }
+    this.#watchStream(now, judges);
+    if (judges) this.#fence(now);
     holding.watch(now);
     if (holding.stuck >= this.#parts.options.stuckLimit && holding.phase !== "LEAVING") {
       this.#parts.logger.error("too many stuck handlers; leaving", { stuck: holding.stuck });
@@ -264,12 +265,12 @@ export class Session {
     this.#answeredAt = Math.max(this.#answeredAt, stream.answeredAt);
   }
 
-  #watchStream(now: Seconds): void {
+  #watchStream(now: Seconds, judges: boolean): void {
     const stream = this.#stream;
     if (stream === undefined || !this.connected) return;
     this.#hear(stream);
     const due = stream.leaveAt !== undefined && now >= stream.leaveAt;
-    if (now > stream.lastRead + 3 * this.holding.limits.heartbeat) {
+    if (judges && now > stream.lastRead + 3 * this.holding.limits.heartbeat) {
       this.#parts.logger.warn("no frame in three heartbeat intervals; dropping the stream");
       this.#silent = true;
       stream.cancel();

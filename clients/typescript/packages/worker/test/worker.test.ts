@@ -425,6 +425,47 @@ describe("a handler", () => {
     expect(await stopped.take()).toMatchObject({ reason: "LEASE_LOST" });
   });
 
+  test("that ends well after its lease was lost has not completed its job", async () => {
+    const stopped = new Channel<undefined>();
+    const { worker } = start((made) =>
+      made.handle("deaf", async ({ signal }) => {
+        await untilStopped(signal).catch(() => undefined);
+        return "done";
+      }),
+    );
+    worker.on("job.processed", ({ outcome }) => {
+      stopped.put(undefined);
+      outcomes.push(outcome.kind);
+    });
+    const outcomes: string[] = [];
+    const stream = await leases.stream();
+    await stream.welcome();
+    const job = leased("deaf");
+    stream.deliver(job);
+    await stream.expect("ping", ({ startedSeq }) => startedSeq === 1n);
+
+    stream.send({
+      case: "cancel",
+      value: { items: [{ jobId: job.jobId, attempt: 1, reason: CancelReason.LEASE_LOST }] },
+    });
+    await stopped.take();
+
+    expect(outcomes).toEqual(["released"]);
+  });
+
+  test("gets no envelope that nobody here can open", async () => {
+    start((worker) => worker.handleBytes("bytes", () => "ran").handle("data", () => "ran"));
+    const stream = await leases.stream();
+    await stream.welcome();
+    const jobs = [leased("bytes"), leased("data")];
+
+    for (const job of jobs) {
+      if (job.spec !== undefined) job.spec.contentType = "application/vnd.protojobs.envelope";
+      const message = expect.stringMatching(/^NO_CODEC/) as string;
+      expect(await outcomeOf(stream, job)).toMatchObject({ value: { retryable: false, error: { message } } });
+    }
+  });
+
   test("hands its checkpoint to the next attempt with its failure", async () => {
     start((worker) =>
       worker.handle("half", (job) => {
