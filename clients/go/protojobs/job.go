@@ -37,12 +37,12 @@ type Job struct {
 
 // RetryPolicy says how failures are retried. Nil and zero fields take the queue's value, then the default.
 type RetryPolicy struct {
-	MaxRetries       *int          // retries after the first run, 0 to 1000; default 3. See Retries
-	InitialBackoff   time.Duration // wait before the first retry; default 60 s
-	Multiplier       float64       // from one wait to the next, 1 to 100; default 2
-	MaxBackoff       time.Duration // default 1 h
-	NoJitter         bool          // wait exactly the backoff; else a random part of it
-	MaxRetryDuration time.Duration // no retry starts later than this after the job was stored; default no bound
+	MaxRetries       *int           // retries after the first run, 0 to 1000; default 3. See Retries
+	InitialBackoff   *time.Duration // wait before the first retry, 0 s to 365 days; default 60 s
+	Multiplier       float64        // from one wait to the next, 1 to 100; default 2
+	MaxBackoff       *time.Duration // longest wait, 0 s to 365 days; default 1 h
+	NoJitter         bool           // wait exactly the backoff; else a random part of it
+	MaxRetryDuration *time.Duration // no retry starts later than this after the job was stored; default no bound
 }
 
 // Retries is a policy of so many retries after the first run.

@@ -111,7 +111,7 @@ func TestAJobMadeOfASpecMakesTheSameSpec(t *testing.T) {
 	job := Job{
 		Kind: "k", Queue: "q", ID: "id", Payload: []byte{0, 255}, ContentType: "application/octet-stream", Delay: time.Second,
 		Priority: 3, RunTimeout: time.Minute, ResultRetention: time.Hour, FairnessKey: "f", ConcurrencyKey: "c",
-		Retry:  RetryPolicy{InitialBackoff: time.Second, Multiplier: 3, NoJitter: true},
+		Retry:  RetryPolicy{InitialBackoff: new(time.Duration), MaxBackoff: new(time.Minute), Multiplier: 3, NoJitter: true},
 		Unique: &Unique{Key: "u", Scope: WithinWindow, Window: time.Minute, OnConflict: Debounce}, Headers: map[string]string{"a": "b"},
 		OnComplete: []Job{{Kind: "next"}}, OnFailed: []Job{{Kind: "other"}},
 	}
@@ -122,7 +122,7 @@ func TestAJobMadeOfASpecMakesTheSameSpec(t *testing.T) {
 
 	second, err := SpecOf(JobFromSpec(first), nil)
 
-	if err != nil || !proto.Equal(first, second) {
+	if err != nil || !proto.Equal(first, second) || first.GetRetry().GetInitialBackoff() == nil {
 		t.Errorf("%v\n%v\n%v", first, second, err)
 	}
 }

@@ -108,8 +108,8 @@ func (p RetryPolicy) message() *pb.RetryPolicy {
 		return nil
 	}
 	policy := &pb.RetryPolicy{
-		InitialBackoff: durationOf(p.InitialBackoff), MaxBackoff: durationOf(p.MaxBackoff),
-		MaxRetryDuration: durationOf(p.MaxRetryDuration),
+		InitialBackoff: setDuration(p.InitialBackoff), MaxBackoff: setDuration(p.MaxBackoff),
+		MaxRetryDuration: setDuration(p.MaxRetryDuration),
 	}
 	if p.MaxRetries != nil {
 		retries := unsigned(*p.MaxRetries)
@@ -129,9 +129,9 @@ func retryPolicyOf(policy *pb.RetryPolicy) RetryPolicy {
 		return RetryPolicy{}
 	}
 	found := RetryPolicy{
-		InitialBackoff: policy.GetInitialBackoff().AsDuration(), Multiplier: policy.GetMultiplier(),
-		MaxBackoff: policy.GetMaxBackoff().AsDuration(), NoJitter: policy.GetJitter() == pb.Jitter_JITTER_NONE,
-		MaxRetryDuration: policy.GetMaxRetryDuration().AsDuration(),
+		InitialBackoff: spanOf(policy.GetInitialBackoff()), Multiplier: policy.GetMultiplier(),
+		MaxBackoff: spanOf(policy.GetMaxBackoff()), NoJitter: policy.GetJitter() == pb.Jitter_JITTER_NONE,
+		MaxRetryDuration: spanOf(policy.GetMaxRetryDuration()),
 	}
 	if policy.MaxRetries != nil {
 		retries := int(policy.GetMaxRetries())
@@ -175,6 +175,21 @@ func durationOf(span time.Duration) *durationpb.Duration {
 		return nil
 	}
 	return durationpb.New(span)
+}
+
+// setDuration keeps 0 s apart from what is not set.
+func setDuration(span *time.Duration) *durationpb.Duration {
+	if span == nil {
+		return nil
+	}
+	return durationpb.New(*span)
+}
+
+func spanOf(span *durationpb.Duration) *time.Duration {
+	if span == nil {
+		return nil
+	}
+	return new(span.AsDuration())
 }
 
 func timestampOf(at time.Time) *timestamppb.Timestamp {

@@ -31,10 +31,10 @@ func vectors(_ context.Context, arguments []string) error {
 	var failure error
 	for _, each := range index {
 		binary, text := each.check(*dir)
-		emit("vector", line{"name": each.name, "binary": binary == nil, "json": text == nil})
+		emit("vector", line{"name": each.Name, "binary": binary == nil, "json": text == nil})
 		for _, err := range []error{binary, text} {
 			if err != nil {
-				fmt.Fprintf(os.Stderr, "%s: %v\n", each.name, err)
+				fmt.Fprintf(os.Stderr, "%s: %v\n", each.Name, err)
 				failure = exitError(1)
 			}
 		}
@@ -42,9 +42,10 @@ func vectors(_ context.Context, arguments []string) error {
 	return failure
 }
 
+// vector names a message of the directory and its type.
 type vector struct {
-	name    string
-	message string
+	Name string `json:"name"`
+	Type string `json:"type"`
 }
 
 func readIndex(dir string) ([]vector, error) {
@@ -52,24 +53,20 @@ func readIndex(dir string) ([]vector, error) {
 	if err != nil {
 		return nil, err
 	}
-	var index map[string]string
-	if err := json.Unmarshal(text, &index); err != nil {
-		return nil, err
+	var index struct {
+		Vectors []vector `json:"vectors"`
 	}
-	var found []vector
-	for name, message := range index {
-		found = append(found, vector{name, message})
-	}
-	return found, nil
+	err = json.Unmarshal(text, &index)
+	return index.Vectors, err
 }
 
 func (v vector) check(dir string) (binary, text error) {
-	kind, err := protoregistry.GlobalTypes.FindMessageByName(protoreflect.FullName(v.message))
+	kind, err := protoregistry.GlobalTypes.FindMessageByName(protoreflect.FullName(v.Type))
 	if err != nil {
 		return err, err
 	}
 	fromBinary, fromText := kind.New().Interface(), kind.New().Interface()
-	data, err := os.ReadFile(filepath.Join(dir, v.name+".bin"))
+	data, err := os.ReadFile(filepath.Join(dir, v.Name+".bin"))
 	if err != nil {
 		return err, err
 	}
@@ -79,7 +76,7 @@ func (v vector) check(dir string) (binary, text error) {
 	if binary = again(fromBinary, kind, proto.Marshal, proto.Unmarshal); binary != nil {
 		return binary, binary
 	}
-	written, err := os.ReadFile(filepath.Join(dir, v.name+".json"))
+	written, err := os.ReadFile(filepath.Join(dir, v.Name+".json"))
 	if err != nil {
 		return nil, err
 	}

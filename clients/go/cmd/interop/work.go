@@ -68,6 +68,9 @@ func (r *report) events() worker.Events {
 		},
 		Started: started,
 		Ended: func(job *worker.Job, outcome worker.Outcome, _ error) {
+			if outcome == worker.OutcomeReleased {
+				outcome = worker.OutcomeAbandoned // stopped because the worker leaves
+			}
 			emit("ended", line{"job_id": job.ID(), "attempt": job.Attempt(), "outcome": outcome})
 			r.note(job.ID(), job.Attempt())
 		},

@@ -153,7 +153,7 @@ func (h *holding) collect(now time.Time) {
 	}
 	for _, each := range ended {
 		delete(h.active, each.run)
-		if each.run.abandoned.Load() {
+		if each.run.abandoned {
 			h.stuck--
 			delete(h.stuckJobs, each.run.lease.id)
 		}
@@ -229,7 +229,7 @@ func (h *holding) stop(leases []*lease, why error, now time.Time) {
 // watch enforces run timeouts; a handler that does not stop loses its slot, and its job gets its outcome.
 func (h *holding) watch(now time.Time) {
 	for r := range h.active {
-		if r.abandoned.Load() {
+		if r.abandoned {
 			continue
 		}
 		deadline := r.lease.beganAt.Add(r.job.RunTimeout())
@@ -250,7 +250,7 @@ func (h *holding) watch(now time.Time) {
 }
 
 func (h *holding) abandon(r *run) {
-	r.abandoned.Store(true)
+	r.abandoned = true
 	h.stuck++
 	h.stuckJobs[r.lease.id] = true
 	h.log.Error("handler does not stop; its slot is stuck", "job_id", r.lease.id, "kind", r.job.Kind())
@@ -259,9 +259,7 @@ func (h *holding) abandon(r *run) {
 		how = h.completed(r, timedOut(r.job.RunTimeout()))
 	}
 	h.ledger.conclude(r.lease, how)
-	if h.options.Events.Ended != nil {
-		h.options.Events.Ended(r.job, OutcomeAbandoned, r.stopped)
-	}
+	r.tell(&h.options.Events, OutcomeAbandoned, r.stopped)
 	h.wake()
 }
 

@@ -70,7 +70,9 @@ func (l *leaving) press(now time.Time, connected bool) bool {
 	if !l.givenBack && (killed || !now.Before(l.beganAt.Add(l.deadline()))) {
 		l.givenBack, l.givenBackAt = true, now
 		for _, each := range ledger.runningLeases() {
-			ledger.conclude(each, released(pb.ReleaseReason_RELEASE_REASON_SHUTDOWN))
+			if ledger.conclude(each, released(pb.ReleaseReason_RELEASE_REASON_SHUTDOWN)) && each.run != nil {
+				each.run.tell(&l.holding.options.Events, OutcomeAbandoned, ErrShutdown)
+			}
 		}
 		l.holding.wake()
 	}

@@ -93,7 +93,7 @@ const (
 	OutcomeCancelled Outcome = "cancelled" // somebody cancelled the job, and the handler stopped
 	OutcomeReleased  Outcome = "released"  // given back unfinished
 	OutcomeLost      Outcome = "lost"      // the lease was lost while the handler ran: what it says does not count
-	OutcomeAbandoned Outcome = "abandoned" // the handler did not stop in time; its job has got an outcome without it
+	OutcomeAbandoned Outcome = "abandoned" // the worker did not wait for the handler; its job has got an outcome without it
 )
 
 // outcome is what the worker tells the server of an attempt: one branch of SettleItem.outcome.

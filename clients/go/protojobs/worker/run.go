@@ -23,7 +23,8 @@ type run struct {
 	cancel    context.CancelCauseFunc
 	stopped   error // why the handler was asked to stop; the first reason stays
 	stoppedAt time.Time
-	abandoned atomic.Bool
+	abandoned bool        // its slot is lost
+	told      atomic.Bool // events have heard of its end
 
 	progress       *pb.Progress // to be told
 	checkpoint     []byte
@@ -118,9 +119,7 @@ func start(base context.Context, each *lease, found *handler, box *mailbox, even
 				err = crash(recover())
 				how = classify(ctx, job, err, log)
 			}
-			if events.Ended != nil && !r.abandoned.Load() {
-				events.Ended(job, told(ctx, how), err)
-			}
+			r.tell(events, told(ctx, how), err)
 			cancel(nil)
 			box.postEnd(r, how)
 		}()
@@ -132,6 +131,13 @@ func start(base context.Context, each *lease, found *handler, box *mailbox, even
 		returned = true
 	}()
 	return r
+}
+
+// tell lets events hear of the end of a run, once.
+func (r *run) tell(events *Events, how Outcome, err error) {
+	if events.Ended != nil && r.told.CompareAndSwap(false, true) {
+		events.Ended(r.job, how, err)
+	}
 }
 
 // told is the outcome as events have it: what a handler says after its lease was lost does not count.
@@ -173,6 +179,10 @@ func (p *panicked) Format(state fmt.State, verb rune) {
 
 // classify turns what a handler returned into exactly one outcome.
 func classify(ctx context.Context, job *Job, err error, log *slog.Logger) *outcome {
+	if errors.Is(context.Cause(ctx), ErrLeaseLost) {
+		// Others may have run the job meanwhile. The server refuses this, unless it was an outage in which nothing expired.
+		return released(pb.ReleaseReason_RELEASE_REASON_SHUTDOWN)
+	}
 	if err == nil {
 		return job.completion()
 	}
@@ -214,7 +224,6 @@ func stopped(cause error, job *Job) *outcome {
 	case errors.Is(cause, ErrJobCancelled):
 		return &outcome{kind: OutcomeCancelled}
 	default:
-		// After a lost lease the server refuses this, unless it was an outage in which nothing expired.
 		return released(pb.ReleaseReason_RELEASE_REASON_SHUTDOWN)
 	}
 }

@@ -93,6 +93,7 @@ func settled(t *testing.T, options worker.Options, leased *pb.LeasedJob, registe
 }
 
 func TestHelloSaysWhoTheWorkerIsAndWhatItTakes(t *testing.T) {
+	t.Parallel()
 	server := fake.Start(t)
 	options := worker.Options{Queues: []worker.Queue{{"b", 5}, {"a", 1}}, Strict: true, Slots: 4, Name: "me"}
 	run(t, server, options, handle("greet", func(context.Context, *worker.Job) error { return nil }))
@@ -112,6 +113,7 @@ func TestHelloSaysWhoTheWorkerIsAndWhatItTakes(t *testing.T) {
 }
 
 func TestAHandlerWithoutAnErrorCompletesItsJob(t *testing.T) {
+	t.Parallel()
 	type person struct{ Name string }
 	item := settled(t, worker.Options{}, job("a", "greet", `{"Name":"Ann"}`), func(w *worker.Worker) {
 		worker.Register(w, "greet", func(_ context.Context, job *worker.Job, who person) error {
@@ -125,6 +127,7 @@ func TestAHandlerWithoutAnErrorCompletesItsJob(t *testing.T) {
 }
 
 func TestTheFrameThatCoversAJobLeavesBeforeItsHandlerBegins(t *testing.T) {
+	t.Parallel()
 	server := fake.Start(t)
 	began, goOn := make(chan string, 10), make(chan struct{})
 	run(t, server, worker.Options{Slots: 1}, handle("k", func(_ context.Context, job *worker.Job) error {
@@ -149,6 +152,7 @@ func TestTheFrameThatCoversAJobLeavesBeforeItsHandlerBegins(t *testing.T) {
 }
 
 func TestManyJobsAreSettledInFewFrames(t *testing.T) {
+	t.Parallel()
 	server := fake.Start(t)
 	const count = 1000
 	goOn := make(chan struct{})
@@ -180,6 +184,7 @@ func TestManyJobsAreSettledInFewFrames(t *testing.T) {
 }
 
 func TestWhatAHandlerReturnsDecidesHowItsJobEnds(t *testing.T) {
+	t.Parallel()
 	wrapped := fmt.Errorf("outer: %w", os.ErrNotExist)
 	for name, each := range map[string]struct {
 		run  worker.HandlerFunc
@@ -249,6 +254,7 @@ func TestWhatAHandlerReturnsDecidesHowItsJobEnds(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			item := settled(t, worker.Options{}, job("a", "k", ""), handle("k", each.run))
 			if !each.want(item) {
 				t.Errorf("settled %v", item)
@@ -269,6 +275,7 @@ func (c counted) Validate() error {
 }
 
 func TestAPayloadThatIsNotOfItsTypeFailsWithoutRetryAndSaysWhy(t *testing.T) {
+	t.Parallel()
 	for payload, why := range map[string]string{`{"n":"secret"}`: "n: string cannot be read into int", `{}`: "n is missing"} {
 		item := settled(t, worker.Options{}, job("a", "typed", payload), func(w *worker.Worker) {
 			worker.Register(w, "typed", func(context.Context, *worker.Job, counted) error { return nil })
@@ -282,6 +289,7 @@ func TestAPayloadThatIsNotOfItsTypeFailsWithoutRetryAndSaysWhy(t *testing.T) {
 }
 
 func TestAnUnknownKindGoesBack(t *testing.T) {
+	t.Parallel()
 	item := settled(t, worker.Options{}, job("a", "other", ""), handle("k", func(context.Context, *worker.Job) error { return nil }))
 
 	if item.GetRelease().GetReason() != pb.ReleaseReason_RELEASE_REASON_UNKNOWN_KIND {
@@ -298,6 +306,7 @@ func untilStopped(stopped chan<- error) worker.HandlerFunc {
 }
 
 func TestACancelledJobStopsItsHandlerAndIsSettledAsCancelled(t *testing.T) {
+	t.Parallel()
 	server := fake.Start(t)
 	stopped := make(chan error, 1)
 	run(t, server, worker.Options{}, handle("k", untilStopped(stopped)))
@@ -317,6 +326,7 @@ func TestACancelledJobStopsItsHandlerAndIsSettledAsCancelled(t *testing.T) {
 }
 
 func TestARunTimeoutStopsTheHandlerAndFailsTheAttempt(t *testing.T) {
+	t.Parallel()
 	stopped := make(chan error, 1)
 	leased := job("a", "k", "")
 	leased.RunTimeout = durationpb.New(50 * time.Millisecond)
@@ -329,6 +339,7 @@ func TestARunTimeoutStopsTheHandlerAndFailsTheAttempt(t *testing.T) {
 }
 
 func TestAHandlerThatDoesNotStopLosesItsSlotAndItsJobGetsAnOutcome(t *testing.T) {
+	t.Parallel()
 	server := fake.Start(t)
 	goOn := make(chan struct{})
 	r := run(t, server, worker.Options{StopGrace: time.Millisecond, StuckLimit: 1}, handle("k", func(context.Context, *worker.Job) error {
@@ -356,6 +367,7 @@ func TestAHandlerThatDoesNotStopLosesItsSlotAndItsJobGetsAnOutcome(t *testing.T)
 }
 
 func TestAServerThatFallsSilentIsLeftAndHandlersAreFenced(t *testing.T) {
+	t.Parallel()
 	server := fake.Start(t)
 	stopped := make(chan error, 1)
 	run(t, server, worker.Options{}, handle("k", untilStopped(stopped)))
@@ -374,6 +386,7 @@ func TestAServerThatFallsSilentIsLeftAndHandlersAreFenced(t *testing.T) {
 }
 
 func TestHeartbeatsComeWithoutWork(t *testing.T) {
+	t.Parallel()
 	server := fake.Start(t)
 	run(t, server, worker.Options{}, handle("k", func(context.Context, *worker.Job) error { return nil }))
 	stream := server.Accept(t)
@@ -386,6 +399,7 @@ func TestHeartbeatsComeWithoutWork(t *testing.T) {
 }
 
 func TestALostStreamIsResumedAndWhatTheServerHasNotKeptIsNeverSettled(t *testing.T) {
+	t.Parallel()
 	server := fake.Start(t)
 	stopped := make(chan error, 1)
 	goOn := make(chan struct{})
@@ -414,6 +428,7 @@ func TestALostStreamIsResumedAndWhatTheServerHasNotKeptIsNeverSettled(t *testing
 }
 
 func TestAnOutcomeWithoutAnAnswerGoesOutAgainOnTheNextStream(t *testing.T) {
+	t.Parallel()
 	server := fake.Start(t)
 	run(t, server, worker.Options{}, handle("k", func(context.Context, *worker.Job) error { return nil }))
 	first := server.Accept(t)
@@ -431,6 +446,7 @@ func TestAnOutcomeWithoutAnAnswerGoesOutAgainOnTheNextStream(t *testing.T) {
 }
 
 func TestASessionThatTheServerDoesNotKnowBeginsAnew(t *testing.T) {
+	t.Parallel()
 	server := fake.Start(t)
 	stopped := make(chan error, 1)
 	run(t, server, worker.Options{}, handle("k", untilStopped(stopped)))
@@ -449,6 +465,7 @@ func TestASessionThatTheServerDoesNotKnowBeginsAnew(t *testing.T) {
 }
 
 func TestAnOutcomeThatWasNotStoredIsSentAgain(t *testing.T) {
+	t.Parallel()
 	server := fake.Start(t)
 	run(t, server, worker.Options{}, handle("k", func(context.Context, *worker.Job) error { return nil }))
 	stream := server.Accept(t)
@@ -464,6 +481,7 @@ func TestAnOutcomeThatWasNotStoredIsSentAgain(t *testing.T) {
 }
 
 func TestASupersededOutcomeIsDroppedAndTold(t *testing.T) {
+	t.Parallel()
 	server := fake.Start(t)
 	told := make(chan worker.Settled, 1)
 	options := worker.Options{Events: worker.Events{Settled: func(is worker.Settled) { told <- is }}}
@@ -484,6 +502,7 @@ func TestASupersededOutcomeIsDroppedAndTold(t *testing.T) {
 }
 
 func TestADrainMovesTheWorkerToAnotherStreamWithWhatItHolds(t *testing.T) {
+	t.Parallel()
 	server := fake.Start(t)
 	goOn := make(chan struct{})
 	run(t, server, worker.Options{}, handle("k", func(context.Context, *worker.Job) error { <-goOn; return nil }))
@@ -504,6 +523,7 @@ func TestADrainMovesTheWorkerToAnotherStreamWithWhatItHolds(t *testing.T) {
 }
 
 func TestAWorkerThatIsDrainedByAnOperatorFinishesAndDoesNotComeBack(t *testing.T) {
+	t.Parallel()
 	server := fake.Start(t)
 	r := run(t, server, worker.Options{}, handle("k", func(context.Context, *worker.Job) error { return nil }))
 	stream := server.Accept(t)
@@ -520,6 +540,7 @@ func TestAWorkerThatIsDrainedByAnOperatorFinishesAndDoesNotComeBack(t *testing.T
 }
 
 func TestAStoppedWorkerFinishesWhatRunsAndDropsWhatWaits(t *testing.T) {
+	t.Parallel()
 	server := fake.Start(t)
 	goOn := make(chan struct{})
 	r := run(t, server, worker.Options{Slots: 1}, handle("k", func(ctx context.Context, _ *worker.Job) error {
@@ -551,6 +572,7 @@ func TestAStoppedWorkerFinishesWhatRunsAndDropsWhatWaits(t *testing.T) {
 }
 
 func TestAfterTheGraceHandlersAreCancelledAndTheirJobsGoBack(t *testing.T) {
+	t.Parallel()
 	server := fake.Start(t)
 	stopped := make(chan error, 1)
 	r := run(t, server, worker.Options{Grace: time.Millisecond}, handle("k", untilStopped(stopped)))
@@ -570,10 +592,12 @@ func TestAfterTheGraceHandlersAreCancelledAndTheirJobsGoBack(t *testing.T) {
 }
 
 func TestAKilledWorkerGivesEverythingBackAtOnce(t *testing.T) {
+	t.Parallel()
 	server := fake.Start(t)
-	goOn := make(chan struct{})
+	goOn, ended := make(chan struct{}), make(chan worker.Outcome, 2)
 	defer close(goOn)
-	r := run(t, server, worker.Options{}, handle("k", func(context.Context, *worker.Job) error { <-goOn; return nil }))
+	options := worker.Options{Events: worker.Events{Ended: func(_ *worker.Job, outcome worker.Outcome, _ error) { ended <- outcome }}}
+	r := run(t, server, options, handle("k", func(context.Context, *worker.Job) error { <-goOn; return nil }))
 	stream := server.Accept(t)
 	stream.Welcome(ttl)
 	stream.Deliver(job("a", "k", ""))
@@ -584,12 +608,16 @@ func TestAKilledWorkerGivesEverythingBackAtOnce(t *testing.T) {
 	if item := stream.NextSettle()[0]; item.GetRelease() == nil {
 		t.Errorf("settled %v", item)
 	}
+	if outcome := receive(t, ended); outcome != worker.OutcomeAbandoned {
+		t.Errorf("ended as %s", outcome)
+	}
 	if exit := r.wait(); exit != worker.ExitKilled || exit.Code() != 130 {
 		t.Errorf("exit %s", exit)
 	}
 }
 
 func TestAWorkerThatIsRefusedEndsAndSaysWhy(t *testing.T) {
+	t.Parallel()
 	server := fake.Start(t)
 	server.FailNext("Lease", fake.Error(codes.Unauthenticated, "UNAUTHENTICATED", "no valid credentials"))
 	r := run(t, server, worker.Options{}, handle("k", func(context.Context, *worker.Job) error { return nil }))
@@ -600,6 +628,7 @@ func TestAWorkerThatIsRefusedEndsAndSaysWhy(t *testing.T) {
 }
 
 func TestProgressIsToldAndACheckpointIsRead(t *testing.T) {
+	t.Parallel()
 	server := fake.Start(t)
 	goOn, read := make(chan struct{}), make(chan string, 1)
 	run(t, server, worker.Options{}, handle("k", func(_ context.Context, job *worker.Job) error {
@@ -638,6 +667,7 @@ func TestProgressIsToldAndACheckpointIsRead(t *testing.T) {
 }
 
 func TestTheFailedHookRunsForTheAttemptThatEndsTheJob(t *testing.T) {
+	t.Parallel()
 	server := fake.Start(t)
 	told := make(chan error, 1)
 	wrong := errors.New("wrong")
@@ -658,6 +688,7 @@ func TestTheFailedHookRunsForTheAttemptThatEndsTheJob(t *testing.T) {
 }
 
 func TestAWorkerLeavesAfterItsJobs(t *testing.T) {
+	t.Parallel()
 	server := fake.Start(t)
 	r := run(t, server, worker.Options{MaxJobs: 1}, handle("k", func(context.Context, *worker.Job) error { return nil }))
 	stream := server.Accept(t)
@@ -677,6 +708,7 @@ func TestAWorkerLeavesAfterItsJobs(t *testing.T) {
 }
 
 func TestAWorkerLeavesOnceItsQueuesAreEmpty(t *testing.T) {
+	t.Parallel()
 	server := fake.Start(t)
 	r := run(t, server, worker.Options{UntilEmpty: true}, handle("k", func(context.Context, *worker.Job) error { return nil }))
 	stream := server.Accept(t)
@@ -690,6 +722,7 @@ func TestAWorkerLeavesOnceItsQueuesAreEmpty(t *testing.T) {
 }
 
 func TestTheHealthFileIsThereWhileTheWorkerRuns(t *testing.T) {
+	t.Parallel()
 	server := fake.Start(t)
 	file := filepath.Join(t.TempDir(), "healthy")
 	connected := make(chan worker.Connected, 1)
@@ -711,6 +744,7 @@ func TestTheHealthFileIsThereWhileTheWorkerRuns(t *testing.T) {
 }
 
 func TestMiddlewareWrapsEveryHandler(t *testing.T) {
+	t.Parallel()
 	seen := make(chan string, 1)
 	around := func(next worker.HandlerFunc) worker.HandlerFunc {
 		return func(ctx context.Context, job *worker.Job) error {
@@ -725,5 +759,27 @@ func TestMiddlewareWrapsEveryHandler(t *testing.T) {
 
 	if item.GetComplete() == nil || receive(t, seen) != "k" {
 		t.Errorf("settled %v", item)
+	}
+}
+
+func TestNothingThatAFencedHandlerReturnsIsSettledAsComplete(t *testing.T) {
+	t.Parallel()
+	server := fake.Start(t)
+	stopped := make(chan error, 1)
+	run(t, server, worker.Options{}, handle("k", func(ctx context.Context, _ *worker.Job) error {
+		<-ctx.Done()
+		stopped <- context.Cause(ctx)
+		return nil
+	}))
+	first := server.Accept(t)
+	first.Welcome(400 * time.Millisecond)
+	first.Deliver(job("a", "k", ""))
+	cause := receive(t, stopped)
+
+	second := server.Accept(t)
+	second.Welcome(ttl, &pb.LeaseRef{JobId: "a", Attempt: 1})
+
+	if item := second.NextSettle()[0]; !errors.Is(cause, worker.ErrLeaseLost) || item.GetRelease() == nil {
+		t.Errorf("stopped by %v, settled %v", cause, item)
 	}
 }
