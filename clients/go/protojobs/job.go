@@ -41,9 +41,18 @@ type RetryPolicy struct {
 	InitialBackoff   *time.Duration // wait before the first retry, 0 s to 365 days; default 60 s
 	Multiplier       float64        // from one wait to the next, 1 to 100; default 2
 	MaxBackoff       *time.Duration // longest wait, 0 s to 365 days; default 1 h
-	NoJitter         bool           // wait exactly the backoff; else a random part of it
+	Jitter           Jitter         // randomisation of waits; default JitterFull
 	MaxRetryDuration *time.Duration // no retry starts later than this after the job was stored; default no bound
 }
+
+// Jitter is the randomisation of a backoff.
+type Jitter string
+
+// Randomisations.
+const (
+	JitterFull Jitter = "FULL" // a random wait up to the backoff
+	JitterNone Jitter = "NONE" // exactly the backoff
+)
 
 // Retries is a policy of so many retries after the first run.
 func Retries(count int) RetryPolicy { return RetryPolicy{MaxRetries: &count} }

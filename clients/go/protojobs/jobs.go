@@ -163,7 +163,7 @@ func (c *Client) Result(ctx context.Context, jobID string, target any) error {
 	if job.State != Completed {
 		return &JobEndedError{job}
 	}
-	result, err := c.options.Codec.Decode(Payload{job.Result, JSON}, contextOf(job, UseResult))
+	result, err := Open(c.options.Codec, Payload{job.Result, JSON}, contextOf(job, UseResult))
 	if err != nil {
 		return err
 	}
@@ -176,7 +176,7 @@ func (c *Client) Payload(ctx context.Context, jobID string) (Payload, error) {
 	if err != nil {
 		return Payload{}, err
 	}
-	return c.options.Codec.Decode(Payload{job.Payload, job.ContentType}, contextOf(job, UsePayload))
+	return Open(c.options.Codec, Payload{job.Payload, job.ContentType}, contextOf(job, UsePayload))
 }
 
 func contextOf(job JobInfo, use Use) PayloadContext {

@@ -111,7 +111,7 @@ func TestAJobMadeOfASpecMakesTheSameSpec(t *testing.T) {
 	job := Job{
 		Kind: "k", Queue: "q", ID: "id", Payload: []byte{0, 255}, ContentType: "application/octet-stream", Delay: time.Second,
 		Priority: 3, RunTimeout: time.Minute, ResultRetention: time.Hour, FairnessKey: "f", ConcurrencyKey: "c",
-		Retry:  RetryPolicy{InitialBackoff: new(time.Duration), MaxBackoff: new(time.Minute), Multiplier: 3, NoJitter: true},
+		Retry:  RetryPolicy{InitialBackoff: new(time.Duration), MaxBackoff: new(time.Minute), Multiplier: 3, Jitter: JitterFull},
 		Unique: &Unique{Key: "u", Scope: WithinWindow, Window: time.Minute, OnConflict: Debounce}, Headers: map[string]string{"a": "b"},
 		OnComplete: []Job{{Kind: "next"}}, OnFailed: []Job{{Kind: "other"}},
 	}

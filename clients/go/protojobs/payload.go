@@ -65,6 +65,25 @@ type plainCodec struct{}
 func (plainCodec) Encode(payload Payload, _ PayloadContext) (Payload, error) { return payload, nil }
 func (plainCodec) Decode(payload Payload, _ PayloadContext) (Payload, error) { return payload, nil }
 
+// magic is how every envelope begins; no UTF-8 text does.
+var magic = []byte{0xF5, 'P', 'J', 1}
+
+// Open returns bytes as they were before a codec, which may be nil. It fails with a *UndecodableError where the codec cannot
+// read them, or where they are what another one has made.
+func Open(codec Codec, stored Payload, of PayloadContext) (Payload, error) {
+	if codec != nil {
+		var err error
+		if stored, err = codec.Decode(stored, of); err != nil {
+			return Payload{}, err
+		}
+	}
+	unnamed := stored.ContentType == JSON || stored.ContentType == ""
+	if stored.ContentType == EnvelopeType || (unnamed && bytes.HasPrefix(stored.Data, magic)) {
+		return Payload{}, &UndecodableError{"NO_CODEC", "a codec made these bytes, and none here reads them"}
+	}
+	return stored, nil
+}
+
 // EncodeData returns what a job's Data becomes: nothing for nil, JSON for the rest. Bytes need a media type that says what
 // they are; json.RawMessage is taken as it is.
 func EncodeData(data any, contentType string) (Payload, error) {
@@ -72,12 +91,12 @@ func EncodeData(data any, contentType string) (Payload, error) {
 	case nil:
 		return Payload{ContentType: contentType}, nil
 	case json.RawMessage:
-		return Payload{data, orJSON(contentType)}, nil
+		return Payload{bytes.Clone(data), orJSON(contentType)}, nil
 	case []byte:
 		if contentType == "" {
 			return Payload{}, errors.New("protojobs: bytes need a ContentType")
 		}
-		return Payload{data, contentType}, nil
+		return Payload{bytes.Clone(data), contentType}, nil
 	}
 	if !isJSON(orJSON(contentType)) {
 		return Payload{}, fmt.Errorf("protojobs: data for %s must be bytes, not %T", contentType, data)
@@ -96,9 +115,6 @@ func EncodeData(data any, contentType string) (Payload, error) {
 func DecodeData(payload Payload, target any) error {
 	switch target := target.(type) {
 	case *[]byte:
-		if payload.ContentType == EnvelopeType {
-			return noCodec()
-		}
 		*target = payload.Data
 		return nil
 	case *string:
@@ -106,9 +122,6 @@ func DecodeData(payload Payload, target any) error {
 			*target = string(payload.Data)
 			return nil
 		}
-	}
-	if payload.ContentType == EnvelopeType {
-		return noCodec()
 	}
 	if !isJSON(orJSON(payload.ContentType)) {
 		return fmt.Errorf("a payload of %s cannot be read into %T", payload.ContentType, target)
@@ -138,10 +151,6 @@ func describeJSON(err error) error {
 	default:
 		return errors.New("the payload cannot be read into the declared type")
 	}
-}
-
-func noCodec() error {
-	return &UndecodableError{"NO_CODEC", "a codec made these bytes, and none here reads them"}
 }
 
 func orJSON(contentType string) string {

@@ -1,6 +1,7 @@
 package protojobs
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"maps"
@@ -28,7 +29,7 @@ func SpecOf(job Job, codec Codec) (*pb.JobSpec, error) {
 	}
 	spec := &pb.JobSpec{
 		Id: job.ID, Queue: job.Queue, Kind: job.Kind, Payload: payload.Data, ContentType: payload.ContentType,
-		Headers: job.Headers, Labels: job.Labels, Priority: unsigned(job.Priority),
+		Headers: maps.Clone(job.Headers), Labels: maps.Clone(job.Labels), Priority: unsigned(job.Priority),
 		RunTimeout: durationOf(job.RunTimeout), Retry: job.Retry.message(), ExpireTime: timestampOf(job.ExpireAt),
 		FairnessKey: job.FairnessKey, ConcurrencyKey: job.ConcurrencyKey, ResultRetention: durationOf(job.ResultRetention),
 	}
@@ -51,7 +52,8 @@ func SpecOf(job Job, codec Codec) (*pb.JobSpec, error) {
 }
 
 func payloadOf(job Job, codec Codec) (Payload, error) {
-	payload := Payload{job.Payload, job.ContentType}
+	// The caller may go on to use its bytes and maps while the message is on its way.
+	payload := Payload{bytes.Clone(job.Payload), job.ContentType}
 	if job.Data != nil {
 		if job.Payload != nil {
 			return Payload{}, errors.New("protojobs: Data and Payload exclude each other")
@@ -118,9 +120,7 @@ func (p RetryPolicy) message() *pb.RetryPolicy {
 	if p.Multiplier != 0 {
 		policy.Multiplier = &p.Multiplier
 	}
-	if p.NoJitter {
-		policy.Jitter = pb.Jitter_JITTER_NONE
-	}
+	policy.Jitter = pb.Jitter(pb.Jitter_value["JITTER_"+string(p.Jitter)])
 	return policy
 }
 
@@ -130,7 +130,7 @@ func retryPolicyOf(policy *pb.RetryPolicy) RetryPolicy {
 	}
 	found := RetryPolicy{
 		InitialBackoff: spanOf(policy.GetInitialBackoff()), Multiplier: policy.GetMultiplier(),
-		MaxBackoff: spanOf(policy.GetMaxBackoff()), NoJitter: policy.GetJitter() == pb.Jitter_JITTER_NONE,
+		MaxBackoff: spanOf(policy.GetMaxBackoff()), Jitter: Jitter(nameOf(policy.GetJitter().String(), "JITTER_")),
 		MaxRetryDuration: spanOf(policy.GetMaxRetryDuration()),
 	}
 	if policy.MaxRetries != nil {

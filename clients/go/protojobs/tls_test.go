@@ -22,6 +22,8 @@ import (
 	"github.com/proto-jobs/proto-jobs/clients/go/protojobs"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/peer"
 )
 
@@ -121,6 +123,7 @@ func (a *authority) serveTLS() (string, *callers) {
 	}
 	server, noted := grpc.NewServer(grpc.Creds(credentials.NewTLS(config))), &callers{names: make(chan string, 10)}
 	pb.RegisterServerServiceServer(server, noted)
+	healthpb.RegisterHealthServer(server, health.NewServer())
 	go func() { _ = server.Serve(listener) }()
 	a.t.Cleanup(server.Stop)
 	return listener.Addr().String(), noted

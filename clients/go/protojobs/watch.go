@@ -166,7 +166,11 @@ func (w *Watch) receive(ctx context.Context) (*pb.WatchJobsResponse, error) {
 		// Of its own life: a context of Next ends one wait, not the stream.
 		streaming, w.drop = context.WithCancel(context.WithoutCancel(ctx))
 	}
-	quiet := time.AfterFunc(silence, w.drop)
+	patience := silence
+	if !w.answered {
+		patience = max(shortestTry, min(patience, time.Until(w.until)))
+	}
+	quiet := time.AfterFunc(patience, w.drop)
 	defer quiet.Stop()
 	defer context.AfterFunc(ctx, w.drop)()
 	if w.stream == nil {

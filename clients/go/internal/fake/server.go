@@ -5,6 +5,8 @@ package fake
 import (
 	"context"
 	"net"
+	"path"
+	"strings"
 	"sync"
 	"testing"
 
@@ -12,6 +14,8 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
@@ -60,6 +64,7 @@ func Start(t testing.TB) *Server {
 	pb.RegisterQueueServiceServer(s.grpc, s)
 	pb.RegisterScheduleServiceServer(s.grpc, s)
 	pb.RegisterWorkerServiceServer(s.grpc, s)
+	healthpb.RegisterHealthServer(s.grpc, health.NewServer())
 	go func() { _ = s.grpc.Serve(listener) }()
 	t.Cleanup(s.grpc.Stop)
 	return s
@@ -134,9 +139,10 @@ func (s *Server) interceptStream(server any, stream grpc.ServerStream, info *grp
 func (s *Server) note(ctx context.Context, fullMethod string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_, method := splitLast(fullMethod)
+	method := path.Base(fullMethod)
 	s.calls[method]++
-	if values := metadata.ValueFromIncomingContext(ctx, "authorization"); len(values) > 0 {
+	ours := strings.HasPrefix(fullMethod, "/protojobs.")
+	if values := metadata.ValueFromIncomingContext(ctx, "authorization"); ours && len(values) > 0 {
 		s.tokens = append(s.tokens, values[0])
 	}
 	if waiting := s.failures[method]; len(waiting) > 0 {
@@ -144,13 +150,4 @@ func (s *Server) note(ctx context.Context, fullMethod string) error {
 		return waiting[0]
 	}
 	return nil
-}
-
-func splitLast(name string) (string, string) {
-	for i := len(name) - 1; i >= 0; i-- {
-		if name[i] == '/' {
-			return name[:i], name[i+1:]
-		}
-	}
-	return "", name
 }

@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"time"
@@ -8,6 +9,9 @@ import (
 	pb "github.com/proto-jobs/proto-jobs/clients/go/gen/protojobs/v1"
 	"github.com/proto-jobs/proto-jobs/clients/go/protojobs"
 )
+
+// How long callbacks may take to stop once their context is cancelled.
+const hookPatience = time.Second
 
 // settled notes what became of outcomes and updates: it forgets what is settled, and sends again what was not stored.
 func (s *session) settled(settled *pb.Settled, now time.Time) {
@@ -35,7 +39,8 @@ func (s *session) settledOne(id string, attempt uint32, code pb.SettleCode, stat
 		return
 	}
 	if s.options.Events.Settled != nil {
-		s.options.Events.Settled(settledEvent(id, attempt, code, state, item))
+		event := settledEvent(id, attempt, code, state, item)
+		s.holding.notify(func() { s.options.Events.Settled(event) })
 	}
 	switch code {
 	case pb.SettleCode_SETTLE_CODE_RETRY_LATER:
@@ -88,9 +93,32 @@ func (s *session) callFailed(each *lease) {
 	})
 }
 
+// finishHooks gives WithOnFailed callbacks the rest of the grace, and cancels them then; one that does not stop is left.
+func (s *session) finishHooks(cancel context.CancelFunc) {
+	done := make(chan struct{})
+	go func() {
+		s.hooks.Wait()
+		close(done)
+	}()
+	s.mu.Lock()
+	rest := s.leaving.rest(time.Now())
+	s.mu.Unlock()
+	select {
+	case <-done:
+		return
+	case <-time.After(rest):
+		cancel()
+	}
+	select {
+	case <-done:
+	case <-time.After(hookPatience):
+		s.log.Error("a WithOnFailed callback does not stop; leaving without it")
+	}
+}
+
 func (s *session) revive() {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.unlock()
 	if s.holding.ledger.revive(time.Now()) {
 		s.wake()
 	}
@@ -112,7 +140,7 @@ func (s *session) updateRefused(item *pb.SettledItem) {
 
 func (s *session) tellAgain(each *lease) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.unlock()
 	if each.state != gone {
 		s.holding.updates.again(each.run)
 		s.wake()

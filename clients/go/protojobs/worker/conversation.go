@@ -31,7 +31,7 @@ func (s *session) hold(stream *stream) error {
 		leave := !stream.leaveAt.IsZero() && !time.Now().Before(stream.leaveAt)
 		finished := stream.goodbyeSent && s.holding.nothingLeft()
 		stream.halfClosed = stream.halfClosed || (finished && !leave)
-		s.mu.Unlock()
+		s.unlock()
 		switch {
 		case leave:
 			stream.drop(errDropped)
@@ -50,7 +50,7 @@ func (s *session) hold(stream *stream) error {
 // the begun jobs: the frame that covers a job leaves before its handler begins. False: the stream has ended.
 func (s *session) turn(stream *stream) bool {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.unlock()
 	now := time.Now()
 	s.holding.collect(now)
 	begun := s.holding.begin(now)
@@ -58,7 +58,7 @@ func (s *session) turn(stream *stream) bool {
 	frames := s.frames(stream, len(begun) > 0, now)
 	for _, frame := range frames {
 		stream.number(frame, startedSeq, time.Now())
-		s.mu.Unlock()
+		s.unlock()
 		err := stream.call.Send(frame)
 		s.mu.Lock()
 		if err != nil {
@@ -132,7 +132,7 @@ func (s *session) read(stream *stream) error {
 
 func (s *session) hear(stream *stream, frame *pb.LeaseResponse) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.unlock()
 	now := time.Now()
 	stream.heard(frame, now)
 	switch body := frame.GetFrame().(type) {

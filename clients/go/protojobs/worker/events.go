@@ -6,7 +6,7 @@ import (
 	"github.com/proto-jobs/proto-jobs/clients/go/protojobs"
 )
 
-// Events are called as things happen, on goroutines of the worker. They must be quick, and not wait for the worker. Unset
+// Events are called as things happen, on goroutines of the worker, and hold it up until they return. Unset
 // ones cost nothing.
 type Events struct {
 	Connected func(Connected)

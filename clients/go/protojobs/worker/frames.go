@@ -14,6 +14,8 @@ const (
 	// An item of the short form is an id; of the long form an id, an attempt and what follows.
 	shortCost = 40
 	longCost  = shortCost + 64
+
+	longestGoodbye = 24 * time.Hour
 )
 
 // size is how many bytes an outcome takes in a frame at most.
@@ -95,7 +97,7 @@ func windowFrame(jobs int) *pb.LeaseRequest {
 }
 
 func goodbyeFrame(deadline time.Duration) *pb.LeaseRequest {
-	goodbye := &pb.Goodbye{Mode: pb.GoodbyeMode_GOODBYE_MODE_FINISH, Deadline: durationpb.New(deadline)}
+	goodbye := &pb.Goodbye{Mode: pb.GoodbyeMode_GOODBYE_MODE_FINISH, Deadline: durationpb.New(min(deadline, longestGoodbye))}
 	return &pb.LeaseRequest{Frame: &pb.LeaseRequest_Goodbye{Goodbye: goodbye}}
 }
 

@@ -44,6 +44,7 @@ type holding struct {
 	adaptedAt   time.Time
 	endedBefore int
 	ranDry      bool
+	notices     []func() // events to call
 }
 
 func newHolding(base context.Context, options Options, handlers map[string]*handler, wake func()) *holding {
@@ -118,7 +119,20 @@ func (h *holding) begin(now time.Time) []*lease {
 // putBack undoes begin: the stream was lost before the frame had left.
 func (h *holding) putBack(begun []*lease) {
 	h.started -= len(begun)
+	for _, each := range begun {
+		// Whether the lease stands, the next stream will tell.
+		if !errors.Is(each.stopWhy, ErrJobCancelled) {
+			each.stopWhy = nil
+		}
+	}
 	h.ledger.putBack(begun)
+	switch h.phase {
+	case phaseLeaving:
+		h.ledger.dropWaiting()
+	case phaseQuiet:
+		h.ledger.releaseWaiting(pb.ReleaseReason_RELEASE_REASON_SHUTDOWN)
+	case phaseWorking:
+	}
 }
 
 // start runs the handlers of what has begun.
@@ -259,9 +273,17 @@ func (h *holding) abandon(r *run) {
 		how = h.completed(r, timedOut(r.job.RunTimeout()))
 	}
 	h.ledger.conclude(r.lease, how)
-	r.tell(&h.options.Events, OutcomeAbandoned, r.stopped)
+	h.abandoned(r, r.stopped)
 	h.wake()
 }
+
+// abandoned lets events hear that the worker does not wait for a handler.
+func (h *holding) abandoned(r *run, why error) {
+	h.notify(func() { r.tell(&h.options.Events, OutcomeAbandoned, why, h.log) })
+}
+
+// notify calls an event once the session is not locked any more: it may ask the worker how it is.
+func (h *holding) notify(event func()) { h.notices = append(h.notices, event) }
 
 // adapt learns how much to ask for ahead. True: it has looked; it does so four times a second at most.
 func (h *holding) adapt(now time.Time) bool {

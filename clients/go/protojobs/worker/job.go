@@ -142,12 +142,17 @@ func (j *Job) Dispatch(job protojobs.Job) error {
 	if err != nil {
 		return err
 	}
+	// What cannot be written would take the whole frame of its outcome with it, on every stream again.
+	written, err := proto.Marshal(spec)
+	if err != nil {
+		return fmt.Errorf("worker: the job cannot be sent: %w", err)
+	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if len(j.children) >= maxChildren {
 		return fmt.Errorf("worker: a completion brings at most %d jobs", maxChildren)
 	}
-	if j.childrenSize += proto.Size(spec); j.childrenSize > maxChildrenBytes {
+	if j.childrenSize += len(written); j.childrenSize > maxChildrenBytes {
 		return fmt.Errorf("worker: the jobs of a completion have at most %d bytes in all", maxChildrenBytes)
 	}
 	j.children = append(j.children, spec)
@@ -179,10 +184,7 @@ func (j *Job) SaveCheckpoint(data []byte) error {
 }
 
 func (j *Job) open(stored protojobs.Payload, use protojobs.Use) (protojobs.Payload, error) {
-	if j.handler.codec == nil {
-		return stored, nil
-	}
-	return j.handler.codec.Decode(stored, j.context(use))
+	return protojobs.Open(j.handler.codec, stored, j.context(use))
 }
 
 func (j *Job) seal(plain protojobs.Payload, use protojobs.Use) ([]byte, error) {

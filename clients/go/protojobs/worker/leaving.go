@@ -27,6 +27,14 @@ type leaving struct {
 // deadline is from the first request until everything goes back.
 func (l *leaving) deadline() time.Duration { return l.grace + l.stopGrace }
 
+// rest is what is left of that time; none for a worker that ends at once.
+func (l *leaving) rest(now time.Time) time.Duration {
+	if l.exit == ExitKilled || l.beganAt.IsZero() {
+		return 0
+	}
+	return max(0, l.beganAt.Add(l.deadline()).Sub(now))
+}
+
 // quiet takes no more jobs, and gives back what has not begun.
 func (l *leaving) quiet() {
 	if l.holding.phase == phaseWorking {
@@ -49,7 +57,7 @@ func (l *leaving) leave(reason ExitReason, within *time.Duration, now time.Time)
 		l.holding.ledger.dropWaiting()
 		l.holding.log.Info("leaving", "reason", reason, "running", l.holding.ledger.running)
 		if draining := l.holding.options.Events.Draining; draining != nil {
-			draining()
+			l.holding.notify(draining)
 		}
 	case reason == ExitKilled:
 		l.exit = reason
@@ -71,7 +79,7 @@ func (l *leaving) press(now time.Time, connected bool) bool {
 		l.givenBack, l.givenBackAt = true, now
 		for _, each := range ledger.runningLeases() {
 			if ledger.conclude(each, released(pb.ReleaseReason_RELEASE_REASON_SHUTDOWN)) && each.run != nil {
-				each.run.tell(&l.holding.options.Events, OutcomeAbandoned, ErrShutdown)
+				l.holding.abandoned(each.run, ErrShutdown)
 			}
 		}
 		l.holding.wake()

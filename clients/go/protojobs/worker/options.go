@@ -7,11 +7,16 @@ import (
 	"log/slog"
 	"os"
 	"time"
+	"unicode/utf8"
 
 	"github.com/proto-jobs/proto-jobs/clients/go/protojobs"
 )
 
-const maxWindow = 100_000
+const (
+	maxWindow = 100_000
+	// The jobs that a completion may bring, its result, and what is around them.
+	leastMessageBytes = maxChildrenBytes + 1024*1024
+)
 
 // Queue is a queue to take jobs from. Weight is its share against the others, 1 to 1000; default 1.
 type Queue struct {
@@ -81,7 +86,13 @@ func (o Options) check() error {
 	if len(o.Queues) > 100 {
 		return errors.New("worker: a worker reads 1 to 100 queues")
 	}
+	if bytes := o.Server.MaxMessageBytes; bytes != 0 && bytes < leastMessageBytes {
+		return fmt.Errorf("worker: Server.MaxMessageBytes is at least %d: one outcome must fit into a frame", leastMessageBytes)
+	}
 	for _, queue := range o.Queues {
+		if !utf8.ValidString(queue.Name) {
+			return errors.New("worker: the name of a queue is not UTF-8")
+		}
 		if queue.Weight < 0 || queue.Weight > 1000 {
 			return fmt.Errorf("worker: the weight of queue %q is not 1 to 1000", queue.Name)
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"time"
+	"unicode/utf8"
 
 	"github.com/proto-jobs/proto-jobs/clients/go/protojobs"
 )
@@ -105,6 +106,9 @@ func (w *Worker) register(kind string, run HandlerFunc, options []HandlerOption)
 	defer w.mu.Unlock()
 	if w.session != nil {
 		panic("worker: Register after Run")
+	}
+	if !utf8.ValidString(kind) {
+		panic("worker: a kind is not UTF-8")
 	}
 	if w.handlers[kind] != nil {
 		panic(fmt.Sprintf("worker: kind %q has a handler already", kind))

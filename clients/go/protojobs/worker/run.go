@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -26,6 +27,8 @@ type run struct {
 	abandoned bool        // its slot is lost
 	told      atomic.Bool // events have heard of its end
 
+	boxed          update // news in the mailbox, which guards it
+	inBox          bool
 	progress       *pb.Progress // to be told
 	checkpoint     []byte
 	toldProgress   *pb.Progress // what left last: nobody says whether it was stored
@@ -49,7 +52,7 @@ type mailbox struct {
 
 	mu      sync.Mutex
 	ended   []ending
-	updated []update
+	updated []*run
 }
 
 type ending struct {
@@ -73,17 +76,35 @@ func (m *mailbox) postEnd(run *run, how *outcome) {
 	}
 }
 
-func (m *mailbox) postUpdate(news update) {
+// postUpdate keeps the latest news of each run: the session may be held up while a handler tells more and more.
+func (m *mailbox) postUpdate(r *run, progress *pb.Progress, checkpoint []byte) {
 	m.mu.Lock()
-	m.updated = append(m.updated, news)
+	r.boxed.run = r
+	if progress != nil {
+		r.boxed.progress = progress
+	}
+	if checkpoint != nil {
+		r.boxed.checkpoint = checkpoint
+	}
+	first := !r.inBox
+	if first {
+		r.inBox = true
+		m.updated = append(m.updated, r)
+	}
 	m.mu.Unlock()
-	m.wake()
+	if first {
+		m.wake()
+	}
 }
 
 func (m *mailbox) collect() ([]ending, []update) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	ended, updated := m.ended, m.updated
+	ended, updated := m.ended, make([]update, len(m.updated))
+	for i, r := range m.updated {
+		updated[i] = r.boxed
+		r.boxed, r.inBox = update{}, false
+	}
 	m.ended, m.updated = nil, nil
 	return ended, updated
 }
@@ -108,7 +129,7 @@ func start(base context.Context, each *lease, found *handler, box *mailbox, even
 	cancellable, cancel := context.WithCancelCause(base)
 	job := &Job{leased: each.job, handler: found}
 	r := &run{lease: each, job: job, cancel: cancel}
-	job.tell = func(progress *pb.Progress, checkpoint []byte) { box.postUpdate(update{r, progress, checkpoint}) }
+	job.tell = func(progress *pb.Progress, checkpoint []byte) { box.postUpdate(r, progress, checkpoint) }
 	ctx := runContext{cancellable, each.beganAt.Add(job.RunTimeout())}
 	go func() {
 		var how *outcome
@@ -119,7 +140,7 @@ func start(base context.Context, each *lease, found *handler, box *mailbox, even
 				err = crash(recover())
 				how = classify(ctx, job, err, log)
 			}
-			r.tell(events, told(ctx, how), err)
+			r.tell(events, told(ctx, how), err, log)
 			cancel(nil)
 			box.postEnd(r, how)
 		}()
@@ -134,10 +155,16 @@ func start(base context.Context, each *lease, found *handler, box *mailbox, even
 }
 
 // tell lets events hear of the end of a run, once.
-func (r *run) tell(events *Events, how Outcome, err error) {
-	if events.Ended != nil && r.told.CompareAndSwap(false, true) {
-		events.Ended(r.job, how, err)
+func (r *run) tell(events *Events, how Outcome, err error, log *slog.Logger) {
+	if events.Ended == nil || !r.told.CompareAndSwap(false, true) {
+		return
 	}
+	defer func() {
+		if recover() != nil {
+			log.Error("Events.Ended panicked", "job_id", r.job.ID(), "kind", r.job.Kind())
+		}
+	}()
+	events.Ended(r.job, how, err)
 }
 
 // told is the outcome as events have it: what a handler says after its lease was lost does not count.
@@ -190,7 +217,7 @@ func classify(ctx context.Context, job *Job, err error, log *slog.Logger) *outco
 	if errors.As(err, &said) {
 		return said.outcome(err, log.With("job_id", job.ID()))
 	}
-	if cause := context.Cause(ctx); cause != nil && isStop(err, cause) {
+	if cause := stopCause(ctx); cause != nil && isStop(err, cause) {
 		return stopped(cause, job)
 	}
 	var invalid *invalidPayload
@@ -211,9 +238,26 @@ func (j *Job) completion() *outcome {
 	return &outcome{kind: OutcomeComplete, result: j.result, children: j.children}
 }
 
-// isStop tells whether a handler's error is that of its cancelled context, from here or from a call that it made.
+// stopCause returns why a handler was to stop; nil where it was not. Calls that it makes end by the deadline of its context,
+// which is somewhat before the session's timer sees it.
+func stopCause(ctx context.Context) error {
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
+	if deadline, has := ctx.Deadline(); has && !time.Now().Before(deadline) {
+		return ErrTimeout
+	}
+	return nil
+}
+
+// isStop tells whether a handler's error is that of its ended context, from here or from a call that it made.
 func isStop(err, cause error) bool {
-	return errors.Is(err, context.Canceled) || errors.Is(err, cause) || status.Code(err) == codes.Canceled
+	code := status.Code(err)
+	if errors.Is(err, cause) || errors.Is(err, context.Canceled) || code == codes.Canceled {
+		return true
+	}
+	late := errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) || code == codes.DeadlineExceeded
+	return late && errors.Is(cause, ErrTimeout)
 }
 
 // stopped is how an attempt ends whose handler stopped because it was asked to.

@@ -33,6 +33,8 @@ type session struct {
 	over    chan struct{}
 	hooks   sync.WaitGroup
 
+	telling sync.Mutex // held while events are called, one after the other
+
 	mu            sync.Mutex
 	holding       *holding
 	leaving       *leaving
@@ -43,6 +45,7 @@ type session struct {
 	streamNo      uint64
 	stream        *stream
 	wasWelcome    bool
+	resumes       bool // this session was welcomed before
 	isOver        bool
 	refusal       error
 	lockedOutTold time.Time
@@ -80,6 +83,24 @@ func (s *session) name() string {
 	return hex.EncodeToString(digest[:8])
 }
 
+// unlock lets go of the session, and then calls the events that came up meanwhile, in order.
+func (s *session) unlock() {
+	pending := len(s.holding.notices) > 0
+	s.mu.Unlock()
+	if !pending {
+		return
+	}
+	s.telling.Lock()
+	defer s.telling.Unlock()
+	s.mu.Lock()
+	notices := s.holding.notices
+	s.holding.notices = nil
+	s.mu.Unlock()
+	for _, event := range notices {
+		event()
+	}
+}
+
 // wake asks for a turn.
 func (s *session) wake() {
 	select {
@@ -106,6 +127,10 @@ func (s *session) run() {
 
 // pause waits, but no longer than until the session is over or the way to the server is another one.
 func (s *session) pause(wait time.Duration) {
+	select {
+	case <-s.moved: // of a stream that there was
+	default:
+	}
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {
@@ -129,7 +154,7 @@ func (s *session) oneStream() time.Duration {
 	}
 
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.unlock()
 	s.judge(err)
 	s.stream = nil
 	if s.connected {
@@ -148,14 +173,14 @@ func (s *session) oneStream() time.Duration {
 
 func (s *session) isConnected() bool {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.unlock()
 	return s.connected
 }
 
 // begin makes the Hello of a stream; nil where the session is over.
 func (s *session) begin(stream *stream) *pb.LeaseRequest {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.unlock()
 	if s.isOver {
 		return nil
 	}
@@ -191,7 +216,7 @@ func (s *session) greet(stream *stream, hello *pb.LeaseRequest) error {
 		return err
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.unlock()
 	now := time.Now()
 	stream.lastWrite = now
 	stream.heard(answer, now)
@@ -199,15 +224,17 @@ func (s *session) greet(stream *stream, hello *pb.LeaseRequest) error {
 	s.holding.limits = limitsOf(welcome)
 	lost := s.holding.resume(welcome.GetKept(), now)
 	s.answeredAt, s.fenced = stream.answeredAt, false
-	resumed := s.streamNo > 1
+	resumed := s.resumes
+	s.resumes = true
 	s.wasWelcome, s.connected, s.lockedOutTold = true, true, time.Time{}
 	s.reconnect.welcomed()
 	s.wake()
 	s.log.Info("stream open", "server", welcome.GetServerId(), "kept", len(welcome.GetKept()), "lost", len(welcome.GetLost()))
 	if s.options.Events.Connected != nil {
-		s.options.Events.Connected(Connected{
+		event := Connected{
 			Session: s.name(), Server: welcome.GetServerId(), Resumed: resumed, Held: len(s.holding.ledger.held), Lost: lost,
-		})
+		}
+		s.holding.notify(func() { s.options.Events.Connected(event) })
 	}
 	return nil
 }
@@ -224,7 +251,7 @@ func (s *session) judge(err error) {
 		// The server knows this session no more: what it held is not ours, a new one begins.
 		s.log.Warn("session is over; starting a new one", "reason", told.Reason)
 		s.holding.reset(time.Now())
-		s.id, s.streamNo = newSessionID(), 0
+		s.id, s.streamNo, s.resumes = newSessionID(), 0, false
 	case !s.wasWelcome && isRefusal(err):
 		s.log.Error("this worker is refused", "error", err)
 		s.refusal = err

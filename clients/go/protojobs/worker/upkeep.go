@@ -31,7 +31,7 @@ func (s *session) upkeep() {
 // look does what is due, and returns when to look again.
 func (s *session) look(now time.Time) time.Duration {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.unlock()
 	h := s.holding
 	if !s.connected {
 		h.collect(now)
@@ -91,7 +91,7 @@ func (s *session) press(now time.Time) {
 // leave finishes what runs and ends; with ExitKilled it ends at once.
 func (s *session) leave(reason ExitReason) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.unlock()
 	now := time.Now()
 	s.leaving.leave(reason, nil, now)
 	if reason == ExitKilled {
@@ -154,7 +154,7 @@ func (s *session) untilEmpty(stats pb.QueueServiceClient) {
 // idle tells since when nothing was delivered or ended, where nothing is held.
 func (s *session) idle(now time.Time) (time.Duration, bool) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.unlock()
 	ledger := s.holding.ledger
 	return now.Sub(s.holding.lastBusy), s.connected && len(ledger.held) == 0 && ledger.running == 0
 }
@@ -207,7 +207,7 @@ func changedAt(file string) time.Time {
 // move goes on by another stream, with all leases, as if the server had asked for it.
 func (s *session) move() {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.unlock()
 	select {
 	case s.moved <- struct{}{}:
 	default:

@@ -64,7 +64,7 @@ func (w *Worker) Run(ctx context.Context) (ExitReason, error) {
 	}
 	s.run()
 	beside.Wait()
-	s.hooks.Wait()
+	s.finishHooks(cancel)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.leaving.exit, s.refusal
@@ -121,7 +121,7 @@ func (w *Worker) Kill() {
 func (w *Worker) Quiet() {
 	w.ask(func(s *session) {
 		s.mu.Lock()
-		defer s.mu.Unlock()
+		defer s.unlock()
 		s.leaving.quiet()
 	})
 }
