@@ -6,7 +6,7 @@ import io.grpc.Status;
 
 /** Says that a job whose result was asked for has failed, was cancelled or has expired. */
 public final class JobEndedException extends ProtoJobsException {
-  private final transient Job job;
+  private final Job job;
 
   JobEndedException(Job job) {
     super(text(job), Details.of(Status.Code.FAILED_PRECONDITION, job.getReason()));

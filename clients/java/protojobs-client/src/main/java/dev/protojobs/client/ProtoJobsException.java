@@ -1,6 +1,7 @@
 package dev.protojobs.client;
 
 import io.grpc.Status;
+import java.io.Serializable;
 import java.time.Duration;
 import java.util.List;
 import java.util.Map;
@@ -13,7 +14,7 @@ import java.util.Optional;
  * {@code JOB_NOT_FOUND}.
  */
 public class ProtoJobsException extends RuntimeException {
-  private final transient Details details;
+  private final Details details;
 
   /**
    * Describes an error that arose in this process.
@@ -79,7 +80,8 @@ public class ProtoJobsException extends RuntimeException {
       String reason,
       Map<String, String> metadata,
       List<FieldViolation> violations,
-      Duration retryDelay) {
+      Duration retryDelay)
+      implements Serializable {
     static Details of(Status.Code code) {
       return new Details(code, "", Map.of(), List.of(), null);
     }

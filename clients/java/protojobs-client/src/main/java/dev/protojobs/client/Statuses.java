@@ -77,7 +77,7 @@ final class Statuses {
         new Details(
             code,
             ours ? info.getReason() : "",
-            ours ? info.getMetadataMap() : Map.of(),
+            ours ? Map.copyOf(info.getMetadataMap()) : Map.of(),
             List.copyOf(violations),
             retryDelay));
   }

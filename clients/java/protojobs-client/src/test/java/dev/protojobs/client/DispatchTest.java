@@ -14,6 +14,12 @@ import dev.protojobs.v1.DispatchOutcome;
 import dev.protojobs.v1.JobSpec;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
+import io.grpc.protobuf.StatusProto;
+import java.io.ByteArrayInputStream;
+import java.io.ByteArrayOutputStream;
+import java.io.IOException;
+import java.io.ObjectInputStream;
+import java.io.ObjectOutputStream;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.List;
@@ -105,7 +111,7 @@ class DispatchTest {
                         .putMetadata("server_time", ahead.toString())
                         .build()))
             .build();
-    server.refuse(io.grpc.protobuf.StatusProto.toStatusRuntimeException(refused));
+    server.refuse(StatusProto.toStatusRuntimeException(refused));
 
     Dispatched dispatched = client.dispatch("echo", null);
 
@@ -216,5 +222,24 @@ class DispatchTest {
     client.close();
 
     assertThrows(ProtoJobsException.class, () -> client.dispatchAsync(JobRequest.of("echo", 1)));
+  }
+
+  @Test
+  void anErrorKeepsItsReasonWhenItIsSerialized() throws IOException, ClassNotFoundException {
+    server.refuse(refusal(Status.Code.ALREADY_EXISTS, "DUPLICATE_JOB"));
+    ProtoJobsException error =
+        assertThrows(AlreadyExistsException.class, () -> client.dispatch("echo", null));
+    // What gRPC has thrown is its own affair.
+    ByteArrayOutputStream bytes = new ByteArrayOutputStream();
+    try (ObjectOutputStream out = new ObjectOutputStream(bytes)) {
+      out.writeObject(Statuses.fromStatus(StatusProto.fromThrowable(error.getCause())));
+    }
+
+    try (ObjectInputStream in =
+        new ObjectInputStream(new ByteArrayInputStream(bytes.toByteArray()))) {
+      ProtoJobsException read = (ProtoJobsException) in.readObject();
+      assertEquals("DUPLICATE_JOB", read.reason());
+      assertEquals(Status.Code.ALREADY_EXISTS, read.code());
+    }
   }
 }

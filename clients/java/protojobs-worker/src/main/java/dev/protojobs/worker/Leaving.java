@@ -12,6 +12,7 @@ import org.slf4j.LoggerFactory;
  */
 final class Leaving {
   private static final Logger LOG = LoggerFactory.getLogger(Leaving.class);
+  private static final Duration LONGEST_DEADLINE = Duration.ofHours(24);
   private static final long CONFIRM = Duration.ofSeconds(5).toNanos();
   private static final long CONFIRM_KILLED = Duration.ofMillis(500).toNanos();
 
@@ -43,9 +44,10 @@ final class Leaving {
     exit = reason;
   }
 
-  /** Returns the span from the first request until everything goes back. */
+  /** Returns the span from the first request until everything goes back, as a server takes it. */
   Duration deadline() {
-    return Duration.ofNanos(grace + stopGrace);
+    Duration whole = Duration.ofNanos(grace + stopGrace);
+    return whole.compareTo(LONGEST_DEADLINE) < 0 ? whole : LONGEST_DEADLINE;
   }
 
   /** Takes no more jobs, and gives back what has not begun. */

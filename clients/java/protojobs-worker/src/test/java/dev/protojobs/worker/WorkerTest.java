@@ -792,4 +792,15 @@ class WorkerTest {
     assertTrue(outcome(stream, job("noop", "")).hasComplete());
     assertTrue(outcome(stream, job("noop", "")).hasComplete());
   }
+
+  @Test
+  void aGraceOfDaysIsAnnouncedAsTheLongestThatAServerTakes() throws InterruptedException {
+    FakeServer.Stream stream = welcomed(builder().grace(Duration.ofDays(3)));
+
+    worker.stop();
+
+    LeaseRequest frame = stream.expect("Goodbye", LeaseRequest::hasGoodbye);
+    assertEquals(Duration.ofHours(24), Times.read(frame.getGoodbye().getDeadline()));
+    stream.end();
+  }
 }
