@@ -1,12 +1,16 @@
 package dev.protojobs.worker;
 
 import dev.protojobs.client.Times;
+import dev.protojobs.client.Version;
 import dev.protojobs.v1.CompletedGroup;
 import dev.protojobs.v1.Goodbye;
 import dev.protojobs.v1.GoodbyeMode;
 import dev.protojobs.v1.HeldLease;
+import dev.protojobs.v1.Hello;
 import dev.protojobs.v1.LeaseRequest;
 import dev.protojobs.v1.Ping;
+import dev.protojobs.v1.QueueOrder;
+import dev.protojobs.v1.QueueSubscription;
 import dev.protojobs.v1.Settle;
 import dev.protojobs.v1.SettleItem;
 import dev.protojobs.v1.Window;
@@ -25,7 +29,36 @@ final class Frames {
   private static final int SHORT_COST = 40;
   private static final int LONG_COST = SHORT_COST + 64;
 
+  private static final int MAX_NAME_BYTES = 128;
+
   private Frames() {}
+
+  /** Builds the first frame of a stream. */
+  static LeaseRequest.Builder hello(
+      WorkerOptions options, List<String> kinds, Identity identity, Holding holding, long now) {
+    Hello.Builder hello =
+        Hello.newBuilder()
+            .setSessionId(identity.id())
+            .setWorker(Errors.cut(options.name(), MAX_NAME_BYTES))
+            .setSdk("protojobs-java")
+            .setSdkVersion(Version.current())
+            .setQueueOrder(
+                options.strict() ? QueueOrder.QUEUE_ORDER_STRICT : QueueOrder.QUEUE_ORDER_WEIGHTED)
+            .addAllKinds(kinds)
+            .setWindow(Window.newBuilder().setMaxInFlight(holding.windowTold))
+            .setSlots(holding.slots())
+            .setStreamNo(identity.streamNo());
+    options
+        .queues()
+        .forEach(
+            (name, weight) ->
+                hello.addQueues(QueueSubscription.newBuilder().setName(name).setWeight(weight)));
+    holding.ledger.leases().forEach(lease -> hello.addHeld(held(lease, now)));
+    if (options.sessionTtl() != null) {
+      hello.setSessionTtl(Times.write(options.sessionTtl()));
+    }
+    return LeaseRequest.newBuilder().setHello(hello);
+  }
 
   /** Builds a frame of outcomes; completions without a result take the short form. */
   static LeaseRequest.Builder settle(List<Lease> leases) {
@@ -98,7 +131,7 @@ final class Frames {
     return LONG_COST;
   }
 
-  static HeldLease held(Lease lease, long now) {
+  private static HeldLease held(Lease lease, long now) {
     HeldLease.Builder line =
         HeldLease.newBuilder()
             .setJobId(lease.jobId())

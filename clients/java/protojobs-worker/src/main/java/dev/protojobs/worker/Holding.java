@@ -36,6 +36,7 @@ final class Holding {
   long ended;
   int stuck;
   long lastBusy;
+  int windowTold;
 
   private final WorkerOptions options;
   private final Executor executor;

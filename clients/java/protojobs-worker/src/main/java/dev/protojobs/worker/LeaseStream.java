@@ -78,10 +78,6 @@ final class LeaseStream implements ClientResponseObserver<LeaseRequest, LeaseRes
     return lastRead;
   }
 
-  long lastWrite() {
-    return lastWrite;
-  }
-
   /**
    * Returns when the newest frame that the server says it has read was sent: its lease clock began
    * no earlier.
@@ -123,6 +119,11 @@ final class LeaseStream implements ClientResponseObserver<LeaseRequest, LeaseRes
   /** Tells whether a Deliver must be acknowledged now. */
   boolean owesReceipt(long now) {
     return owesReceipt && now - receiptAt >= 0;
+  }
+
+  /** Tells whether the next heartbeat must leave now: later it might come too late. */
+  boolean owesHeartbeat(Limits limits, long now) {
+    return now - (lastWrite + limits.heartbeat() - limits.tick()) >= 0;
   }
 
   /** Says that no frame follows; the server then ends the stream. */

@@ -1,6 +1,5 @@
 package dev.protojobs.worker;
 
-import com.google.protobuf.ByteString;
 import dev.protojobs.client.Connection;
 import dev.protojobs.client.InvalidArgumentException;
 import dev.protojobs.client.PermissionDeniedException;
@@ -8,24 +7,14 @@ import dev.protojobs.client.ProtoJobsException;
 import dev.protojobs.client.Times;
 import dev.protojobs.client.UnauthenticatedException;
 import dev.protojobs.client.UnsupportedException;
-import dev.protojobs.client.Version;
 import dev.protojobs.v1.Drain;
 import dev.protojobs.v1.DrainReason;
-import dev.protojobs.v1.Hello;
-import dev.protojobs.v1.LeaseRequest;
 import dev.protojobs.v1.LeaseResponse;
-import dev.protojobs.v1.QueueOrder;
-import dev.protojobs.v1.QueueSubscription;
 import dev.protojobs.v1.Throttle;
 import dev.protojobs.v1.Welcome;
-import dev.protojobs.v1.Window;
 import dev.protojobs.v1.WorkerServiceGrpc;
 import dev.protojobs.worker.Holding.Phase;
-import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
-import java.security.SecureRandom;
 import java.time.Duration;
-import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CompletableFuture;
@@ -42,9 +31,7 @@ import org.slf4j.LoggerFactory;
  * jobs, settles outcomes, stays alive, leaves.
  *
  * <p>Everything here runs on one thread, {@code loop}, on which gRPC calls back, too: whatever
- * handlers do, heartbeats go out. A <em>turn</em> collects what handlers reported, begins what
- * there is room for, writes one frame for all of it, and only then hands the begun jobs to the
- * executor: the frame that covers a job leaves before its handler begins.
+ * handlers do, heartbeats go out. What it says, it says in turns: {@link Turn}.
  */
 final class Session implements LeaseStream.Ears {
   private static final Logger LOG = LoggerFactory.getLogger(Session.class);
@@ -55,8 +42,6 @@ final class Session implements LeaseStream.Ears {
   // 5 s).
   private static final long RECEIPT = Duration.ofMillis(50).toNanos();
   private static final long EOF = Duration.ofSeconds(2).toNanos();
-  private static final int SESSION_BYTES = 16;
-  private static final int MAX_NAME_BYTES = 128;
 
   final Holding holding;
   final Leaving leaving;
@@ -71,17 +56,14 @@ final class Session implements LeaseStream.Ears {
   private final Pacing.Reconnect reconnect = new Pacing.Reconnect(ThreadLocalRandom.current());
   private final AtomicBoolean turnAsked = new AtomicBoolean();
   private final CompletableFuture<ExitReason> ended = new CompletableFuture<>();
-  private ByteString sessionId = newSessionId();
+  private Identity identity = new Identity();
   private LeaseStream stream;
-  private long streamNo;
-  private int windowTold;
   private long answeredAt;
   private long downSince;
   private long lockedOutToldAt;
   private boolean lockedOut;
   private boolean connected;
   private boolean wasWelcome;
-  private boolean sessionStands;
   private boolean fenced;
   private boolean over;
 
@@ -120,12 +102,6 @@ final class Session implements LeaseStream.Ears {
 
   private static long now() {
     return System.nanoTime();
-  }
-
-  private static ByteString newSessionId() {
-    byte[] id = new byte[SESSION_BYTES];
-    new SecureRandom().nextBytes(id);
-    return ByteString.copyFrom(id);
   }
 
   // ---- doors from other threads
@@ -190,15 +166,15 @@ final class Session implements LeaseStream.Ears {
     if (stream != null) {
       return;
     }
-    streamNo++;
+    identity.nextStream();
     holding.collect(now());
-    holding.ledger.openStream(streamNo);
-    windowTold = holding.window();
+    holding.ledger.openStream(identity.streamNo());
+    holding.windowTold = holding.window();
     stream = new LeaseStream(this, System::nanoTime);
     LeaseStream opened = stream;
     try {
       WorkerServiceGrpc.newStub(connection.channel()).withExecutor(loop).lease(opened);
-      opened.write(LeaseRequest.newBuilder().setHello(hello()), 0);
+      opened.write(Frames.hello(options, kinds, identity, holding, now()), 0);
     } catch (ProtoJobsException error) { // of the token file
       ended(opened, error);
       return;
@@ -213,34 +189,8 @@ final class Session implements LeaseStream.Ears {
         });
   }
 
-  private Hello hello() {
-    Hello.Builder hello =
-        Hello.newBuilder()
-            .setSessionId(sessionId)
-            .setWorker(Errors.cut(options.name(), MAX_NAME_BYTES))
-            .setSdk("protojobs-java")
-            .setSdkVersion(Version.current())
-            .setQueueOrder(
-                options.strict() ? QueueOrder.QUEUE_ORDER_STRICT : QueueOrder.QUEUE_ORDER_WEIGHTED)
-            .addAllKinds(kinds)
-            .setWindow(Window.newBuilder().setMaxInFlight(windowTold))
-            .setSlots(holding.slots())
-            .setStreamNo(streamNo);
-    options
-        .queues()
-        .forEach(
-            (name, weight) ->
-                hello.addQueues(QueueSubscription.newBuilder().setName(name).setWeight(weight)));
-    holding.ledger.leases().forEach(lease -> hello.addHeld(Frames.held(lease, now())));
-    if (options.sessionTtl() != null) {
-      hello.setSessionTtl(Times.write(options.sessionTtl()));
-    }
-    return hello.build();
-  }
-
   private void welcome(Welcome welcome) {
-    boolean resumed = sessionStands;
-    sessionStands = true;
+    boolean resumed = identity.welcomed();
     holding.limits = Limits.of(welcome);
     holding.resume(welcome.getKeptList(), now());
     answeredAt = stream.answeredAt();
@@ -254,19 +204,9 @@ final class Session implements LeaseStream.Ears {
         welcome.getServerId(),
         welcome.getKeptCount(),
         welcome.getLostCount());
-    String mark = mark();
+    String mark = identity.mark();
     listeners.forEach(listener -> Execution.tell(() -> listener.connected(mark, resumed)));
     wake();
-  }
-
-  /** Returns what names the session in public: its id is a secret that proves leases. */
-  private String mark() {
-    try {
-      byte[] hash = MessageDigest.getInstance("SHA-256").digest(sessionId.toByteArray());
-      return HexFormat.of().formatHex(hash, 0, SESSION_BYTES);
-    } catch (NoSuchAlgorithmException error) {
-      throw new IllegalStateException("every Java has SHA-256", error);
-    }
   }
 
   @Override
@@ -368,9 +308,7 @@ final class Session implements LeaseStream.Ears {
       // The server knows this session no more: what it held is not ours, a new one begins.
       LOG.warn("session is over ({}); starting a new one", reason);
       holding.reset(now());
-      sessionId = newSessionId();
-      streamNo = 0;
-      sessionStands = false;
+      identity = new Identity();
       return;
     }
     boolean unwelcome =
@@ -413,7 +351,11 @@ final class Session implements LeaseStream.Ears {
     if (!connected || current == null || !current.isReady()) {
       return;
     }
-    new Turn(current).take();
+    Runnable usedUp = () -> leaveNow(ExitReason.MAX_JOBS, null);
+    boolean wrote = new Turn(current, holding, leaving.deadline(), usedUp).take();
+    if (wrote && (executor.hasEnded() || holding.ledger.unsent() > 0)) {
+      wake();
+    }
     if (stream != current) {
       return;
     }
@@ -423,85 +365,6 @@ final class Session implements LeaseStream.Ears {
       current.halfClose();
       later(EOF, () -> ended(current, null));
     }
-  }
-
-  /** What is said at once. */
-  private final class Turn {
-    private final LeaseStream current;
-    private List<Lease> begun;
-    private long startedSeq;
-    private boolean wrote;
-
-    Turn(LeaseStream current) {
-      this.current = current;
-    }
-
-    void take() {
-      long now = now();
-      holding.collect(now);
-      begun = holding.begin(now);
-      startedSeq = holding.ledger.begun();
-      boolean hasBegun = !begun.isEmpty();
-      try {
-        say(now, hasBegun);
-      } finally {
-        holding.putBack(begun);
-      }
-      if (wrote && (executor.hasEnded() || holding.ledger.unsent() > 0)) {
-        wake();
-      }
-    }
-
-    /** Says what there is to say. Nothing to say but something to acknowledge is a Ping. */
-    private void say(long now, boolean hasBegun) {
-      boolean open = true;
-      for (LeaseRequest.Builder frame : holding.updates.take(now)) {
-        open = open && write(frame);
-      }
-      while (open) {
-        List<Lease> leases =
-            holding.ledger.takeUnsent(Frames.MAX_SETTLES, holding.limits.maxFrameBytes());
-        if (leases.isEmpty()) {
-          break;
-        }
-        open = write(Frames.settle(leases));
-      }
-      if (!open) {
-        return;
-      }
-      if (holding.phase == Phase.LEAVING) {
-        if (!current.goodbyeSent()) {
-          current.goodbye();
-          open = write(Frames.goodbye(leaving.deadline()));
-        }
-      } else if (holding.window() != windowTold) {
-        windowTold = holding.window();
-        open = write(Frames.window(windowTold));
-      }
-      if (open && !wrote && (hasBegun || current.owesReceipt(now) || heartbeatDue(current, now))) {
-        write(Frames.ping());
-      }
-    }
-
-    private boolean write(LeaseRequest.Builder frame) {
-      if (!current.write(frame, startedSeq)) {
-        return false;
-      }
-      wrote = true;
-      if (!begun.isEmpty()) {
-        List<Lease> covered = begun;
-        begun = List.of();
-        holding.start(covered);
-        if (holding.usedUp()) {
-          leaveNow(ExitReason.MAX_JOBS, null);
-        }
-      }
-      return true;
-    }
-  }
-
-  private boolean heartbeatDue(LeaseStream current, long now) {
-    return now - (current.lastWrite() + holding.limits.heartbeat() - holding.limits.tick()) >= 0;
   }
 
   // ---- upkeep
@@ -520,7 +383,7 @@ final class Session implements LeaseStream.Ears {
         LOG.error("too many stuck handlers ({}); leaving", holding.stuck);
         leaveNow(ExitReason.STUCK, null);
       }
-      if (holding.adapt(now) && holding.window() != windowTold) {
+      if (holding.adapt(now) && holding.window() != holding.windowTold) {
         wake();
       }
       press(now);
@@ -542,7 +405,7 @@ final class Session implements LeaseStream.Ears {
       ended(current, null);
     } else if (!holding.updates.isEmpty()
         || current.owesReceipt(now)
-        || heartbeatDue(current, now)) {
+        || current.owesHeartbeat(holding.limits, now)) {
       wake();
     }
   }
