@@ -2,6 +2,7 @@ import { writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
+import { create } from "@bufbuild/protobuf";
 import { Code, ConnectError, type ConnectRouter } from "@connectrpc/connect";
 import { afterEach, describe, expect, test } from "vitest";
 
@@ -16,7 +17,7 @@ import {
   UnavailableError,
   type ClientOptions,
 } from "../src/index.js";
-import { DispatchOutcome, JobService, JobState, type JobSpec } from "../src/proto.js";
+import { DispatchOutcome, JobService, JobSpecSchema, JobState, type JobSpec } from "../src/proto.js";
 
 const closing: { close(): Promise<void> }[] = [];
 
@@ -119,6 +120,16 @@ describe("a dispatch", () => {
     const { jobId } = await connect(server.address).dispatch("noop");
 
     expect(specs.map(({ id }) => id)).toEqual([jobId]);
+  });
+
+  test("that follows the answer of another one at once is served, too", async () => {
+    const store = new Store();
+    const client = connect((await serve(store.routes)).address, { streaming: false, callTimeout: 2 });
+    const spec = create(JobSpecSchema, { kind: "noop" });
+
+    for (let n = 0; n < 20; n += 1) await client.dispatchSpec(spec);
+
+    expect(store.specs).toHaveLength(20);
   });
 
   test("waits for a server that comes back", async () => {
@@ -276,6 +287,21 @@ describe("a wait", () => {
   });
 });
 
+describe("a signal", () => {
+  test("that is aborted ends a wait with its reason", async () => {
+    const server = await serve((router) => {
+      router.service(JobService, { waitJob: () => new Promise(() => undefined) });
+    });
+    const abort = new AbortController();
+    const reason = new Error("enough");
+
+    const wait = connect(server.address).wait("a", { signal: abort.signal });
+    abort.abort(reason);
+
+    await expect(wait).rejects.toBe(reason);
+  });
+});
+
 describe("a token file", () => {
   test("is read again for the calls after it has changed", async () => {
     const store = new Store();
@@ -300,6 +326,20 @@ describe("a token file", () => {
 });
 
 describe("watching", () => {
+  test("a server that never answers is given up as a call is", async () => {
+    const server = await serve((router) => {
+      router.service(JobService, {
+        watchJobs: async function* () {
+          await new Promise(() => undefined);
+        },
+      });
+    });
+
+    const events = connect(server.address, { callTimeout: 0.2 }).watchJobs();
+
+    await expect(events.begin()).rejects.toThrow("the stream is silent");
+  });
+
   test("goes on behind the last cursor where the stream was lost", async () => {
     const cursors: string[] = [];
     const event = (name: string): object => ({ type: "job.processed", cursor: Buffer.from(name), job: { id: name } });

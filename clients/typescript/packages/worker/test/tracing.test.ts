@@ -86,6 +86,21 @@ test("a handler runs in a span of its own that links to the dispatch", async () 
   expect(span?.links.map(({ context: linked }) => linked.traceId)).toEqual([TRACE_ID]);
 });
 
+test("a span that cannot be ended costs no job its outcome", async () => {
+  const broken = {
+    onStart: () => undefined,
+    onEnd: () => {
+      throw new Error("the exporter is broken");
+    },
+    forceFlush: () => Promise.resolve(),
+    shutdown: () => Promise.resolve(),
+  };
+  trace.disable();
+  trace.setGlobalTracerProvider(new BasicTracerProvider({ spanProcessors: [broken] }));
+
+  expect(await runOne({})).toBeDefined();
+});
+
 test("a handler may go on with the trace of the dispatch", async () => {
   expect(await runOne({ traceParent: "continue" })).toBe(TRACE_ID);
 });
