@@ -11,6 +11,7 @@ use Google\Rpc\Status;
 use PHPUnit\Framework\TestCase;
 use ProtoJobs\Tests\Support\Child;
 use ProtoJobs\Tests\Support\FakeServer;
+use ProtoJobs\Times;
 use ProtoJobs\Transport\StatusCode;
 use Protojobs\V1\AcquireLeasesRequest;
 use Protojobs\V1\AcquireLeasesResponse;
@@ -137,6 +138,33 @@ final class SessionTest extends TestCase
         $this->work(['maxJobs' => 2])->event('ended');
 
         self::assertSame('b', $this->outcome()->getJobId());
+    }
+
+    public function testACallForJobsWaitsAQuarterOfTheTimeThatItsLeasesWouldHave(): void
+    {
+        $this->acquire(self::leases()->setSessionTtl(self::seconds(2)), ['hang' => 60]);
+        $this->work();
+
+        $waits = array_map(fn (): float => (float) Times::seconds($this->acquired()->getWait()), [1, 2]);
+
+        self::assertSame([0.0, 0.5], $waits);
+    }
+
+    public function testARenewalThatIsToldThatTheSessionIsOverIsMadeOnceMore(): void
+    {
+        $jobs = [self::job('a', 'pid'), self::job('b', 'sleep', '{"seconds":3}')];
+        $this->acquire(self::leases($jobs[0]), self::leases($jobs[1]), ['hang' => 60]);
+        $renewed = (new ExtendLeasesResponse())->setSessionTtl(self::seconds(30));
+        $this->server->plan('WorkerService/ExtendLeases', self::status(9, 'SESSION_CLOSED'), $renewed);
+        $this->server->plan(
+            'WorkerService/SettleLeases',
+            self::settled('a', SettleCode::SETTLE_CODE_OK),
+            self::settled('b', SettleCode::SETTLE_CODE_OK),
+        );
+        $this->work(['maxJobs' => 2])->event('ended');
+
+        self::assertSame('a', $this->outcome()->getJobId());
+        self::assertSame('"slept"', $this->outcome()->getComplete()?->getResult());
     }
 
     public function testHandlersAreStoppedBeforeTheirLeasesMayBeGone(): void

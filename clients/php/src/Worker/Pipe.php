@@ -61,16 +61,19 @@ final class Pipe
     /** Writes what can be written now. */
     public function flush(): void
     {
-        while ($this->hasOutgoing()) {
-            $written = @fwrite($this->stream, substr($this->outgoing, 0, self::PIECE_BYTES));
+        $done = 0;
+        while ($this->isOpen && $done < strlen($this->outgoing)) {
+            $written = @fwrite($this->stream, substr($this->outgoing, $done, self::PIECE_BYTES));
             if ($written === false) {
                 $this->isOpen = false;
             }
             if ($written === false || $written === 0) {
-                return;
+                break;
             }
-            $this->outgoing = substr($this->outgoing, $written);
+            $done += $written;
         }
+        // Cut once, not for each piece: what waits may be megabytes.
+        $this->outgoing = substr($this->outgoing, $done);
     }
 
     /**

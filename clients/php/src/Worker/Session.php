@@ -49,6 +49,7 @@ final class Session
     private float $ttl = 30.0;
     private float $answeredAt;
     private bool $isFenced = false;
+    private bool $isDoubted = false;
     private bool $wasAnswered = false;
     private bool $isNew = true;
     private float $limitsAt = 0.0;
@@ -89,12 +90,20 @@ final class Session
         $this->reports->collect();
         $this->acquires->collect();
         $this->fence($now);
-        if (!$this->reports->isBusy()) {
+        // A server that sees this session anew hears one call at a time: it may take two for one that is over.
+        $isAlone = !$this->acquires->isBusy() && !$this->reports->isBusy();
+        if (!$this->acquires->isBusy() && ($this->isConnected || $isAlone) && $this->isAcquireDue($now)) {
+            $this->acquire($this->acquires, $this->wait(), $now);
+            $isAlone = false;
+        }
+        if (!$this->reports->isBusy() && ($this->isConnected || $isAlone || $this->holding->phase === Phase::Leaving)) {
             $this->report($now);
         }
-        if (!$this->acquires->isBusy() && $now >= $this->acquireAt && $this->holding->room() > 0) {
-            $this->acquire($this->acquires, $this->wait(), $now);
-        }
+    }
+
+    private function isAcquireDue(float $now): bool
+    {
+        return $now >= $this->acquireAt && $this->holding->room() > 0;
     }
 
     // ---- jobs -----------------------------------------------------------------------------------------------
@@ -105,7 +114,8 @@ final class Session
         if (!$this->isConnected) {
             return 0.0;
         }
-        return $this->options->untilEmpty ? self::WAIT_UNTIL_EMPTY_SECONDS : self::WAIT_SECONDS;
+        // What a call brings counts from when it left: a long wait would use up the time before the first renewal.
+        return min($this->ttl / 4, $this->options->untilEmpty ? self::WAIT_UNTIL_EMPTY_SECONDS : self::WAIT_SECONDS);
     }
 
     /** Calls for jobs. A call that was not answered is made again under its number: it gets the same leases. */
@@ -205,7 +215,7 @@ final class Session
                     $lease->checkpoint ??= $lease->toldCheckpoint;
                 }
                 $this->extendAt = $now + Backoff::uniform(0.1, 1.0);
-                $this->failed($error, $now);
+                $this->failed($error, $now, isReport: true);
                 return;
             }
             $answer = new ExtendLeasesResponse();
@@ -246,7 +256,7 @@ final class Session
     private function unsettled(array $leases, ProtoJobsException $error, float $now): void
     {
         $id = $this->id;
-        $this->failed($error, $now);
+        $this->failed($error, $now, isReport: true);
         if ($id !== $this->id) {
             return;
         }
@@ -320,7 +330,7 @@ final class Session
         $this->ttl = Times::seconds($ttl) ?: $this->ttl;
         // The server heard us some time after the call had left: what is counted from there cannot be too long.
         $this->answeredAt = max($this->answeredAt, $sentAt);
-        $this->isFenced = false;
+        $this->isFenced = $this->isDoubted = false;
         if (!$this->isConnected) {
             $this->isConnected = $this->wasAnswered = true;
             $this->logger->info('a server answers', ['resumed' => !$this->isNew]);
@@ -330,19 +340,22 @@ final class Session
         }
     }
 
-    private function failed(ProtoJobsException $error, float $now): void
+    private function failed(ProtoJobsException $error, float $now, bool $isReport = false): void
     {
         if ($this->isConnected) {
             $this->isConnected = false;
             $this->downSince = $now;
             $this->logger->warning('no answer: ' . $error->getMessage(), ['reason' => $error->reason()]);
         }
-        if ($error instanceof E\SessionClosedException || $error instanceof E\SessionSupersededException) {
+        if ($isReport && !$this->isDoubted && $error instanceof E\SessionClosedException) {
+            // All that runs is at stake: a call that met the session between two replicas is told the same, once.
+            $this->isDoubted = true;
+        } elseif ($error instanceof E\SessionClosedException || $error instanceof E\SessionSupersededException) {
             // The server knows this session no more: what it held is not ours, a new one begins.
             $this->logger->warning('session is over; starting a new one', ['reason' => $error->reason()]);
             $this->holding->reset($now);
             $this->id = random_bytes(16);
-            [$this->seq, $this->isNew, $this->acquireAt] = [0, true, $now];
+            [$this->seq, $this->isNew, $this->acquireAt, $this->isDoubted] = [0, true, $now, false];
         } elseif (!$this->wasAnswered && array_intersect([$error::class, ...class_parents($error)], self::REFUSED) !== []) {
             $this->logger->error('this worker is refused: ' . $error->getMessage(), ['reason' => $error->reason()]);
             $this->leaving->leave(ExitReason::Refused, $now);
