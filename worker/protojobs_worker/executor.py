@@ -94,6 +94,8 @@ class Executor:
                 continue
             lease.run = attempt
             attempt.on_update = told
+            if lease.stop_asked is not None:
+                attempt.stop(*lease.stop_asked)
             pool = attempt.handler.pool
             if pool is Pool.LOOP:
                 inline.append(attempt)
@@ -110,6 +112,8 @@ class Executor:
         attempt: Attempt | None = lease.run
         if attempt is not None:
             attempt.stop(reason, now)
+        else:  # it counts as begun, and the frame that says so is being written
+            lease.stop_asked = (reason, now)
 
     def watch(self, now: float) -> list[Attempt]:
         """Stop what has passed its run timeout. Returns attempts that did not stop in time: their slots are stuck."""

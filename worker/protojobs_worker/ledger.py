@@ -45,6 +45,7 @@ class Lease(Generic[Job]):
     outcome: Outcome | None = None
     began_at: float | None = None
     run: Any = None  # whatever runs the handler; the ledger never looks at it
+    stop_asked: Any = None  # why and when, where that came before there was anything to stop
     sent_at: float | None = None  # when its outcome first left, and the span of that; for `exchange`
     settling: Any = None
     tries: int = 0
