@@ -6,6 +6,7 @@ and TypedDicts are taken as they are.
 
 import dataclasses
 import importlib
+import inspect
 import sys
 from collections.abc import Callable
 from typing import Any, cast, get_type_hints, is_typeddict
@@ -30,6 +31,9 @@ def decoder(payload_type: Any) -> Decode:
         return decode_data
     if payload_type is bytes:
         return plain_bytes
+    if inspect.isroutine(payload_type):  # pydantic would take the payload for its arguments
+        function: Callable[[Any], Any] = payload_type
+        return lambda payload, content_type: function(decode_data(payload, content_type))
     pydantic = _pydantic()
     if pydantic is not None and not (is_typeddict(payload_type) and _is_plain_typed_dict(payload_type)):
         return _validating(pydantic.TypeAdapter(payload_type), pydantic.ValidationError)

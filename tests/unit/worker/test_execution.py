@@ -229,6 +229,20 @@ def test_a_handler_that_stops_when_asked_ends_by_the_reason(reason: StopReason, 
     assert run(attempt) == expected
 
 
+def test_a_function_makes_of_the_decoded_payload_what_the_handler_takes() -> None:
+    def of_cents(data: dict[str, int]) -> float:
+        return data["cents"] / 100
+
+    seen: list[object] = []
+
+    outcome_of(seen.append, b'{"cents":250}', payload=of_cents)
+    refused = outcome_of(seen.append, b'{"euros":2}', payload=of_cents)
+
+    assert seen == [2.5]
+    assert isinstance(refused, Failed)
+    assert not refused.retryable
+
+
 @pytest.mark.parametrize("value", [None, 7])
 def test_what_a_handler_returns_after_its_lease_may_be_lost_is_no_completion(value: int | None) -> None:
     def handler(ctx: JobContext) -> int | None:
