@@ -179,10 +179,14 @@ class LeaseCalls:
         return bool(await self._driver.sessions.draining([handle]))
 
     async def _find_stored(self, secret: bytes) -> Caller:
-        found = await self._driver.sessions.find(secret)
-        if found is None or not found.unary or await self._driver.sessions.renew([found.handle]):
-            raise SessionClosed
-        return Caller(secret, found.handle, found.ttl, None)
+        closed: Handle | None = None
+        while True:
+            found = await self._driver.sessions.find(secret)
+            if found is None or not found.unary or found.handle == closed:
+                raise SessionClosed
+            if not await self._driver.sessions.renew([found.handle]):
+                return Caller(secret, found.handle, found.ttl, None)
+            closed = found.handle  # it is over, or a call has opened it anew meanwhile, under another handle
 
     async def _session(self, hello: Hello) -> tuple[LeaseSession, _Mailbox, Sequence[HeldLease]]:
         session = self._leasing.find(hello.secret)

@@ -8,7 +8,7 @@ from random import Random
 import pytest
 from protojobs_service.application import Acquired, Application, HeldLease, Hello, Settlement, SettleVerdict, StopCause, Window
 from protojobs_service.domain.errors import Draining, SessionClosed, SessionSuperseded
-from protojobs_service.domain.job import Lease
+from protojobs_service.domain.job import Handle, Lease
 from protojobs_service.domain.lifecycle import State
 from protojobs_service.domain.outcome import COMPLETE
 from protojobs_service.port import Claim
@@ -341,6 +341,24 @@ async def test_extending_where_the_session_has_left_asks_for_its_newest_leases(s
     await _acquire_at(other, stand, _hello(2, held=_held(acquired.leases)))
 
     extended = await stand.application.lease_calls.extend(_SECRET, _held(acquired.leases))
+
+    assert list(extended.lost) == []
+
+
+async def test_extending_while_the_session_is_opened_anew_elsewhere_finds_it_under_its_new_handle(stand: Stand) -> None:
+    await stand.dispatch(1)
+    first = await _acquire(stand, _hello(1))
+    second, third = await _replica(stand), await _replica(stand)
+    sessions = stand.driver.sessions
+    renew = sessions.renew
+
+    async def opened_meanwhile(handles: Sequence[Handle]) -> object:
+        setattr(sessions, "renew", renew)  # noqa: B010 # the first time only
+        await _acquire_at(third, stand, _hello(2, held=_held(first.leases)))
+        return await renew(handles)
+
+    setattr(sessions, "renew", opened_meanwhile)  # noqa: B010 # a method
+    extended = await second.lease_calls.extend(_SECRET, _held(first.leases))
 
     assert list(extended.lost) == []
 
