@@ -26,6 +26,7 @@ WireLease = Lease[wire.LeasedJob]
 MAX_SETTLES: Final = 10_000
 MAX_UPDATES: Final = 1_000
 LONGEST_DELAY: Final = timedelta(days=365)
+_LONGEST_GOODBYE: Final = timedelta(days=1)  # what a server takes (worker_service.proto, Goodbye)
 
 _RELEASE: Final[Mapping[ReleaseReason, "wire.ReleaseReason.ValueType"]] = {
     ReleaseReason.SHUTDOWN: wire.RELEASE_REASON_SHUTDOWN,
@@ -144,7 +145,7 @@ def goodbye(grace: timedelta) -> wire.LeaseRequest:
     """Build the frame that announces a worker's leaving once it has finished what runs."""
     frame = wire.LeaseRequest()
     frame.goodbye.mode = wire.GOODBYE_MODE_FINISH
-    frame.goodbye.deadline.CopyFrom(duration(grace))
+    frame.goodbye.deadline.CopyFrom(duration(min(grace, _LONGEST_GOODBYE)))
     return frame
 
 
