@@ -3,6 +3,7 @@
 import logging
 import os
 import secrets
+import signal
 from collections.abc import Generator, Iterator
 from contextlib import AbstractContextManager
 from typing import TypeVar
@@ -26,6 +27,11 @@ NOT_ON_THIS_MACHINE = "not on this machine: "
 # Servers of tests are on this machine, and a proxy between would change what they are sent.
 for _name in ("no_proxy", "NO_PROXY"):
     os.environ[_name] = ",".join(filter(None, (os.environ.get(_name), "127.0.0.1", "localhost")))
+
+
+# A shell begins what runs in its background with interrupts ignored, and so would every program that a test starts and interrupts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

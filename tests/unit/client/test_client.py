@@ -3,7 +3,6 @@
 import os
 import signal
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -76,15 +75,6 @@ def test_a_forgotten_client_takes_its_thread_with_it(far_server: FakeServer) -> 
     assert not thread.is_alive()
 
 
-@pytest.fixture
-def interruptible() -> Iterator[None]:
-    """Let an interrupt be heard: what a shell starts in the background begins with interrupts ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_ends_a_waiting_call(far_server: FakeServer, blocking_client: Client) -> None:
     far_server.jobs.waits_until_done = 10**9
     # To the thread that waits: the system may give a signal of the process to any thread, and libraries have threads too.
