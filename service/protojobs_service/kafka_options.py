@@ -28,8 +28,8 @@ def options_of(settings: Settings) -> Options:
         security=_security(kafka),
         overrides=kafka.client,
     )
-    if options.complaint is not None:
-        raise InvalidSettings(f"kafka: {options.complaint}")
+    if (complaint := options.find_complaint()) is not None:
+        raise InvalidSettings(f"kafka: {complaint}")
     return options
 
 

@@ -126,8 +126,7 @@ class Options:
         """Return the properties of the admin client."""
         return {**self.common(), **self.overrides}
 
-    @property
-    def complaint(self) -> str | None:
+    def find_complaint(self) -> str | None:
         """Return what librdkafka has against security and overrides: a name that it does not know, a file that is not there."""
         try:
             Producer({"log_level": 0, **self.security, **self.overrides})  # of no broker, and gone at once

@@ -27,7 +27,7 @@ def test_a_property_that_librdkafka_does_not_take_is_a_setting_that_is_wrong(cli
 def test_a_certificate_that_is_not_there_is_a_setting_that_is_wrong(tmp_path: Path) -> None:
     security: dict[str, Value] = {"security.protocol": "SSL", "ssl.ca.location": str(tmp_path / "ca.pem")}
 
-    complaint = Options(brokers="127.0.0.1:1", security=security).complaint
+    complaint = Options(brokers="127.0.0.1:1", security=security).find_complaint()
 
     assert complaint is not None
     assert "ssl.ca.location" in complaint
@@ -36,4 +36,4 @@ def test_a_certificate_that_is_not_there_is_a_setting_that_is_wrong(tmp_path: Pa
 def test_properties_that_it_takes_are_no_complaint() -> None:
     overrides: dict[str, Value] = {"linger.ms": "5", "queued.min.messages": "10"}
 
-    assert Options(brokers="127.0.0.1:1", overrides=overrides).complaint is None
+    assert Options(brokers="127.0.0.1:1", overrides=overrides).find_complaint() is None
