@@ -56,6 +56,11 @@ class FakeRoom(Room):
     arrivals: list[frozenset[str]] = field(default_factory=list[frozenset[str]])
     holds: list[dict[str, Hold]] = field(default_factory=list[dict[str, Hold]])
 
+    @property
+    def told(self) -> frozenset[str]:
+        """Queues that got something. A driver may tell of the same job twice: it reads of a queue of its own as of those of others."""
+        return frozenset[str]().union(*self.arrivals)
+
     def free(self) -> int:
         """Return the number of places."""
         return len(self.places)

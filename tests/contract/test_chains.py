@@ -63,7 +63,7 @@ async def test_a_completion_stores_what_follows_it_as_jobs_that_name_their_paren
     assert (settled.verdict, settled.state) == (SettleVerdict.OK, State.COMPLETED)
     assert [(child.state, child.parent) for child in children] == [(State.PENDING, lease.id)] * 2
     assert await _queues(driver, lease.id) == ["mail", "next"]
-    assert room.arrivals == [frozenset({"next", "mail"})]
+    assert room.told == {"next", "mail"}
     assert (await numbers_of(driver, "next")).counts[State.PENDING] == 1
     assert (await record(driver, lease.id)).reason == ""
     assert [got.id for got in await claim(driver, await connect(driver, "next"))] == [c.id for c in children if c.queue == "next"]

@@ -101,7 +101,7 @@ async def test_rescue_tells_what_it_applied_and_who_has_work(driver: Driver, clo
         (started.id, 1, worker.handle, Crash(started=True)),
         (unstarted.id, 1, worker.handle, Crash(started=False)),
     }
-    assert room.arrivals == [frozenset({"q"})]
+    assert room.told == {"q"}
     assert await driver.sessions.rescue(100) == []
 
 

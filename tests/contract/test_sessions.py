@@ -76,7 +76,7 @@ async def test_resume_keeps_exactly_the_leases_it_holds(driver: Driver, room: Fa
     assert sorted(await driver.sessions.leases([worker.handle, resumed.handle])) == sorted(
         (resumed.handle, lease.id, 1) for lease in (kept, unstarted)
     )
-    assert room.arrivals == [frozenset({"q"})]
+    assert room.told == {"q"}
     found = await record(driver, dropped.id)
     assert (found.attempt, found.failures, found.crashes) == (1, 0, 0)
     assert await outcomes_of(driver, dropped.id) == [(1, Code.RELEASED)]
@@ -264,7 +264,7 @@ async def test_close_gives_everything_back_and_counts_nothing(driver: Driver, ro
     assert await states_of(driver, ids) == [State.PENDING] * 3
     assert [(await record(driver, job_id)).crashes for job_id in ids] == [0, 0, 0]
     assert await outcomes_of(driver, leases[0].id) == [(1, Code.RELEASED)]
-    assert room.arrivals == [frozenset({"q"})]
+    assert room.told == {"q"}
     assert list(await driver.sessions.list(None, 0, 100)) == []
 
 

@@ -147,7 +147,7 @@ async def test_release_gives_the_job_back_and_counts_nothing(driver: Driver, roo
     settled = await settle(driver, worker, lease, Release(cause=cause))
 
     assert (settled.verdict, settled.state, settled.next_at) == (SettleVerdict.OK, State.PENDING, None)
-    assert room.arrivals == [frozenset({"q"})]
+    assert room.told == {"q"}
     found = await record(driver, lease.id)
     assert (found.attempt, found.failures, found.crashes) == (1, 0, 0)
     assert await outcomes_of(driver, lease.id) == [(1, Code.RELEASED)]
@@ -397,7 +397,7 @@ async def test_children_are_stored_with_the_completion(driver: Driver, room: Fak
 
     assert await states_of(driver, [child.id for child in children]) == [State.PENDING, State.SCHEDULED]
     assert [(await record(driver, child.id)).parent for child in children] == [lease.id] * 2
-    assert room.arrivals == [frozenset({"next"})]
+    assert room.told == {"next"}
     assert (await numbers_of(driver, "next")).counts[State.PENDING] == 1
 
 

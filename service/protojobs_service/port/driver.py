@@ -68,7 +68,7 @@ class Room(Protocol):
         ...
 
     def arrived(self, queues: Collection[str]) -> None:
-        """Tell that jobs of these queues have become claimable."""
+        """Tell that jobs of these queues have become claimable. May tell it again of jobs that were told of before."""
         ...
 
     def held_back(self, holds: Mapping[str, Hold]) -> None:
