@@ -125,10 +125,10 @@ final class WorkerTest extends TestCase
         $worker->wait();
 
         $end = microtime(true) + 20;
-        while (posix_kill($handler, 0) && microtime(true) < $end) {
+        while (self::runs($handler) && microtime(true) < $end) {
             usleep(20_000);
         }
-        self::assertFalse(posix_kill($handler, 0));
+        self::assertFalse(self::runs($handler));
     }
 
     public function testWhatIsNotFinishedWithinTheGraceGoesBackWithoutAMark(): void
@@ -254,6 +254,17 @@ final class WorkerTest extends TestCase
             $job = $this->client->waitFor($id, 60);
             self::assertSame([JobState::Completed, 0, 0], [$job->state, $job->failures, $job->crashes]);
         }
+    }
+
+    private static function runs(int $pid): bool
+    {
+        if (!is_dir('/proc/self')) {
+            return posix_kill($pid, 0);
+        }
+        // An orphan that has ended keeps its number until init takes note of it, which may take its time.
+        $stat = @file_get_contents("/proc/$pid/stat");
+
+        return $stat !== false && !str_contains($stat, ') Z ');
     }
 
     private static function oneRetry(): RetryPolicy

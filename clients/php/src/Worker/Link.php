@@ -42,6 +42,8 @@ final class Link
                 Pipe::select([$pipe], [], 1.0);
             }
         }
+        // The last it said may name a process that it forked just before it died.
+        $link->listen();
         // Whoever killed the worker meant its handlers, too: their leases run out, and others begin the jobs anew.
         foreach ($link->guarded as $pid) {
             posix_kill($pid, SIGKILL);
