@@ -15,7 +15,7 @@ import pytest
 import pytest_asyncio
 from protojobs_service.domain.job import Lease
 from protojobs_service.domain.lifecycle import Code, State
-from protojobs_service.domain.outcome import Complete
+from protojobs_service.domain.outcome import COMPLETE, Complete
 from protojobs_service.domain.queue import Retention
 from protojobs_service.domain.retry import Policy
 from protojobs_service.domain.unique import OnConflict, Unique, UniqueScope
@@ -32,7 +32,7 @@ from protojobs_service.drivers.sql.postgres import PostgresStore
 from protojobs_service.drivers.sql.sqlite import SqliteStore
 from protojobs_service.drivers.sql.store import Options
 from protojobs_service.drivers.sql.tables import Tables
-from protojobs_service.port import Edit, Retake, SettleVerdict
+from protojobs_service.port import Edit, Retake, Settlement, SettleVerdict
 from sqlalchemy import Connection, Executable, event, insert, select, update
 from sqlalchemy.util import await_only
 
@@ -423,6 +423,37 @@ async def test_job_that_is_replaced_is_locked_before_its_key_as_where_it_is_canc
     [key, *_] = [i for i, text in enumerate(statements) if re.match(r"INSERT INTO unique_key\b", text)]
     assert waits < key
     assert await state_of(pair.here, old) is State.CANCELLED
+
+
+@pytest.mark.parametrize("keys", [1, 30])
+async def test_places_of_many_keys_are_handed_over_in_as_many_statements_as_that_of_one(pair: Pair, keys: int) -> None:
+    first = await store_all(pair.here, [new_job(concurrency_key=f"k{n}") for n in range(keys)])
+    second = await store_all(pair.here, [new_job(concurrency_key=f"k{n}") for n in range(keys)])
+    worker = await connect(pair.here, slots=keys)
+    leases = await claim(pair.here, worker, limit=keys)
+    assert [lease.id for lease in leases] == first
+    statements = _watch(pair)
+
+    await pair.here.jobs.settle([Settlement(lease.id, lease.attempt, worker.handle, COMPLETE) for lease in leases])
+
+    assert sum("FROM held" in text for text in statements) <= 3
+    assert sorted(lease.id for lease in await claim(pair.here, worker, limit=keys)) == sorted(second)
+
+
+async def test_held_job_that_another_transaction_has_locked_is_passed_over(pair: Pair) -> None:
+    running, locked, free = await store_all(pair.here, [new_job(concurrency_key="k") for _ in range(3)])
+    worker = await connect(pair.here)
+    [lease] = await claim(pair.here, worker)
+    assert lease.id == running
+    held = pair.tables.held
+
+    def settle_meanwhile(c: Connection) -> None:
+        c.execute(select(held.c.id).where(held.c.id == locked).with_for_update()).one()
+        await_only(settle_well(pair.there, worker, lease))
+
+    await pair.here._store.run(settle_meanwhile)
+
+    assert [each.id for each in await claim(pair.here, worker)] == [free]
 
 
 def _assert_counters_come_last(statements: Sequence[str]) -> None:

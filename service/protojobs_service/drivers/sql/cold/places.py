@@ -65,8 +65,7 @@ def free(c: Connection, cold: Cold, ids: Sequence[bytes]) -> set[Arrival]:
     if not ids:
         return set()
     freed = Counter(keys_of(c, cold, ids).values())
-    uses = {key: (used - freed[key], last_turn) for key, (used, last_turn) in _lock(c, cold, freed).items()}
-    return _hand_over(c, cold, uses)
+    return _hand_over(c, cold, _lock(c, cold, freed), freed)
 
 
 def serial_lanes(c: Connection, cold: Cold, lanes: Collection[int]) -> set[int]:
@@ -120,33 +119,68 @@ def find_room(c: Connection, cold: Cold, after: Key | None, limit: int) -> Room:
 
 def unhold(c: Connection, cold: Cold, keys: Sequence[Key]) -> set[Arrival]:
     """Give the free places of these keys to what is held; returns where it stands now."""
-    return _hand_over(c, cold, _lock(c, cold, keys))
+    return _hand_over(c, cold, _lock(c, cold, keys), Counter())
 
 
 _Uses = dict[Key, tuple[int, int]]
 """used and last_turn of keys that are locked."""
 
 
-def _hand_over(c: Connection, cold: Cold, uses: _Uses) -> set[Arrival]:
+def _hand_over(c: Connection, cold: Cold, uses: _Uses, freed: Counter[Key]) -> set[Arrival]:
+    """Give the free places of keys that are locked, and those that were freed now, to what is held; `uses` is as it was before."""
     limits = _limits(c, cold, {key.queue for key in uses})
-    ready: list[Placed] = []
-    for key, (used, last_turn) in uses.items():
-        room = limits[key.queue] - used
-        chosen = _next(c, cold, key, room) if room > 0 else []
-        ready += chosen
-        uses[key] = (used + len(chosen), last_turn)
+    room = {key: limits[key.queue] - used + freed[key] for key, (used, _) in uses.items()}
+    chosen = _longest_held(c, cold, {key: places for key, places in room.items() if places > 0})
+    ready = [placed for each in chosen.values() for placed in each]
     delete_ids(c, cold.tables.held, [job.id for job, _ in ready])
     insert_ready(c, cold, ready, moved=True)
-    _store(c, cold, uses)
+    now = {key: (used - freed[key] + len(chosen.get(key, ())), last_turn) for key, (used, last_turn) in uses.items()}
+    # Mostly one goes and the next one comes. What nobody uses was always written, or is new.
+    _store(c, cold, {key: use for key, use in now.items() if use != uses[key] or use[0] <= 0})
     # They keep the positions of their arrival, which a claim may have passed.
     return {Arrival(job.lane, job.band, front=True) for job, _ in ready}
+
+
+def _longest_held(c: Connection, cold: Cold, room: Mapping[Key, int]) -> dict[Key, list[Placed]]:
+    """Return and lock as many held jobs of each key as it has room for, in their order."""
+    firsts = _firsts(c, cold, [key for key, places in room.items() if places == 1])
+    found = {job.id: (job, position) for job, position in _held_rows(c, cold, list(firsts.values()))}
+    chosen = {key: [found[first]] for key, first in firsts.items() if first in found}
+    # One that somebody else has locked is passed over; and of several, all but the first follow from it.
+    rest = {key: places for key, places in room.items() if places > 1 or (key in firsts and key not in chosen)}
+    return chosen | {key: _next(c, cold, key, places) for key, places in rest.items()}
+
+
+def _firsts(c: Connection, cold: Cold, keys: Sequence[Key]) -> dict[Key, bytes]:
+    """Return which job of each key is held longest, in a statement for all keys: to free one place of each is the usual case."""
+    key_use, held = cold.tables.key_use, cold.tables.held
+    of_key = select(held.c.id).where(held.c.queue == key_use.c.queue, held.c.key == key_use.c.key)
+    first = of_key.with_hint(held, by_index(held, "held_turn"), "mysql").order_by(held.c.turn).limit(1).scalar_subquery()
+    rows = select(key_use.c.queue, key_use.c.key, first.label("first"))
+    found = [row for some in _pairs(keys) for row in c.execute(rows.where(_is_one_of(key_use.c, some)))]
+    return {Key(row.queue, row.key): row.first for row in found if row.first is not None}
+
+
+def _held_rows(c: Connection, cold: Cold, ids: Sequence[bytes]) -> list[Placed]:
+    held = cold.tables.held
+    rows = select(held.c.position, *_columns(cold)).with_hint(held, BY_KEY, "mysql").order_by(held.c.id)
+    return [
+        placed
+        for some in chunks(ids)
+        for placed in _placed(c.execute(rows.where(among(held.c.id, some)).with_for_update(skip_locked=True)))
+    ]
 
 
 def _next(c: Connection, cold: Cold, key: Key, limit: int) -> list[Placed]:
     held = cold.tables.held
     rows = select(held.c.position, *_columns(cold)).where(held.c.queue == key.queue, held.c.key == key.key)
     rows = rows.with_hint(held, by_index(held, "held_turn"), "mysql").order_by(held.c.turn).limit(limit)
-    found = [(Waiting(*columns), position) for position, *columns in c.execute(rows.with_for_update(skip_locked=True))]
+    return _placed(c.execute(rows.with_for_update(skip_locked=True)))
+
+
+def _placed(rows: Iterable[Any]) -> list[Placed]:
+    """Return held rows as they will stand in `ready`, with the place that they get."""
+    found = [(Waiting(*columns), position) for position, *columns in rows]
     return [(job._replace(flags=job.flags | PLACE), position) for job, position in found]
 
 
