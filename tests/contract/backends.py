@@ -58,7 +58,7 @@ class FakeRoom(Room):
 
     @property
     def told(self) -> frozenset[str]:
-        """Queues that got something. A driver may tell of the same job twice: it reads of a queue of its own as of those of others."""
+        """Queues that got something. A driver may tell of a job twice: it reads of a queue of its own as of those of others."""
         return frozenset[str]().union(*self.arrivals)
 
     def free(self) -> int:
