@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
-from sqlalchemy import Column, ColumnElement, Connection, Insert, Table, delete, select
+from sqlalchemy import Column, ColumnElement, Connection, Insert, Table, and_, delete, or_, select
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 from protojobs_service.domain.lifecycle import State
@@ -103,6 +103,23 @@ def among(column: "Column[Any] | ColumnElement[Any]", values: Sequence[Any]) -> 
     """Return `column IN values` (at most CHUNK of them), padded to one of four lengths so that few statements are prepared."""
     size = next(size for size in _SIZES if size >= len(values))
     return column.in_([*values, *[values[-1]] * (size - len(values))])
+
+
+def among_keys(columns: Sequence["Column[Any]"], keys: Sequence[tuple[Any, ...]]) -> ColumnElement[bool]:
+    """Return `columns IN keys` (at most CHUNK of them): for each beginning that they share, a list of their last parts.
+
+    A list of whole keys is planned as so many conditions, which took longer than what they found.
+    """
+    *first, last = columns
+    ends: dict[tuple[Any, ...], list[Any]] = {}
+    for *beginning, end in keys:
+        ends.setdefault(tuple(beginning), []).append(end)
+    return or_(
+        *(
+            and_(*(column == value for column, value in zip(first, beginning, strict=True)), among(last, some))
+            for beginning, some in ends.items()
+        )
+    )
 
 
 def delete_ids(c: Connection, table: Table, ids: Sequence[bytes]) -> None:

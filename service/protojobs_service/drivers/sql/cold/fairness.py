@@ -10,9 +10,9 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import Connection, bindparam, delete, select, tuple_, update
+from sqlalchemy import Connection, bindparam, delete, select, update
 
-from protojobs_service.drivers.sql.cold.base import CHUNK, Cold, add, among, chunks
+from protojobs_service.drivers.sql.cold.base import Cold, add, among, among_keys, chunks
 from protojobs_service.drivers.sql.cold.heads import Spot, heads
 from protojobs_service.drivers.sql.cold.rows import Placed
 
@@ -20,7 +20,6 @@ _FINE = 1000
 """Tags are kept in thousandths of a position, so that the steps of heavy keys differ."""
 _STEP = 20 * _FINE
 """Microseconds of a position that a job of weight 1 takes: tags stay behind the clock for up to 50 000 jobs a second."""
-_TRIPLES = CHUNK // 3
 
 
 class _Share(NamedTuple):
@@ -135,8 +134,8 @@ def _lock(c: Connection, cold: Cold, shares: Collection[_Share]) -> dict[_Share,
     fair_key, wanted = cold.tables.fair_key, sorted(shares)
     add(c, fair_key, [{**share._asdict(), "last_tag": 0} for share in wanted], columns=["last_tag"])
     tags: dict[_Share, tuple[int, bool]] = {}
-    for start in range(0, len(wanted), _TRIPLES):
-        some = tuple_(fair_key.c.queue, fair_key.c.band, fair_key.c.key).in_(wanted[start : start + _TRIPLES])
+    for chunk in chunks(wanted):
+        some = among_keys([fair_key.c.queue, fair_key.c.band, fair_key.c.key], chunk)
         tags |= {_Share(row.queue, row.band, row.key): (row.last_tag, False) for row in c.execute(select(fair_key).where(some))}
     return tags
 

@@ -3,17 +3,14 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, delete, select, tuple_
+from sqlalchemy import Connection, delete, select
 from sqlalchemy.dialects import mysql
 
-from protojobs_service.drivers.sql.cold.base import CHUNK, Cold, among, chunks, delete_ids, insert_new
+from protojobs_service.drivers.sql.cold.base import Cold, among, among_keys, chunks, delete_ids, insert_new
 from protojobs_service.drivers.sql.mysql_keys import BY_KEY, by_index
 
 Place = tuple[str, str]
 """(queue, key)."""
-_PAIRS = CHUNK // 2
-_SIZES = (1, 8, 64, _PAIRS)
-"""Lists are filled up to one of these, so that few statements are prepared."""
 
 
 class KeyRow(NamedTuple):
@@ -34,17 +31,14 @@ class KeyRow(NamedTuple):
 def read_keys(c: Connection, cold: Cold, places: Iterable[Place], *, lock: bool = False) -> dict[Place, KeyRow]:
     """Return the rows of these keys; locked until the end of the transaction where asked, in the order of their index."""
     table = cold.tables.unique_key
-    order = (table.c.queue, table.c.key)
+    order = [table.c.queue, table.c.key]
     columns = select(*(table.c[name] for name in KeyRow._fields)).order_by(*order)
     columns = columns.with_hint(table, by_index(table, "unique_key_place"), "mysql")
     statement = columns.with_for_update() if lock else columns
     wanted = sorted(places)
     found: dict[Place, KeyRow] = {}
-    for start in range(0, len(wanted), _PAIRS):
-        some = wanted[start : start + _PAIRS]
-        size = next(size for size in _SIZES if size >= len(some))
-        asked = [*some, *[some[-1]] * (size - len(some))]
-        rows = [KeyRow(*row) for row in c.execute(statement.where(tuple_(*order).in_(asked)))]
+    for some in chunks(wanted):
+        rows = [KeyRow(*row) for row in c.execute(statement.where(among_keys(order, some)))]
         found |= {row.place: row for row in rows}
     return found
 

@@ -7,17 +7,15 @@ before rows of keys, keys in their order, and what is held only after its key; a
 
 import json
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, bindparam, delete, exists, literal, select, tuple_, update
 
-from protojobs_service.drivers.sql.cold.base import CHUNK, Cold, add, among, chunks, delete_ids, insert_all
+from protojobs_service.drivers.sql.cold.base import Cold, add, among, among_keys, chunks, delete_ids, insert_all
 from protojobs_service.drivers.sql.cold.rows import Arrival, Placed, Waiting, insert_ready, row_of
 from protojobs_service.drivers.sql.mysql_keys import BY_KEY, by_index
 from protojobs_service.drivers.sql.tables import HAS_KEY, PLACE
-
-_PAIRS = CHUNK // 2
 
 
 class Key(NamedTuple):
@@ -157,7 +155,7 @@ def _firsts(c: Connection, cold: Cold, keys: Sequence[Key]) -> dict[Key, bytes]:
     of_key = select(held.c.id).where(held.c.queue == key_use.c.queue, held.c.key == key_use.c.key)
     first = of_key.with_hint(held, by_index(held, "held_turn"), "mysql").order_by(held.c.turn).limit(1).scalar_subquery()
     rows = select(key_use.c.queue, key_use.c.key, first.label("first"))
-    found = [row for some in _pairs(keys) for row in c.execute(rows.where(_is_one_of(key_use.c, some)))]
+    found = [row for some in chunks(keys) for row in c.execute(rows.where(_is_one_of(key_use.c, some)))]
     return {Key(row.queue, row.key): row.first for row in found if row.first is not None}
 
 
@@ -192,7 +190,7 @@ def _lock(c: Connection, cold: Cold, keys: Iterable[Key]) -> _Uses:
     """Lock the rows of these keys, made where there are none."""
     key_use, wanted = cold.tables.key_use, sorted(set(keys))
     add(c, key_use, [{"queue": key.queue, "key": key.key, "used": 0, "last_turn": 0} for key in wanted], columns=["used"])
-    rows = [row for some in _pairs(wanted) for row in c.execute(select(key_use).where(_is_one_of(key_use.c, some)))]
+    rows = [row for some in chunks(wanted) for row in c.execute(select(key_use).where(_is_one_of(key_use.c, some)))]
     return {Key(row.queue, row.key): (row.used, row.last_turn) for row in sorted(rows, key=lambda row: (row.queue, row.key))}
 
 
@@ -204,14 +202,14 @@ def _store(c: Connection, cold: Cold, uses: Mapping[Key, tuple[int, int]]) -> No
     if values:
         c.execute(changed.values(used=bindparam("n"), last_turn=bindparam("t")), values)
     waits = exists().where(held.c.queue == key_use.c.queue, held.c.key == key_use.c.key)
-    for some in _pairs([key for key, (used, _) in uses.items() if used <= 0]):
+    for some in chunks([key for key, (used, _) in uses.items() if used <= 0]):
         c.execute(delete(key_use).where(_is_one_of(key_use.c, some), key_use.c.used <= 0, ~waits))
 
 
 def _with_held(c: Connection, cold: Cold, keys: Sequence[Key]) -> set[Key]:
     held = cold.tables.held
     found = select(held.c.queue, held.c.key).distinct()
-    return {Key(row.queue, row.key) for some in _pairs(keys) for row in c.execute(found.where(_is_one_of(held.c, some)))}
+    return {Key(row.queue, row.key) for some in chunks(keys) for row in c.execute(found.where(_is_one_of(held.c, some)))}
 
 
 def _limits(c: Connection, cold: Cold, queues: Collection[str]) -> dict[str, int]:
@@ -228,10 +226,5 @@ def _limit(settings: str) -> int:
     return int(json.loads(settings).get("per_key_limit", 1))
 
 
-def _pairs(keys: Sequence[Key]) -> Iterator[Sequence[Key]]:
-    for start in range(0, len(keys), _PAIRS):
-        yield keys[start : start + _PAIRS]
-
-
 def _is_one_of(columns: Any, keys: Sequence[Key]) -> ColumnElement[bool]:
-    return tuple_(columns.queue, columns.key).in_([tuple(key) for key in keys])
+    return among_keys([columns.queue, columns.key], keys)
