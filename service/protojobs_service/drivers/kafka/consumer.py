@@ -178,7 +178,8 @@ class Reader:
                 _take_unread(consumer, partitions)
                 self._ending.wait(_ANEW_S)
                 self._orders.put(lambda consumer: consumer.unsubscribe())
-                self._orders.put(lambda consumer: self._subscribe(consumer, topics))
+                # By then others may be wanted: `follow` says so once.
+                self._orders.put(lambda consumer: self._subscribe(consumer, self._wanted))
             else:
                 self.following = frozenset(topics)
 
@@ -284,9 +285,11 @@ class Reader:
     def _ask(self, question: Coroutine[Any, Any, _T], longest_s: float) -> _T | None:
         """Return what the loop answers; None where it takes too long, is going down, or the side store is."""
         assert self._loop is not None
+        answer = asyncio.run_coroutine_threadsafe(question, self._loop)
         try:
-            return asyncio.run_coroutine_threadsafe(question, self._loop).result(longest_s)
+            return answer.result(longest_s)
         except (WaitedTooLong, CancelledError, Unavailable):
+            answer.cancel()  # nobody waits for it any more
             return None
 
     def _tell(self, hear: Callable[[_T], None], what: _T) -> None:

@@ -22,13 +22,18 @@ class Ownership(Sink):
         self.lost_records = 0
         """Records that Kafka no longer had when they were to be read."""
         self.gone_topics: set[str] = set()
+        self._turn = 0
 
     async def assigned(self, seats: Sequence[Seat]) -> Mapping[Place, int]:
+        turn = self._next_turn()
         places = [seat.place for seat in seats]
         await self._ledger.begin(await self._topics.ids({place.topic for place in places}))
         moved = await self._ledger.read("moved", places)
         barriers = await self._ledger.read("barrier", places)
         starts = {seat.place: self._start(seat, moved[seat.place]) for seat in seats}
+        if turn != self._turn:
+            # Given up by the reader, which may read by now what a later call has said: to seat them anew would pass over that.
+            return {}
         for seat in seats:
             place = seat.place
             self._backlog.seat(place, starts[place], self._topics.rank(place.topic), barriers[place])
@@ -36,11 +41,13 @@ class Ownership(Sink):
         return starts
 
     async def release(self, places: Collection[Place]) -> Mapping[Place, int]:
+        self._next_turn()
         leaving = [self._backlog.partitions.pop(place) for place in places if place in self._backlog.partitions]
         await self._intake.settled()
         return {partition.place: partition.done for partition in leaving}
 
     def lost(self, places: Collection[Place]) -> None:
+        self._next_turn()
         for place in places:
             self._backlog.partitions.pop(place, None)
         _log.warning("partitions were lost to another replica", extra={"partitions": len(places)})
@@ -52,6 +59,10 @@ class Ownership(Sink):
 
     def gone(self, topics: Collection[str]) -> None:
         self.gone_topics |= set(topics)
+
+    def _next_turn(self) -> int:
+        self._turn += 1
+        return self._turn
 
     def _start(self, seat: Seat, moved: int) -> int:
         """Return where to begin: behind what is known to be moved, else at the first record there is.

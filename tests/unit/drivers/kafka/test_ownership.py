@@ -1,5 +1,6 @@
 """Taking partitions over: from where they were moved to, and from nowhere that would leave something out."""
 
+import asyncio
 import logging
 from collections.abc import Collection
 from typing import cast
@@ -17,7 +18,7 @@ from protojobs_service.drivers.kafka.ownership import Ownership
 from protojobs_service.drivers.kafka.topics import Topics
 
 from tests.kafka.sides import Side
-from tests.unit.drivers.kafka.kit import place
+from tests.unit.drivers.kafka.kit import place, record
 
 pytestmark = pytest.mark.asyncio
 
@@ -25,13 +26,16 @@ Q, Q1 = place("q"), place("q", 1)
 
 
 class KnownTopics(Topics):
-    """Topics whose ids the test says."""
+    """Topics whose ids the test says. gates: what the next calls wait for."""
 
     def __init__(self) -> None:
         super().__init__(Options(brokers="nobody"), cast("AdminClient", None))
         self.id = "first"
+        self.gates: list[asyncio.Event] = []
 
     async def ids(self, topics: Collection[str]) -> dict[str, str]:
+        if self.gates:
+            await self.gates.pop(0).wait()
         return dict.fromkeys(topics, self.id)
 
 
@@ -157,3 +161,33 @@ async def test_a_partition_that_was_lost_is_dropped(bench: Bench) -> None:
     bench.ownership.lost([Q, Q1])
 
     assert bench.backlog.partitions == {}
+
+
+async def test_assignment_that_was_given_up_changes_nothing_of_a_later_one(bench: Bench) -> None:
+    gates = [asyncio.Event(), asyncio.Event()]
+    bench.topics.gates = [*gates]
+    seats = [Seat(Q, None, 0, 100)]
+    given_up, later = [asyncio.create_task(bench.ownership.assigned(seats)) for _ in gates]
+    await asyncio.sleep(0)
+    gates[1].set()
+    assert await later == {Q: 0}
+    bench.backlog.put([(Q, record(n, value=b"x")) for n in range(50)])
+
+    gates[0].set()
+    await given_up
+    bench.backlog.put([(Q, record(n, value=b"x")) for n in range(50, 60)])
+
+    assert [each.offset for each in bench.backlog.partitions[Q].records] == list(range(60))
+
+
+async def test_assignment_that_was_given_up_takes_no_partition_that_has_left(bench: Bench) -> None:
+    gate = asyncio.Event()
+    bench.topics.gates = [gate]
+    given_up = asyncio.create_task(bench.ownership.assigned([Seat(Q, None, 0, 100)]))
+    await asyncio.sleep(0)
+    bench.ownership.lost([Q])
+
+    gate.set()
+    await given_up
+
+    assert Q not in bench.backlog.partitions
