@@ -456,6 +456,38 @@ async def test_held_job_that_another_transaction_has_locked_is_passed_over(pair:
     assert [each.id for each in await claim(pair.here, worker)] == [free]
 
 
+async def test_held_job_that_is_moved_to_another_queue_meanwhile_gets_no_place_here(pair: Pair) -> None:
+    running, moved, waiting = await store_all(pair.here, [new_job(concurrency_key="k") for _ in range(3)])
+    worker, other = await connect(pair.here), await connect(pair.here, "other")
+    [lease] = await claim(pair.here, worker)
+    assert lease.id == running
+    before = await store(pair.here, "other", concurrency_key="k")
+    _once_before(pair, "FROM held", lambda: pair.there.jobs.edit([Edit(id=moved, envelope=bytes, queue="other")]))
+
+    await settle_well(pair.here, worker, lease)
+
+    assert [each.id for each in await claim(pair.here, worker)] == [waiting]
+    [first] = await claim(pair.here, other)
+    assert first.id == before
+    await settle_well(pair.here, other, first)
+    assert [each.id for each in await claim(pair.here, other)] == [moved]
+
+
+def _once_before(pair: Pair, part: str, act: Callable[[], Awaitable[Any]]) -> None:
+    """Run an act of another replica before the next statement of `here` that locks and has this part, and is no subquery's."""
+    hot = pair.here._store
+    assert isinstance(hot, PostgresStore | MysqlStore)
+    to_do = [act]
+
+    def look(_c: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if to_do and part in statement and "FOR UPDATE" in statement:
+            await_only(to_do.pop()())
+
+    for engine in (hot._engine, hot._vital_engine):
+        assert engine is not None
+        event.listen(engine.sync_engine, "before_cursor_execute", look)
+
+
 def _assert_counters_come_last(statements: Sequence[str]) -> None:
     counted = [i for i, text in enumerate(statements) if re.match(r"INSERT INTO counter\b", text)]
     assert len(counted) == 1

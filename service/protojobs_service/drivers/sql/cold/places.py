@@ -142,9 +142,8 @@ def _hand_over(c: Connection, cold: Cold, uses: _Uses, freed: Counter[Key]) -> s
 def _longest_held(c: Connection, cold: Cold, room: Mapping[Key, int]) -> dict[Key, list[Placed]]:
     """Return and lock as many held jobs of each key as it has room for, in their order."""
     firsts = _firsts(c, cold, [key for key, places in room.items() if places == 1])
-    found = {job.id: (job, position) for job, position in _held_rows(c, cold, list(firsts.values()))}
-    chosen = {key: [found[first]] for key, first in firsts.items() if first in found}
-    # One that somebody else has locked is passed over; and of several, all but the first follow from it.
+    chosen = {key: [placed] for key, placed in _held_rows(c, cold, firsts)}
+    # One that somebody else has locked, or has moved to another queue meanwhile, is passed over.
     rest = {key: places for key, places in room.items() if places > 1 or (key in firsts and key not in chosen)}
     return chosen | {key: _next(c, cold, key, places) for key, places in rest.items()}
 
@@ -159,14 +158,18 @@ def _firsts(c: Connection, cold: Cold, keys: Sequence[Key]) -> dict[Key, bytes]:
     return {Key(row.queue, row.key): row.first for row in found if row.first is not None}
 
 
-def _held_rows(c: Connection, cold: Cold, ids: Sequence[bytes]) -> list[Placed]:
+def _held_rows(c: Connection, cold: Cold, firsts: Mapping[Key, bytes]) -> list[tuple[Key, Placed]]:
+    """Lock and return those of these jobs that are held under their key, and that nobody else has locked."""
     held = cold.tables.held
-    rows = select(held.c.position, *_columns(cold)).with_hint(held, BY_KEY, "mysql").order_by(held.c.id)
-    return [
-        placed
-        for some in chunks(ids)
-        for placed in _placed(c.execute(rows.where(among(held.c.id, some)).with_for_update(skip_locked=True)))
-    ]
+    rows = select(held.c.queue, held.c.key, held.c.position, *_columns(cold)).with_hint(held, BY_KEY, "mysql").order_by(held.c.id)
+    found: list[tuple[Key, Placed]] = []
+    for some in chunks(list(firsts.values())):
+        locked = c.execute(rows.where(among(held.c.id, some)).with_for_update(skip_locked=True))
+        for queue, key, *row in locked:
+            [placed] = _placed([row])
+            if firsts.get(Key(queue, key)) == placed[0].id:
+                found.append((Key(queue, key), placed))
+    return found
 
 
 def _next(c: Connection, cold: Cold, key: Key, limit: int) -> list[Placed]:
