@@ -12,6 +12,8 @@ from protojobs_service.drivers.kafka.topics import Place
 
 HIGH_JOBS, LOW_JOBS = 4000, 1000
 """Reading of a partition pauses above the one and goes on below the other."""
+HIGH_BYTES, LOW_BYTES = 8 * 1024 * 1024, 2 * 1024 * 1024
+"""The same of the bytes of its records: payloads may have megabytes."""
 HELD_S = 1.0
 """How long a partition rests of which the side store takes nothing, so that it keeps nobody else from it."""
 _MEAN_JOBS = 1.0
@@ -22,7 +24,7 @@ class Partition:
     """A partition of this replica.
 
     done: offset before which everything is moved. read: offset that is read next. barrier: records before it are not wanted any
-    more. jobs: those of `records`, as their records say.
+    more. jobs: those of `records`, as their records say. size: their bytes.
     """
 
     place: Place
@@ -31,6 +33,7 @@ class Partition:
     read: int = 0
     barrier: int = 0
     jobs: int = 0
+    size: int = 0
     records: deque[Incoming] = field(default_factory=deque[Incoming])
     is_paused: bool = False
     held_until: float = 0.0
@@ -53,6 +56,7 @@ class Partition:
             if record.offset >= self.read:
                 self.records.append(record)
                 self.jobs += count_of(record.value)
+                self.size += len(record.value)
                 self.read = record.offset + 1
 
     def drop(self, records: int) -> None:
@@ -60,8 +64,19 @@ class Partition:
         for _ in range(records):
             record = self.records.popleft()
             self.jobs -= count_of(record.value)
+            self.size -= len(record.value)
             self.done = record.offset + 1
         self.failures = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Tell whether enough was read for now."""
+        return self.jobs > HIGH_JOBS or self.size > HIGH_BYTES
+
+    @property
+    def is_hungry(self) -> bool:
+        """Tell whether little is left of what was read."""
+        return self.jobs < LOW_JOBS and self.size < LOW_BYTES
 
     def hold(self) -> None:
         """Move nothing of it for a while."""
@@ -98,14 +113,14 @@ class Backlog:
             partition.put(found)
             self.records_seen += len(found)
             self.jobs_seen += sum(count_of(record.value) for record in found)
-            if partition.jobs > HIGH_JOBS and not partition.is_paused:
+            if partition.is_full and not partition.is_paused:
                 partition.is_paused = True
                 full.append(place)
         return full
 
     def hungry(self) -> list[Place]:
         """Return the paused partitions of which more may be read."""
-        found = [each for each in self.partitions.values() if each.is_paused and each.jobs < LOW_JOBS]
+        found = [each for each in self.partitions.values() if each.is_paused and each.is_hungry]
         for partition in found:
             partition.is_paused = False
         return [partition.place for partition in found]

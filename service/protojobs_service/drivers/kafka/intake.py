@@ -28,6 +28,8 @@ from protojobs_service.port.queues import QueueNumbers
 _log = logging.getLogger(__name__)
 
 _MOST_JOBS = 2000
+_MOST_BYTES = 4 * 1024 * 1024
+"""What is moved at once, but for a first record that is larger: one call of the side store is one statement."""
 _REST_S = 0.1
 """How often what is kept back is looked at again, and what waits in the side store is counted."""
 _AGAIN_S = 0.25
@@ -60,12 +62,16 @@ Done = Callable[[Mapping[Place, int]], None]
 
 
 class _Portion(NamedTuple):
-    """The first records of a partition, to be moved together: how many jobs each has. skipped: records before its barrier."""
+    """The first records of a partition, to be moved together: how many jobs each has.
+
+    skipped: records before its barrier. size: bytes of the others.
+    """
 
     partition: Partition
     sizes: list[int]
     jobs: list[NewJob]
     skipped: int
+    size: int = 0
 
 
 class Intake:
@@ -224,24 +230,28 @@ class Intake:
             await self._park_first(partition, "the store cannot take it")
 
     def _portions(self) -> list[_Portion]:
-        """Return what to move next: higher bands first, of each partition no more than may wait, 2000 jobs in all."""
-        now, portions, left = time.monotonic(), list[_Portion](), _MOST_JOBS
+        """Return what to move next: higher bands first, of each partition no more than may wait, 2000 jobs or 4 MiB in all."""
+        now, portions, left, room = time.monotonic(), list[_Portion](), _MOST_JOBS, _MOST_BYTES
         ready = [each for each in self._backlog.partitions.values() if each.records and each.held_until <= now]
         for partition in sorted(ready, key=lambda each: (-each.rank, each.records[0].time_ms)):
-            portion = self._portion(partition, min(left, self._allowance(partition)))
+            portion = self._portion(partition, min(left, self._allowance(partition)), room)
             if portion is not None:
                 portions.append(portion)
                 left -= len(portion.jobs)
-            if left <= 0:
+                room -= portion.size
+            if left <= 0 or room <= 0:
                 break
         return portions
 
-    def _portion(self, partition: Partition, most: int) -> _Portion | None:
+    def _portion(self, partition: Partition, most: int, room: int) -> _Portion | None:
+        """room: bytes; the first record is taken whatever it has."""
         aged_ms = (datetime.now(UTC) - _AGED).timestamp() * 1000
         skipped = sum(1 for record in partition.records if record.offset < partition.barrier)
-        portion = _Portion(partition, [], [], skipped)
+        portion, size = _Portion(partition, [], [], skipped), 0
         for record in islice(partition.records, skipped, None):
             if (len(portion.jobs) >= most and record.time_ms > aged_ms) or len(portion.jobs) >= _MOST_JOBS:
+                break
+            if size and size + len(record.value) > room:
                 break
             try:
                 jobs = unpack(record.value)
@@ -251,6 +261,8 @@ class Intake:
                 return _Portion(partition, [0], [], 0)
             portion.jobs.extend(jobs)
             portion.sizes.append(len(jobs))
+            size += len(record.value)
+        portion = portion._replace(size=size)
         return portion if portion.jobs or skipped else None
 
     async def _clear_the_head(self, portion: _Portion) -> None:

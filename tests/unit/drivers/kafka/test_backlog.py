@@ -1,6 +1,6 @@
 """The backlog: what was read and not moved, in the order of its offsets."""
 
-from protojobs_service.drivers.kafka.backlog import HIGH_JOBS, LOW_JOBS, Backlog
+from protojobs_service.drivers.kafka.backlog import HIGH_BYTES, HIGH_JOBS, LOW_BYTES, LOW_JOBS, Backlog
 from protojobs_service.drivers.kafka.topics import Place, stem_of
 
 from tests.contract.acts import new_job
@@ -119,3 +119,18 @@ def test_records_have_as_many_jobs_as_those_that_were_read() -> None:
     found.put([(Q, record(0, new_job(), new_job(), new_job())), (Q, record(1, new_job()))])
 
     assert found.mean_jobs == 2.0
+
+
+def test_reading_pauses_above_a_bound_of_bytes_too() -> None:
+    found = backlog(Q)
+    large = bytes(HIGH_BYTES // 8)
+
+    full = [found.put([(Q, record(n, value=large))]) for n in range(9)]
+    hungry: list[tuple[int, list[Place]]] = []
+    while found.partitions[Q].records:
+        found.partitions[Q].drop(1)
+        hungry.append((found.partitions[Q].size, found.hungry()))
+
+    assert full == [[]] * 8 + [[Q]]
+    assert [size for size, places in hungry if places] == [LOW_BYTES - len(large)]
+    assert found.partitions[Q].size == 0

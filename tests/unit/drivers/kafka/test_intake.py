@@ -378,3 +378,13 @@ async def test_nobody_waits_for_what_is_kept_back(narrow: Bench) -> None:
     await narrow.intake.caught_up(None, 30)
 
     assert narrow.backlog.partitions[Q].done == 10
+
+
+async def test_no_more_bytes_are_moved_at_once_than_a_statement_should_have(bench: Bench) -> None:
+    jobs = [new_job(body=bytes(1024 * 1024)) for _ in range(7)]
+
+    bench.put(Q, [record(n, job) for n, job in enumerate(jobs)])
+    await until("all is moved", lambda: bench.done.get(Q) == len(jobs))
+
+    assert bench.moved() == [job.id for job in jobs]
+    assert max(len(call) for call in bench.side.dispatched) == 3
