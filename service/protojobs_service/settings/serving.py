@@ -18,14 +18,18 @@ class LimitSettings(Section):
         default=4 * _MIB, ge=64 * 1024, le=64 * _MIB, description="Largest message the server reads, bytes."
     )
     max_send_bytes: int = Field(default=16 * _MIB, ge=_MIB, le=64 * _MIB, description="Largest message the server sends, bytes.")
-    max_calls: int = Field(default=512, ge=1, le=100_000, description="Unary calls at once; more are refused as OVERLOADED.")
+    max_calls: int = Field(
+        default=512, ge=1, le=100_000, description="Unary calls at once that do not wait; more are refused as OVERLOADED."
+    )
     max_call_bytes: int = Field(default=256 * _MIB, ge=_MIB, description="Bytes of all unary requests at once.")
     max_answer_bytes: int = Field(
         default=256 * _MIB,
         ge=_MIB,
         description="Bytes of all answers that callers have not read yet; of one caller's the fourth part.",
     )
-    max_streams: int = Field(default=2000, ge=1, le=100_000, description="Streams at once; more are refused as OVERLOADED.")
+    max_streams: int = Field(
+        default=2000, ge=1, le=100_000, description="Streams at once, and as many calls that wait; more are refused as OVERLOADED."
+    )
     dispatch_window: int = Field(
         default=8000, ge=1000, le=1_000_000, description="Jobs of one DispatchStream without acknowledgement."
     )
@@ -52,6 +56,12 @@ class LimitSettings(Section):
     )
     streams_per_caller: int | None = Field(
         default=None, ge=0, le=100_000, description="Streams of one caller at once; 0: no limit; unset: 50, and none as for rate."
+    )
+    waits_per_caller: int | None = Field(
+        default=None,
+        ge=0,
+        le=100_000,
+        description="Calls of one caller at once that wait (AcquireLeases, WaitJob); 0: no limit; unset: 500, none as for rate.",
     )
 
 

@@ -17,6 +17,7 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 class Rpc:
     """What is fixed about an RPC. waits: seconds that it may spend waiting. essential: never refused for load.
 
+    ends_work: it tells of jobs that run, and is refused for load after the calls that bring new ones.
     cut_at_drain: it only waits, and is ended when the server goes.
     """
 
@@ -27,6 +28,7 @@ class Rpc:
     takes_bytes: bool
     waits: float
     essential: bool
+    ends_work: bool
     cut_at_drain: bool
 
     @property

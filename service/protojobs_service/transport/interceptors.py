@@ -156,11 +156,16 @@ class CutAtDrain:
             raise
 
 
+_RESERVE = 1.25
+"""How many more calls there may be where one of them ends work."""
+
+
 @dataclass(slots=True)
 class Admission:
-    """Refuses what would be too much at once: unary calls and their bytes, and streams, each by an own bound.
+    """Refuses what would be too much at once: unary calls and their bytes, calls that wait, and streams, each by an own bound.
 
-    Refusing costs nothing, so a flood of calls ends here and not in the store.
+    Refusing costs nothing, so a flood of calls ends here and not in the store. Calls that wait are as many as streams at most, and
+    take nothing from those that do something; a quarter more of these is for those that end work or keep it.
     """
 
     max_calls: int
@@ -168,6 +173,7 @@ class Admission:
     max_streams: int
     calls: int = 0
     call_bytes: int = 0
+    waiting: int = 0
     streams: int = 0
     refused: int = 0
 
@@ -184,8 +190,18 @@ class Admission:
                 return await proceed(call)
             finally:
                 self.streams -= 1
+        if call.rpc.waits:
+            if self.waiting >= self.max_streams:
+                self.refused += 1
+                raise Overloaded("too many calls that wait at this server")
+            self.waiting += 1
+            try:
+                return await proceed(call)
+            finally:
+                self.waiting -= 1
         size = len(call.request)
-        if self.calls >= self.max_calls or (self.calls and self.call_bytes + size > self.max_bytes):
+        more = _RESERVE if call.rpc.ends_work else 1.0
+        if self.calls >= self.max_calls * more or (self.calls and self.call_bytes + size > self.max_bytes * more):
             self.refused += 1
             raise Overloaded("too many calls at once")
         self.calls += 1

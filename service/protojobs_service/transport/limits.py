@@ -1,4 +1,4 @@
-"""What one caller may do: calls and bytes a second, and streams at once. What all may do together is `interceptors.Admission`'s.
+"""What one caller may do: calls and bytes a second, streams and waits at once. What all may do together is `interceptors.Admission`'s.
 
 A caller is a principal; those without credentials are told apart by where they call from. The counts are one server's own: behind
 a balancer a caller may do as much at each server. Frames of a stream count like calls, once for each frame however many jobs it
@@ -9,7 +9,8 @@ import asyncio
 import ipaddress
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
@@ -39,6 +40,7 @@ class Allowance:
     calls: RateLimit | None = None
     bytes: RateLimit | None = None
     streams: int | None = None
+    waits: int | None = None
 
 
 class Origin(NamedTuple):
@@ -73,6 +75,7 @@ class CallerLimits:
         self._sleep = sleep
         self._buckets = Recent[str, _Buckets](_MOST_CALLERS)
         self._streams: Counter[str] = Counter()
+        self._waiting: Counter[str] = Counter()
         self.refused = 0
 
     @property
@@ -91,17 +94,29 @@ class CallerLimits:
         size = 0 if call.rpc.streams_in else len(call.request)
         if (wait := self._take(name, allowance, size)) is not None:
             raise self._too_much(*wait)
-        if not call.rpc.is_stream or allowance.streams is None:
-            return await proceed(self._paced(call, name, allowance))
-        if self._streams[name] >= allowance.streams:
-            raise self._too_much("streams_per_caller", timedelta(seconds=1))
-        self._streams[name] += 1
+        if call.rpc.is_stream:
+            with self._one_of(self._streams, name, allowance.streams, "streams_per_caller"):
+                return await proceed(self._paced(call, name, allowance))
+        if call.rpc.waits:
+            with self._one_of(self._waiting, name, allowance.waits, "waits_per_caller"):
+                return await proceed(call)
+        return await proceed(call)
+
+    @contextmanager
+    def _one_of(self, counts: Counter[str], name: str, most: int | None, limit: str) -> Generator[None]:
+        """Count one more as long as the context lasts. Raises Overloaded where the caller has so many."""
+        if most is None:
+            yield
+            return
+        if counts[name] >= most:
+            raise self._too_much(limit, timedelta(seconds=1))
+        counts[name] += 1
         try:
-            return await proceed(self._paced(call, name, allowance))
+            yield
         finally:
-            self._streams[name] -= 1
-            if not self._streams[name]:
-                del self._streams[name]
+            counts[name] -= 1
+            if not counts[name]:
+                del counts[name]
 
     async def pace(self, name: str, allowance: Allowance, size: int) -> None:
         """Return once a frame of so many bytes may be taken."""

@@ -50,11 +50,12 @@ def procedures(
     interceptors: Sequence[Interceptor],
     *,
     essential: frozenset[str] = frozenset(),
+    ends_work: frozenset[str] = frozenset(),
     cut_at_drain: bool = False,
 ) -> dict[str, "Procedure"]:
     """Return every RPC of a service's descriptor by its name, run through the interceptors, outermost first.
 
-    RPCs that `servicer` lacks are refused as Unsupported. essential: names of RPCs that admission never refuses. cut_at_drain:
+    RPCs that `servicer` lacks are refused as Unsupported. essential, ends_work: names of RPCs, see Rpc. cut_at_drain:
     the service's streams do not know how to end by themselves.
     """
     made: dict[str, Procedure] = {}
@@ -69,6 +70,7 @@ def procedures(
             takes_bytes=getattr(implementation, "__takes_bytes__", False),
             waits=waits,
             essential=method.name in essential,
+            ends_work=method.name in ends_work,
             cut_at_drain=cut_at_drain or waits > 0,
         )
         run: Proceed = _bind(rpc, implementation)

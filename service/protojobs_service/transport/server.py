@@ -47,7 +47,7 @@ from protojobs_service.transport.worker_servicer import WorkerServicer
 _METADATA_SOFT = 8 * 1024
 _HANDSHAKE_MS, _SETTINGS_MS = 10_000, 5000
 _PENDING = 10_000
-_DEFAULT_RATE, _DEFAULT_BYTES, _DEFAULT_STREAMS = 5000, 128 * 1024 * 1024, 50
+_DEFAULT_RATE, _DEFAULT_BYTES, _DEFAULT_STREAMS, _DEFAULT_WAITS = 5000, 128 * 1024 * 1024, 50, 500
 _BURST_SECONDS = 2
 
 
@@ -65,7 +65,7 @@ class GrpcServer:
         limits = settings.limits
         self.admission = Admission(limits.max_calls, limits.max_call_bytes, limits.max_streams)
         self.caller_limits = CallerLimits(
-            _allowance(limits, _DEFAULT_RATE, _DEFAULT_BYTES, _DEFAULT_STREAMS), _allowance(limits, 0, 0, 0)
+            _allowance(limits, _DEFAULT_RATE, _DEFAULT_BYTES, _DEFAULT_STREAMS, _DEFAULT_WAITS), _allowance(limits, 0, 0, 0, 0)
         )
         self.answers = Answers(limits.max_answer_bytes)
         specs = Specs(application.limits)
@@ -97,11 +97,11 @@ class GrpcServer:
             CutAtDrain(self.drain_signal),
             self.admission,
         )
-        essential = frozenset({"GetServerInfo"})
+        essential, ends_work = frozenset({"GetServerInfo"}), frozenset({"SettleLeases", "ExtendLeases"})
         self._handlers: list[grpc.GenericRpcHandler] = []
         local: dict[str, Procedure] = {}
         for each, servicer in servicers.items():
-            made = procedures(each, servicer, interceptors, essential=essential)
+            made = procedures(each, servicer, interceptors, essential=essential, ends_work=ends_work)
             self._handlers.append(generic_handler(each, made))
             local |= {procedure.rpc.path: procedure for procedure in made.values()}
         self.local = LocalCalls(local)
@@ -168,12 +168,14 @@ def channel_arguments(settings: Settings) -> Sequence[tuple[str, int]]:
     ]
 
 
-def _allowance(limits: LimitSettings, rate: float, size: int, streams: int) -> Allowance:
+def _allowance(limits: LimitSettings, rate: float, size: int, streams: int, waits: int) -> Allowance:
     """Return what a caller may do where the settings leave it to these defaults; 0 means no limit everywhere."""
     rate = rate if limits.rate is None else limits.rate
     size = size if limits.bytes_per_second is None else limits.bytes_per_second
     streams = streams if limits.streams_per_caller is None else limits.streams_per_caller
-    return Allowance(calls=_rate(rate, limits.burst), bytes=_rate(size, limits.burst_bytes), streams=streams or None)
+    waits = waits if limits.waits_per_caller is None else limits.waits_per_caller
+    calls, size_a_second = _rate(rate, limits.burst), _rate(size, limits.burst_bytes)
+    return Allowance(calls=calls, bytes=size_a_second, streams=streams or None, waits=waits or None)
 
 
 def _rate(per_second: float, burst: int | None) -> RateLimit | None:

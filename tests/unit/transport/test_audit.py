@@ -108,6 +108,7 @@ def call_of(rpc: str, request: bytes = b"", principal: Principal | None = None, 
         takes_bytes=False,
         waits=0.0,
         essential=False,
+        ends_work=False,
         cut_at_drain=False,
     )
     return Call(made, request, cast("Any", context or NetworkContext()), principal=principal)

@@ -64,6 +64,7 @@ def _call(name: str = "alice", path: str = WATCH, *, stream: bool = True, waits:
         takes_bytes=False,
         waits=waits,
         essential=False,
+        ends_work=False,
         cut_at_drain=False,
     )
     return Call(rpc, b"", cast(Any, Context(("authorization", f"Bearer pj_{name}"))))

@@ -39,6 +39,7 @@ def _call(request: bytes = b"", *, remaining: float | None = None, **rpc: Any) -
             "takes_bytes": False,
             "waits": 0.0,
             "essential": False,
+            "ends_work": False,
             "cut_at_drain": False,
             **rpc,
         }
@@ -128,14 +129,38 @@ async def test_calls_and_bytes_and_streams_are_counted_apart_and_given_back() ->
         (Admission(0, 10, 1), _call()),
         (Admission(5, 10, 1, calls=1, call_bytes=8), _call(b"123")),
         (Admission(5, 10, 1, streams=1), _call(streams_out=True)),
+        (Admission(5, 10, 1, waiting=1), _call(waits=60.0)),
+        (Admission(4, 10, 1, calls=5), _call(ends_work=True)),
+        (Admission(9, 8, 1, calls=1, call_bytes=8), _call(b"123", ends_work=True)),
     ],
-    ids=["calls", "bytes", "streams"],
+    ids=["calls", "bytes", "streams", "calls that wait", "calls that end work", "bytes that end work"],
 )
 async def test_what_is_too_much_is_refused_and_counted(admission: Admission, call: Call) -> None:
     with pytest.raises(Overloaded):
         await admission(call, _at_once)
 
     assert admission.refused == 1
+
+
+async def test_calls_that_wait_take_nothing_from_those_that_do_something() -> None:
+    admission = Admission(max_calls=1, max_bytes=10, max_streams=3)
+    async with asyncio.TaskGroup() as tasks:
+        waiting = [tasks.create_task(admission(_call(b"12345", waits=60.0), _never)) for _ in range(3)]
+        await asyncio.sleep(0)
+
+        assert await admission(_call(b"1234567890"), _at_once) == b"done"
+
+        for each in waiting:
+            each.cancel()
+    assert admission.waiting == 0
+
+
+async def test_work_ends_while_new_work_is_refused() -> None:
+    admission = Admission(max_calls=4, max_bytes=8, max_streams=1, calls=4, call_bytes=8)
+
+    assert await admission(_call(b"12", ends_work=True), _at_once) == b"done"
+    with pytest.raises(Overloaded):
+        await admission(_call(), _at_once)
 
 
 async def test_one_large_call_alone_is_taken_and_an_essential_one_always() -> None:

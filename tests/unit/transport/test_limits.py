@@ -66,6 +66,7 @@ def make_call(request: Any = b"", *, peer: str = ABROAD, metadata: Sequence[tupl
             "takes_bytes": False,
             "waits": 0.0,
             "essential": False,
+            "ends_work": False,
             "cut_at_drain": False,
             **rpc,
         }
@@ -180,8 +181,9 @@ async def test_where_a_call_comes_from(peer: str, origin: Origin) -> None:
     assert origin_of(peer) == origin
 
 
-async def test_streams_of_a_caller_are_bounded_and_given_back() -> None:
-    caller_limits = _limits(FakeTime(), streams=1)
+@pytest.mark.parametrize(("kind", "limit"), [({"streams_out": True}, "streams"), ({"waits": 60.0}, "waits")])
+async def test_streams_and_waiting_calls_of_a_caller_are_bounded_and_given_back(kind: dict[str, Any], limit: str) -> None:
+    caller_limits = _limits(FakeTime(), None, **{limit: 1})
     inside, leave = asyncio.Event(), asyncio.Event()
 
     async def stay(call: Call) -> Any:
@@ -189,17 +191,17 @@ async def test_streams_of_a_caller_are_bounded_and_given_back() -> None:
         await leave.wait()
 
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(caller_limits(make_call(streams_out=True), stay))
+        tasks.create_task(caller_limits(make_call(**kind), stay))
         await inside.wait()
-        refused = await _refused(caller_limits, make_call(streams_out=True))
-        elsewhere = await _refused(caller_limits, make_call(peer="ipv4:192.0.2.2:1", streams_out=True))
+        refused = await _refused(caller_limits, make_call(**kind))
+        elsewhere = await _refused(caller_limits, make_call(peer="ipv4:192.0.2.2:1", **kind))
         unary = await _refused(caller_limits, make_call())
         leave.set()
 
     assert refused is not None
-    assert refused.metadata == {"limit": "streams_per_caller"}
+    assert refused.metadata == {"limit": f"{limit}_per_caller"}
     assert (elsewhere, unary) == (None, None)
-    assert await _refused(caller_limits, make_call(streams_out=True)) is None
+    assert await _refused(caller_limits, make_call(**kind)) is None
 
 
 async def test_frames_of_a_stream_are_read_later_and_none_is_lost() -> None:
