@@ -1,4 +1,4 @@
-"""What one caller may do: calls and bytes a second, streams and waits at once. What all may do together is `interceptors.Admission`'s.
+"""What one caller may do: calls and bytes a second, streams and waits at once. What all may do together is for Admission to say.
 
 A caller is a principal; those without credentials are told apart by where they call from. The counts are one server's own: behind
 a balancer a caller may do as much at each server. Frames of a stream count like calls, once for each frame however many jobs it
