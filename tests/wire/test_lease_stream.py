@@ -13,7 +13,7 @@ import pytest_asyncio
 from google.protobuf.duration_pb2 import Duration
 from protojobs.v1 import job_pb2, worker_service_pb2
 from protojobs_service.application import Timings
-from protojobs_service.domain.errors import StoreUnavailable
+from protojobs_service.domain.errors import Overloaded, StoreUnavailable
 from protojobs_service.port import News, Settled, Settlement
 
 from tests.wire.lease_worker import (
@@ -414,22 +414,31 @@ async def test_settles_are_taken_while_the_server_drains() -> None:
         assert answers[lease.job_id, 1][0].code == OK
 
 
-async def test_a_store_that_goes_away_and_comes_back_costs_no_outcome() -> None:
+@pytest.mark.parametrize("error", [StoreUnavailable(), Overloaded("every connection is in use")])
+async def test_a_store_that_takes_nothing_for_a_while_costs_no_outcome_and_no_stream(error: Exception) -> None:
     driver = memory_driver()
-    inner = driver.jobs.settle
+    inner, update = driver.jobs.settle, driver.jobs.update
     is_away = True
 
     async def settle(items: Sequence[Settlement]) -> Sequence[Settled]:
         if is_away:
-            raise StoreUnavailable
+            raise error
         return await inner(items)
 
-    driver.jobs.settle = settle  # type: ignore[method-assign] # a store that goes away
+    async def tell(items: Sequence[News]) -> Sequence[bool]:
+        if is_away:
+            raise error
+        return await update(items)
+
+    driver.jobs.settle, driver.jobs.update = settle, tell  # type: ignore[method-assign] # a store that goes away
     async with serving(driver=driver) as service:
         await service.dispatch()
         worker = await StreamWorker.open(service)
         [lease] = await worker.get(1)
 
+        item = worker_service_pb2.UpdateItem(job_id=lease.job_id, attempt=1, checkpoint=b"half")
+        await worker.stream.send(update=worker_service_pb2.Update(items=[item]))
+        await worker.stream.until("settled")
         first = await worker.settle(complete(lease))
         is_away = False
         second = await worker.settle(complete(lease))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from protojobs_service.application.clock import Clock
 from protojobs_service.domain.access import Principal, TokenId
-from protojobs_service.domain.errors import Overloaded, StoreUnavailable
+from protojobs_service.domain.errors import NOT_NOW, Overloaded, StoreUnavailable
 from protojobs_service.domain.recent import Recent
 from protojobs_service.port import Driver, StoredToken
 from protojobs_service.port.deadline import unhurried
@@ -128,8 +128,8 @@ class KnownTokens:
             failure: StoreUnavailable | None = None
             try:
                 await self._read_some(ids)
-            except StoreUnavailable as error:
-                failure = error
+            except NOT_NOW:
+                failure = StoreUnavailable()
             except Exception:  # noqa: BLE001 # those who wait must hear something
                 _log.exception("tokens not read")
                 failure = StoreUnavailable()
@@ -142,7 +142,7 @@ class KnownTokens:
         asked_at = self._clock.monotonic()
         try:
             tokens = await self._driver.tokens.get(ids)
-        except StoreUnavailable:
+        except NOT_NOW:
             self._silent_until = self._clock.monotonic() + _SILENCE
             raise
         self._silent_until = float("-inf")

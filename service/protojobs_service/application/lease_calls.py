@@ -18,7 +18,7 @@ from protojobs_service.application.lease_session import HeldLease, Hello, LeaseS
 from protojobs_service.application.lease_sink import DrainCause, Stop, StopCause
 from protojobs_service.application.settle import Settle
 from protojobs_service.application.stride import Stride
-from protojobs_service.domain.errors import Draining, JobsError, SessionClosed, SessionSuperseded, StoreUnavailable
+from protojobs_service.domain.errors import NOT_NOW, Draining, JobsError, SessionClosed, SessionSuperseded
 from protojobs_service.domain.job import Handle, Lease
 from protojobs_service.domain.queue_limits import HoldCause
 from protojobs_service.port import Driver, Settled, Settlement, SettleVerdict
@@ -153,7 +153,7 @@ class LeaseCalls:
         if rest:
             try:
                 newest = await self._find_stored(caller.secret)
-            except (SessionClosed, StoreUnavailable):
+            except (SessionClosed, *NOT_NOW):
                 return answers
             if newest.handle != caller.handle:  # it has gone on at another replica, under this handle
                 self._drop(caller.session)

@@ -188,6 +188,7 @@ class LeaseRoom:
         return found
 
     def hand_over(self, session: LeaseSession, leases: list[Lease]) -> None:
+        leases = self._errands.in_time(leases)
         if session.drain_until is not None or session.leaving_until is not None or session.is_idle:
             self._errands.send_back(leases)
         else:

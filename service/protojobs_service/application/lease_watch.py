@@ -8,16 +8,16 @@ from datetime import timedelta
 
 from protojobs_service.application.clock import Clock
 from protojobs_service.application.lease import Leasing
-from protojobs_service.application.lease_errands import NOT_HELD, Errands
+from protojobs_service.application.lease_errands import NOT_HELD, Errands, LeaseKey
 from protojobs_service.application.lease_room import LeaseRoom
 from protojobs_service.application.lease_session import LeaseSession
 from protojobs_service.application.lease_sink import DrainCause, Stop, StopCause
 from protojobs_service.application.tally import Lost, Tally
 from protojobs_service.application.timings import Timings
-from protojobs_service.domain.errors import Draining, SessionClosed, StoreUnavailable
-from protojobs_service.domain.job import Handle, JobId
+from protojobs_service.domain.errors import NOT_NOW, Draining, SessionClosed
+from protojobs_service.domain.job import Handle
 from protojobs_service.domain.outcome import Cancelled, Fail, JobError, Release, ReleaseCause
-from protojobs_service.port import Driver, Settlement
+from protojobs_service.port import Driver
 
 _MISSED_HEARTBEATS = 3
 _MOST_PER_RETURN = 5000
@@ -25,8 +25,6 @@ _MOST_LEARNT = 500
 _NO_RECEIPT = Release(cause=ReleaseCause.NO_RECEIPT)
 _REVOKED = Cancelled()
 _TIMED_OUT = Fail(error=JobError(type="TIMEOUT", message="no outcome came within the run timeout"), reason="TIMEOUT")
-
-_Key = tuple[Handle, JobId, int]
 
 
 class LeaseWatch:
@@ -49,8 +47,8 @@ class LeaseWatch:
         self._clock = clock
         self._timings = timings
         self._tally = tally
-        self._unknown: set[_Key] = set()
-        self._missing: set[_Key] = set()
+        self._unknown: set[LeaseKey] = set()
+        self._missing: set[LeaseKey] = set()
         self._looks = 0
 
     @property
@@ -74,7 +72,7 @@ class LeaseWatch:
             session.is_fresh = False
         try:
             closed = await self._driver.sessions.renew([session.handle for session in fresh])
-        except StoreUnavailable:
+        except NOT_NOW:
             for session in fresh:
                 session.is_fresh = True
             raise
@@ -194,17 +192,15 @@ class LeaseWatch:
         be on its way at the first look.
         """
         sessions = dict(self._room.sessions)
-        before: set[_Key] = {
+        before: set[LeaseKey] = {
             (handle, job_id, flight.attempt) for handle, session in sessions.items() for job_id, flight in session.flights.items()
         }
-        stored: set[_Key] = set(await self._driver.sessions.leases(list(sessions))) if sessions else set()
+        stored: set[LeaseKey] = set(await self._driver.sessions.leases(list(sessions))) if sessions else set()
         unknown = {key for key in stored if not self._has(key)}
         missing = {key for key in before - stored if self._has(key)}
         strays = unknown & self._unknown
         if strays:
-            self._errands.give_back(
-                Settlement(job_id, attempt, handle, NOT_HELD, by_server=True) for handle, job_id, attempt in strays
-            )
+            self._errands.give_back_strays(strays)
         for handle, job_id, attempt in missing & self._missing:
             session = sessions[handle]
             session.drop(job_id, attempt)
@@ -212,7 +208,7 @@ class LeaseWatch:
             session.sink.stop([Stop(job_id, attempt, StopCause.LEASE_LOST)])
         self._unknown, self._missing = unknown - strays, missing - self._missing
 
-    def _has(self, key: _Key) -> bool:
+    def _has(self, key: LeaseKey) -> bool:
         session = self._room.sessions.get(key[0])
         flight = session.flights.get(key[1]) if session else None
         return flight is not None and flight.attempt == key[2]

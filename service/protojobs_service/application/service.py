@@ -40,7 +40,7 @@ from protojobs_service.application.watch import Watch
 from protojobs_service.application.workers import Workers
 from protojobs_service.domain.access import Grant
 from protojobs_service.domain.bounds import AUDIT_KEPT, Limits
-from protojobs_service.domain.errors import StoreUnavailable
+from protojobs_service.domain.errors import NOT_NOW
 from protojobs_service.domain.features import BUILT
 from protojobs_service.port import Capability, Driver
 
@@ -207,5 +207,5 @@ class Application:
     async def _let_go(self) -> None:
         try:
             await self.lease_watch.close()
-        except StoreUnavailable:
+        except NOT_NOW:
             _log.warning("the store does not answer; leases of this server expire by themselves")

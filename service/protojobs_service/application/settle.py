@@ -8,7 +8,7 @@ from protojobs_service.application.lease_session import LeaseSession
 from protojobs_service.application.store_time import StoreTime
 from protojobs_service.application.tally import Tally, answered_of
 from protojobs_service.application.wait import Wait
-from protojobs_service.domain.errors import JobIdTime, StoreUnavailable
+from protojobs_service.domain.errors import NOT_NOW, JobIdTime
 from protojobs_service.domain.job import Draft, JobId, NewJob, child_id
 from protojobs_service.domain.outcome import COMPLETE, Release, ReleaseCause
 from protojobs_service.port import Driver, News, Settled, Settlement, SettleVerdict
@@ -41,11 +41,11 @@ class Settle:
         self._tally = tally
 
     async def many(self, session: LeaseSession, items: Sequence[Settlement]) -> Sequence[Settled]:
-        """Store outcomes; answers by place, after the commit. RETRY_LATER for all where the store does not answer."""
+        """Store outcomes; answers by place, after the commit. RETRY_LATER for all where the store takes none now."""
         session.settling += 1
         try:
             answers = await self._driver.jobs.settle(items)
-        except StoreUnavailable:
+        except NOT_NOW:
             return [_RETRY_LATER] * len(items)
         finally:
             session.settling -= 1
@@ -69,14 +69,14 @@ class Settle:
         """Store outcomes of a session that only another replica, or none, remembers; else as `many`."""
         try:
             answers = await self._driver.jobs.settle(items)
-        except StoreUnavailable:
+        except NOT_NOW:
             return [_RETRY_LATER] * len(items)
         self._tally.ended_elsewhere(answers)
         self._wait.ended(item.id for item, (verdict, *_) in zip(items, answers, strict=True) if verdict is SettleVerdict.OK)
         return answers
 
     async def update(self, news: Sequence[News]) -> Sequence[bool]:
-        """Store progress and checkpoints; False where the lease is not the session's. Raises StoreUnavailable."""
+        """Store progress and checkpoints; False where the lease is not the session's. Raises StoreUnavailable, Overloaded."""
         return await self._driver.jobs.update(news)
 
     def children(self, parent: JobId, drafts: Sequence[Draft]) -> tuple[NewJob, ...]:

@@ -9,7 +9,7 @@ from enum import Enum
 from operator import attrgetter
 
 from protojobs_service.application.lease_session import Flight
-from protojobs_service.domain.errors import StoreUnavailable
+from protojobs_service.domain.errors import NOT_NOW
 from protojobs_service.domain.job import JobId
 from protojobs_service.domain.labels import (
     CRASHED,
@@ -88,7 +88,7 @@ class Tally:
         self.lost.update(_cause(item) for item in applied)
         try:
             outlines = await jobs.outline([item.id for item in applied])
-        except StoreUnavailable:
+        except NOT_NOW:
             return
         found = zip(applied, outlines, strict=True)
         counts = Counter((outline.queue, _became(item.outcome, outline.state)) for item, outline in found if outline is not None)

@@ -341,6 +341,10 @@ class StoreUnavailable(Unavailable):
         super().__init__(message)
 
 
+NOT_NOW = (StoreUnavailable, Overloaded)
+"""How a store refuses whatever it is asked: it does not answer, or too much is asked at once. For who tries again by itself."""
+
+
 class IssuerUnavailable(Unavailable):
     """The keys that a token of an identity provider is to be verified with cannot be read; nobody knows whether it is good."""
 

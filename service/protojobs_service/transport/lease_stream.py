@@ -23,7 +23,7 @@ from protojobs_service.application import (
     Stop,
 )
 from protojobs_service.domain import bounds
-from protojobs_service.domain.errors import InvalidField, JobsError, Overloaded, ProtocolViolation, StoreUnavailable
+from protojobs_service.domain.errors import NOT_NOW, InvalidField, JobsError, Overloaded, ProtocolViolation
 from protojobs_service.domain.job import Lease
 from protojobs_service.domain.queue_limits import HoldCause
 from protojobs_service.transport import wire
@@ -280,7 +280,7 @@ class LeaseStream:
     async def _store_news(self, news: Sequence[News], refused: Sequence[Refusal], items: int) -> None:
         try:
             self._answers.add_updates(news, await self._application.settle.update(news) if news else (), refused)
-        except StoreUnavailable:
+        except NOT_NOW:
             self._answers.add_unstored_updates(news, refused)
         except JobsError as error:
             self.end(error)

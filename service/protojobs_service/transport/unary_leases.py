@@ -4,7 +4,7 @@ from protojobs.v1 import worker_service_pb2
 
 from protojobs_service.application import Application
 from protojobs_service.domain import bounds
-from protojobs_service.domain.errors import InvalidField, StoreUnavailable
+from protojobs_service.domain.errors import NOT_NOW, InvalidField
 from protojobs_service.domain.job import Handle
 from protojobs_service.transport import wire
 from protojobs_service.transport.convert import parse_optional_span, to_duration
@@ -63,5 +63,5 @@ class UnaryLeases:
     async def _is_draining(self, handle: Handle) -> bool:
         try:
             return await self._calls.is_draining(handle)
-        except StoreUnavailable:
+        except NOT_NOW:
             return False  # the leases are the answer; the next call tells

@@ -1,11 +1,20 @@
 """What time does to streams: receipts, begun handlers, resume, cancels, timeouts, watchdogs, drains."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
 from protojobs_service.application import DrainCause, HeldLease, StopCause, Timings
-from protojobs_service.domain.errors import Draining, ProtocolViolation, SessionClosed, SessionSuperseded
+from protojobs_service.domain.errors import (
+    Draining,
+    Overloaded,
+    ProtocolViolation,
+    SessionClosed,
+    SessionSuperseded,
+    StoreUnavailable,
+)
+from protojobs_service.domain.job import Lease
 from protojobs_service.domain.lifecycle import State
 from protojobs_service.domain.outcome import COMPLETE
 from protojobs_service.domain.retry import Policy
@@ -259,6 +268,47 @@ async def test_a_silent_stream_is_dropped_after_three_heartbeats_and_its_session
     assert isinstance(worker.ended[0], Draining)
     assert (await stand.job(job_id)).state is State.RUNNING
     assert not stand.application.leasing.sessions
+
+
+@pytest.mark.parametrize("error", [StoreUnavailable(), Overloaded("every connection is in use")])
+async def test_a_heartbeat_that_the_store_did_not_take_is_told_at_the_next_turn(stand: Stand, error: Exception) -> None:
+    worker = await stand.worker(ttl=10)
+    await stand.application.lease_watch.renew_turn()
+    worker.ping()
+    renewed = Outage(stand.driver.sessions, "renew", error)
+
+    with pytest.raises(type(error)):
+        await stand.application.lease_watch.renew_turn()
+    renewed.is_on = False
+    await stand.application.lease_watch.renew_turn()
+
+    assert renewed.calls == 2
+
+
+async def test_a_lease_that_went_back_before_its_claim_was_answered_is_not_delivered(stand: Stand) -> None:
+    worker = await stand.worker(window=1)
+    [job_id] = await stand.dispatch()
+    claim, leased, answered = stand.driver.jobs.claim, asyncio.Event(), asyncio.Event()
+
+    async def answer_late(claims: Sequence[Claim]) -> Sequence[Lease]:
+        leases = await claim(claims)
+        leased.set()
+        await answered.wait()
+        return leases
+
+    stand.driver.jobs.claim = answer_late  # type: ignore[method-assign] # it waits for a lock after its commit
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(stand.application.claims.claim())
+        await leased.wait()
+        for _ in range(2):
+            await stand.application.lease_watch.compare()
+        await stand.application.lease_watch.run_errands()
+        answered.set()
+
+    assert (await stand.job(job_id)).state is State.PENDING
+    assert worker.leases == []
+    assert worker.at.flights == {}
+    assert worker.at.room() == 1
 
 
 async def test_sessions_that_were_heard_are_renewed_and_others_are_not(stand: Stand) -> None:

@@ -99,11 +99,12 @@ async def test_a_reused_id_is_an_error_of_its_item(stand: Stand) -> None:
     assert isinstance(answer, JobIdReused)
 
 
-async def test_a_store_that_does_not_answer_makes_settles_wait(stand: Stand) -> None:
+@pytest.mark.parametrize("error", [StoreUnavailable(), Overloaded("every connection is in use")])
+async def test_a_store_that_takes_nothing_now_makes_settles_wait(stand: Stand, error: Exception) -> None:
     await stand.dispatch()
     worker = await stand.worker()
     await stand.claim()
-    outage = Outage(stand.driver.jobs, "settle")
+    outage = Outage(stand.driver.jobs, "settle", error)
 
     [answer] = await worker.settle()
     assert answer.verdict is SettleVerdict.RETRY_LATER
