@@ -5,9 +5,11 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from protojobs_service.domain.errors import Overloaded
+from protojobs_service.domain.access import Scope
+from protojobs_service.domain.errors import Overloaded, StoreUnavailable
 from protojobs_service.transport.call import Call, Proceed
 from protojobs_service.transport.limits import name_of
+from protojobs_service.transport.permissions import TABLE
 
 _SMALL = 16 * 1024
 """Bytes of an answer that is not counted: the calls of a connection are few enough."""
@@ -25,20 +27,26 @@ class Answers:
     _of: Counter[str] = field(default_factory=Counter[str])
 
     async def __call__(self, call: Call, proceed: Proceed) -> Any:
-        """Run the call and give its answer. Raises Overloaded where too many wait to be read."""
+        """Run the call and give its answer. Raises Overloaded where too many wait to be read.
+
+        Of a call that may have changed something by then it says that the outcome is unknown: Overloaded means that it has not.
+        """
         answer = await proceed(call)
         if call.rpc.is_stream:
             return answer
         size = len(answer) if isinstance(answer, bytes) else answer.ByteSize()
-        if size >= _SMALL:
-            self._count(name_of(call), size)
+        if size >= _SMALL and not self._count(name_of(call), size):
+            self.refused += 1
+            if _only_reads(call):
+                raise Overloaded("too many answers wait to be read")
+            raise StoreUnavailable("too many answers wait to be read; send the same again")
         return answer
 
-    def _count(self, caller: str, size: int) -> None:
+    def _count(self, caller: str, size: int) -> bool:
+        """Count an answer until it is read; False where there is no room for it."""
         unread = self._of[caller]
         if (unread and unread + size > self.max_bytes // _SHARE) or (self.bytes and self.bytes + size > self.max_bytes):
-            self.refused += 1
-            raise Overloaded("too many answers wait to be read")
+            return False
         self.bytes += size
         self._of[caller] += size
 
@@ -52,3 +60,10 @@ class Answers:
         task = asyncio.current_task()
         assert task is not None
         task.add_done_callback(read)
+        return True
+
+
+def _only_reads(call: Call) -> bool:
+    """Tell whether who may only look may make this call."""
+    row = TABLE.get(call.rpc.path)
+    return row is not None and Scope.OBSERVER in (row.scopes or ())

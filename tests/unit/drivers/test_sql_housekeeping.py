@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from protojobs_service.domain.errors import JobRunning, Overloaded, QueueNotEmpty, QueueNotFound, QuotaExceeded
+from protojobs_service.domain.errors import JobRunning, Overloaded, QueueNotEmpty, QueueNotFound, QuotaExceeded, StoreUnavailable
 from protojobs_service.domain.job import Handle, JobId, NewJob
 from protojobs_service.domain.lifecycle import State
 from protojobs_service.domain.outcome import COMPLETE
 from protojobs_service.domain.queue import Retention
-from protojobs_service.drivers.sql import claiming
+from protojobs_service.drivers.sql import claiming, dispatching
 from protojobs_service.drivers.sql import jobs as sql_jobs
 from protojobs_service.drivers.sql.cold import clear as clearing
 from protojobs_service.drivers.sql.cold import recount
@@ -265,6 +265,23 @@ async def test_claimed_jobs_are_handed_out_though_a_later_step_fails(
     leases = await ground.driver.jobs.claim([_claim(await ground.connect())])
 
     assert [lease.id for lease in leases] == [job_id]
+
+
+async def test_a_batch_that_was_stored_in_part_is_not_said_to_be_refused(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise Overloaded("no connection to be had")
+
+    monkeypatch.setattr(dispatching, "store_within", fail)
+    plain, later = _job(), _job()._replace(delay=HOUR)
+
+    with pytest.raises(StoreUnavailable, match="with their ids"):
+        await ground.driver.jobs.dispatch([plain, later])
+    with pytest.raises(Overloaded):
+        await ground.driver.jobs.dispatch([later])
+    monkeypatch.undo()
+    again = await ground.driver.jobs.dispatch([plain, later])
+
+    assert [answer.verdict for answer in again] == [DispatchVerdict.EXISTING, DispatchVerdict.CREATED]
 
 
 async def test_a_list_of_few_among_many_ends_after_a_bounded_look_and_goes_on(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from protojobs_service.domain.access import Principal
-from protojobs_service.domain.errors import Overloaded
+from protojobs_service.domain.errors import NOT_NOW, Overloaded, StoreUnavailable
 from protojobs_service.transport.answers import Answers
 from protojobs_service.transport.caller import calling
 
@@ -15,6 +15,7 @@ from tests.unit.transport.test_limits import ABROAD, make_call
 pytestmark = pytest.mark.asyncio
 
 LARGE = b"x" * 20_000
+LIST, DISPATCH = "/protojobs.v1.JobService/ListJobs", "/protojobs.v1.JobService/DispatchBatch"
 
 
 class Sending:
@@ -24,14 +25,14 @@ class Sending:
         self._answers = answers
         self._sent = asyncio.Event()
 
-    async def ask(self, answer: bytes = LARGE, *, peer: str = ABROAD, **rpc: Any) -> "asyncio.Task[None]":
-        """Run a call up to its answer. Raises Overloaded."""
+    async def ask(self, answer: bytes = LARGE, *, peer: str = ABROAD, path: str = LIST, **rpc: Any) -> "asyncio.Task[None]":
+        """Run a call up to its answer. Raises Overloaded, StoreUnavailable."""
         ready = asyncio.get_running_loop().create_future()
 
         async def run() -> None:
             try:
-                ready.set_result(await self._answers(make_call(peer=peer, **rpc), self._give(answer)))
-            except Overloaded as error:
+                ready.set_result(await self._answers(make_call(peer=peer, path=path, **rpc), self._give(answer)))
+            except NOT_NOW as error:
                 ready.set_exception(error)
                 return
             await self._sent.wait()
@@ -108,3 +109,15 @@ async def test_one_answer_goes_whatever_its_size_and_small_ones_and_streams_alwa
 
     assert answers.bytes == len(LARGE)
     await sending.send(*tasks)
+
+
+async def test_a_call_that_has_changed_something_is_not_said_to_be_refused() -> None:
+    answers = Answers(max_bytes=4)
+    sending = Sending(answers)
+    first = await sending.ask()
+
+    with pytest.raises(StoreUnavailable):
+        await sending.ask(path=DISPATCH)
+
+    assert answers.refused == 1
+    await sending.send(first)

@@ -6,7 +6,7 @@ from functools import partial
 from operator import attrgetter
 from typing import NamedTuple
 
-from protojobs_service.domain.errors import Conflict, JobsError, QuotaExceeded, StoreUnavailable
+from protojobs_service.domain.errors import Conflict, JobsError, Overloaded, QuotaExceeded, StoreUnavailable
 from protojobs_service.domain.job import Handle, JobId, Lease, NewJob, make_tuple
 from protojobs_service.domain.lifecycle import State
 from protojobs_service.drivers.sql.cold.base import Cold, micros
@@ -382,6 +382,9 @@ def _by_call(
     for call in calls:
         end = start + len(call.jobs)
         errors = [failures[i] for i in range(start, end) if i in failures] if failures else []
+        if errors and isinstance(errors[0], Overloaded) and len(errors) < len(call.jobs):
+            # It would say that nothing of the call is stored.
+            errors = [StoreUnavailable("a part of the jobs may be stored; send all of them again, with their ids")]
         results.append(errors[0] if errors else [answer for answer in answers[start:end] if answer is not None])
         start = end
     return results
