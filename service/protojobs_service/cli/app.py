@@ -20,6 +20,7 @@ from protojobs_service.cli.outbox import outbox
 from protojobs_service.cli.queues import queues
 from protojobs_service.cli.schedules import schedules
 from protojobs_service.cli.serve import dev, serve
+from protojobs_service.cli.smoke import smoke
 from protojobs_service.cli.stats import stats
 from protojobs_service.cli.tokens import tokens
 from protojobs_service.cli.transfer import transfer
@@ -54,6 +55,7 @@ app.add_typer(outbox, name="outbox")
 app.add_typer(tokens, name="tokens")
 app.add_typer(audit, name="audit")
 app.command()(health)
+app.command()(smoke)
 app.add_typer(config, name="config")
 share_options(app)
 

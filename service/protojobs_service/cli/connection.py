@@ -76,11 +76,17 @@ def connected(address: str | None, *, as_json: bool) -> Generator[Client]:
         client = Client(options=options)
     except ValueError as error:
         fail(str(error), ExitCode.USAGE, as_json=as_json)
+    with refusals_told(options.address, as_json=as_json), client:
+        yield client
+
+
+@contextmanager
+def refusals_told(address: str, *, as_json: bool) -> Generator[None]:
+    """End the command with one line and an exit code for whatever the server at the address refuses."""
     try:
-        with client:
-            yield client
+        yield
     except ProtoJobsError as error:
-        _refuse(error, options.address, as_json=as_json)
+        _refuse(error, address, as_json=as_json)
     except (ValueError, TypeError) as error:
         fail(str(error), ExitCode.USAGE, as_json=as_json)
 

@@ -215,10 +215,7 @@ class _Target:
 
         Those that have begun here before are left alone: somebody may have retried them.
         """
-        try:
-            from protojobs_worker import Discard, JobContext, Snooze, Worker
-        except ImportError as error:
-            raise ValueError("failed jobs need the extra: pip install 'proto-jobs-service[import]', or --no-failed") from error
+        from protojobs_worker import Discard, JobContext, Snooze, Worker
 
         waiting = [job for job in jobs if (await self.client.get(job.id)).state is JobState.PENDING]
         if not waiting:

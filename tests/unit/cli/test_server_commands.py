@@ -14,7 +14,21 @@ def test_every_command_explains_itself() -> None:
 
     assert result.exit_code == 0
     assert "Exit codes" in result.stdout
-    names = ("dev", "serve", "migrate", "upkeep", "dispatch", "jobs", "queues", "stats", "workers", "outbox", "health", "config")
+    names = (
+        "dev",
+        "serve",
+        "migrate",
+        "upkeep",
+        "dispatch",
+        "jobs",
+        "queues",
+        "stats",
+        "workers",
+        "outbox",
+        "health",
+        "smoke",
+        "config",
+    )
     for name in names:
         assert name in result.stdout
         assert run(name, "--help").exit_code == 0
