@@ -108,6 +108,18 @@ async def test_oldest_pending_job_is_told_per_queue_and_kind(driver: Driver, clo
     assert {kind: n for kind, n in numbers.pending_by_kind.items() if n[0]} == {"a": (1, oldest["a"]), "b": (2, oldest["b"])}
 
 
+async def test_running_jobs_are_told_per_kind(driver: Driver) -> None:
+    await store_all(driver, [new_job(kind=kind) for kind in "aabbc"])
+    worker = await connect(driver)
+    leases = await claim(driver, worker)
+
+    running = (await numbers_of(driver)).running_by_kind
+    await driver.jobs.settle([Settlement(lease.id, 1, worker.handle, COMPLETE) for lease in leases if lease.kind == "a"])
+
+    assert running == {"a": 2, "b": 2, "c": 1}
+    assert (await numbers_of(driver)).running_by_kind == {"b": 2, "c": 1}
+
+
 async def test_workers_and_the_kinds_they_serve_are_those_of_live_sessions(driver: Driver) -> None:
     await connect(driver, "q", "r", kinds=["a", "b"])
     await connect(driver, "q", kinds=["c"])

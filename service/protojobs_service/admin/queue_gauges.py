@@ -1,30 +1,22 @@
 """The numbers of the queues, as gauges."""
 
-import asyncio
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
-from protojobs_service.application import Application, QueueStats, deadline_in
+from protojobs_service.application import QueueStats, RecentStats
 from protojobs_service.domain.errors import JobsError
 from protojobs_service.domain.labels import MAX_QUEUE_LABELS, OTHER
 from protojobs_service.telemetry import Reading, Telemetry
 
-_STATS_LIFETIME = 1.0
-_PATIENCE = 5.0
-"""s: whoever looks gives up after 10 by default, and would lose every other number too (Prometheus, scrape_timeout)."""
-
 
 class QueueGauges:
-    """Keeps the last numbers of the queues for the gauges, read from the store at most once a second. patience: s."""
+    """Keeps the last numbers of the queues for the gauges."""
 
-    def __init__(self, application: Application, *, patience: float = _PATIENCE) -> None:
-        self._patience = patience
-        self._application = application
+    def __init__(self, recent: RecentStats) -> None:
+        self._recent = recent
         self._stats: Sequence[QueueStats] = ()
         self._at: datetime | None = None
-        self._read_at = float("-inf")
-        self._lock = asyncio.Lock()
 
     def register(self, telemetry: Telemetry) -> None:
         """Have everything read when somebody looks."""
@@ -33,18 +25,11 @@ class QueueGauges:
         telemetry.observe("protojobs.worker.connected", "Live worker sessions that read a queue.", self.workers, "{session}")
 
     async def refresh(self) -> None:
-        """Read the numbers anew unless that was just done; forget them where the store does not answer in time."""
-        async with self._lock:
-            clock = asyncio.get_running_loop().time
-            if clock() - self._read_at < _STATS_LIFETIME:
-                return
-            try:
-                with deadline_in(self._patience):
-                    async with asyncio.timeout(self._patience):
-                        self._stats, self._at = await self._application.queues.stats()
-            except (JobsError, TimeoutError):
-                self._stats, self._at = (), None
-            self._read_at = clock()
+        """Take the numbers of the last second; forget them where the store does not answer in time."""
+        try:
+            self._stats, self._at = await self._recent.look()
+        except JobsError:
+            self._stats, self._at = (), None
 
     def depth(self) -> Reading:
         """Return the jobs by queue and state."""

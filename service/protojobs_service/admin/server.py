@@ -48,7 +48,7 @@ class Admin:
     ) -> None:
         self._telemetry = telemetry
         self._why_not_ready = why_not_ready
-        self._queues = QueueGauges(application)
+        self._queues = QueueGauges(application.recent_stats)
         self._loop = LoopWatch()
         self._outboxes = OutboxGauges(relays)
         for gauges in (self._queues, self._outboxes, ServerGauges(application, load=load, refusals=refusals)):

@@ -16,7 +16,9 @@ from protojobs_service.application.new_tokens import TOKEN_PREFIX, MadeToken
 from protojobs_service.application.outbox import Deliver, Refused, Relay
 from protojobs_service.application.peers import PeerRule, Peers
 from protojobs_service.application.queues import Queues, QueueStats
+from protojobs_service.application.recent_stats import RecentStats
 from protojobs_service.application.retry import Retried, Retry
+from protojobs_service.application.scaling import Scaling, Share, Work
 from protojobs_service.application.schedules import Judge, MakeDraft, Schedules
 from protojobs_service.application.service import Application
 from protojobs_service.application.settle import Settle
@@ -104,18 +106,21 @@ __all__ = [
     "QueueNumbers",
     "QueueStats",
     "Queues",
+    "RecentStats",
     "Refused",
     "Relay",
     "Retake",
     "Retried",
     "Retry",
     "RunningJob",
+    "Scaling",
     "Schedules",
     "SessionRecord",
     "Settle",
     "SettleVerdict",
     "Settled",
     "Settlement",
+    "Share",
     "Stop",
     "StopCause",
     "StoreTime",
@@ -130,6 +135,7 @@ __all__ = [
     "WatchNews",
     "Watcher",
     "Window",
+    "Work",
     "Workers",
     "deadline_in",
     "job_of",

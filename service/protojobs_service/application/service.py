@@ -25,7 +25,9 @@ from protojobs_service.application.lease_room import LeaseRoom
 from protojobs_service.application.lease_watch import LeaseWatch
 from protojobs_service.application.new_tokens import MadeToken, make_by_hand
 from protojobs_service.application.queues import Queues
+from protojobs_service.application.recent_stats import RecentStats
 from protojobs_service.application.retry import Retry
+from protojobs_service.application.scaling import Scaling
 from protojobs_service.application.schedules import MakeDraft, Schedules, no_templates
 from protojobs_service.application.settle import Settle
 from protojobs_service.application.store_time import StoreTime
@@ -60,6 +62,8 @@ class Application:
     wait: Wait
     watch: Watch
     queues: Queues
+    recent_stats: RecentStats
+    scaling: Scaling
     schedules: Schedules
     follow_ups: FollowUps
     workers: Workers
@@ -115,6 +119,8 @@ class Application:
         events = Watch(driver, known, clock, timings)
         settle = Settle(driver, known, store_time, leasing, wait, tally)
         dispatch = Dispatch(driver, known, store_time, errands)
+        queues = Queues(driver, known, room, clock, timings)
+        recent_stats = RecentStats(queues, clock)
         tokens, audit = Tokens(driver, store_time, clock), Audit(driver, clock, kept=audit_kept, say=say_audit)
         schedules = Schedules(driver, known, store_time, dispatch, draft_scheduled or draft)
         return cls(
@@ -128,7 +134,9 @@ class Application:
             inspect=Inspect(driver, wait),
             wait=wait,
             watch=events,
-            queues=Queues(driver, known, room, clock, timings),
+            queues=queues,
+            recent_stats=recent_stats,
+            scaling=Scaling(recent_stats),
             workers=Workers(driver),
             leasing=leasing,
             room=room,

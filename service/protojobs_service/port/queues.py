@@ -33,6 +33,8 @@ class QueueNumbers:
     workers: int = 0
     pending_by_kind: Mapping[str, tuple[int, datetime | None]] = field(default_factory=dict[str, tuple[int, datetime | None]])
     """PENDING jobs per kind with the creation of the oldest."""
+    running_by_kind: Mapping[str, int] = field(default_factory=dict[str, int])
+    """RUNNING jobs per kind."""
     served_kinds: frozenset[str] | None = frozenset()
     """Kinds that live sessions of the queue name; None: some session takes all."""
     rate_spent: bool = False

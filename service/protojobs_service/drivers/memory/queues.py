@@ -71,9 +71,11 @@ class MemoryQueues:
 
     def _numbers(self, queue: str, now: datetime) -> QueueNumbers:
         pending: dict[str, list[datetime]] = defaultdict(list)
+        running: Counter[str] = Counter()
         for job in self._store.jobs.values():
             if job.spec.queue == queue and job.state is State.PENDING:
                 pending[job.spec.kind].append(job.created_at)
+            running[job.spec.kind] += job.spec.queue == queue and job.state is State.RUNNING
         served = [session.opening.kinds for session in self._store.live() if queue in session.opening.queues]
         minutes, into = self._recent(queue, now)
         run_times = sum((minute.run_times for minute in minutes), Counter[int]())
@@ -90,6 +92,7 @@ class MemoryQueues:
             p95_run_time=_percentile(run_times, 0.95),
             workers=len(served),
             pending_by_kind={kind: (len(times), min(times)) for kind, times in pending.items()},
+            running_by_kind=+running,
             served_kinds=frozenset(kind for kinds in served for kind in kinds) if all(served) else None,
             rate_spent=is_rate_spent(self._store, queue, now),
             holds=self._store.places.held_in(queue),

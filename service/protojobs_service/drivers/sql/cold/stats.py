@@ -162,6 +162,7 @@ def _numbers(
         p95_run_time=_percentile(buckets, 0.95),
         workers=len(served),
         pending_by_kind=pending,
+        running_by_kind={lane.kind: n for lane in lanes if (n := counts[lane.id, State.RUNNING]) > 0},
         served_kinds=_kinds(served),
         rate_spent=rate_spent,
         holds=any(lane.id in held for lane in lanes),
