@@ -34,6 +34,7 @@ from protojobs_service.telemetry import Telemetry, say_audit, service_version
 from protojobs_service.transport.authenticators import authentication_of
 from protojobs_service.transport.outbox import OutboxDispatch
 from protojobs_service.transport.redraft import Redrafts
+from protojobs_service.transport.scaler import ScalerServer
 from protojobs_service.transport.schedule_convert import Templates
 from protojobs_service.transport.server import GrpcServer
 from protojobs_service.transport.specs import fingerprint, unique_of
@@ -49,10 +50,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunningServer:
-    """A server that takes calls. address and admin_address are what a client on this machine may dial."""
+    """A server that takes calls. The addresses are what a client on this machine may dial; scaler_address: empty without one."""
 
     address: str
     admin_address: str
+    scaler_address: str
     version: str
     application: Application
     grpc: GrpcServer
@@ -233,21 +235,37 @@ async def start_server(
                     ),
                 )
                 admin_place = settings.listener("admin")
-                async with admin.serving(admin_place) as admin_port, server.running() as port:
+                async with (
+                    admin.serving(admin_place) as admin_port,
+                    _scaling(settings, application, telemetry, server) as scaler_address,
+                    server.running() as port,
+                ):
                     running = RunningServer(
                         address=f"{_dialable(settings.host)}:{port}",
                         admin_address=f"{_dialable(admin_place.host)}:{admin_port}",
+                        scaler_address=scaler_address,
                         version=service_version(),
                         application=application,
                         grpc=server,
                     )
                     where = {"address": running.address, "admin_address": running.admin_address, "driver": chosen.name}
+                    where |= {"scaler_address": scaler_address} if scaler_address else {}
                     _log.info("server started", extra={**where, "version": running.version, "server_id": settings.server_id})
                     yield running
                     _log.info("server stopping")
         _log.info("server stopped")
     finally:
         await asyncio.to_thread(telemetry.close)
+
+
+@asynccontextmanager
+async def _scaling(settings: Settings, application: Application, telemetry: Telemetry, server: GrpcServer) -> AsyncGenerator[str]:
+    """Answer KEDA, where the settings say so, until `server` has stopped; gives the address. Raises OSError, InvalidSettings."""
+    if settings.scaler_port is None:
+        yield ""
+        return
+    async with ScalerServer(application, settings, telemetry, server.drain_signal).running() as port:
+        yield f"{_dialable(settings.listener('scaler').host)}:{port}"
 
 
 def find_outbox(dsn: str, *, insecure: bool) -> Outbox:

@@ -15,7 +15,7 @@ class TlsSettings(Section):
     """The encryption of one listener: on as soon as there is a certificate. TLS 1.2 and 1.3; changed files are read again."""
 
     cert: Path | None = Field(
-        default=None, description="PEM file of the certificate chain, with key; admin_tls without it: as tls."
+        default=None, description="PEM file of the certificate chain, with key; admin_tls and scaler_tls without it: as tls."
     )
     key: Path | None = Field(default=None, description="PEM file of its private key, not encrypted; with cert.")
     client_ca: Path | None = Field(default=None, description="PEM file of the roots of client certificates; with client_auth.")

@@ -48,6 +48,10 @@ class Settings(BaseSettings):
     port: int = Field(default=DEFAULT_PORT, ge=0, le=65_535, description="Port of gRPC; 0 picks a free one.")
     admin_host: str | None = Field(default=None, description="Address of the admin port; unset: the same as host.")
     admin_port: int = Field(default=8080, ge=0, le=65_535, description="Port of HTTP: probes, metrics, JSON, console; 0 picks one.")
+    scaler_host: str | None = Field(default=None, description="Address of KEDA's scaler; unset: the same as host.")
+    scaler_port: int | None = Field(
+        default=None, ge=0, le=65_535, description="Port of KEDA's external scaler, 6000 by custom; 0 picks one; unset: no scaler."
+    )
     server_id: str = Field(
         default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}",
         max_length=128,
@@ -56,6 +60,7 @@ class Settings(BaseSettings):
     insecure: bool = Field(default=False, description="Listen beyond loopback although nothing is encrypted or authenticated.")
     tls: TlsSettings = Field(default=TlsSettings(), description="Encryption of the gRPC listener.")
     admin_tls: TlsSettings = Field(default=TlsSettings(), description="Encryption of probes and metrics; unset: that of tls.")
+    scaler_tls: TlsSettings = Field(default=TlsSettings(), description="Encryption of KEDA's scaler; unset: that of tls.")
     outbox_dsn: Dsns = Field(
         default=(),
         description="Databases whose protojobs_outbox this server empties, apart by spaces: postgresql://, mysql://, sqlite:///FILE.",
@@ -93,12 +98,18 @@ class Settings(BaseSettings):
     @property
     def listeners(self) -> "tuple[Listener, ...]":
         """Return where the server listens; no rule about listeners knows how many there are."""
-        admin_tls, admin_tls_name = (self.admin_tls, "admin_tls") if self.admin_tls.enabled else (self.tls, "tls")
-        admin_host, admin_host_name = (self.admin_host, "admin_host") if self.admin_host else (self.host, "host")
-        return (
-            Listener("api", self.host, self.port, self.tls, "host", "tls"),
-            Listener("admin", admin_host, self.admin_port, admin_tls, admin_host_name, admin_tls_name),
-        )
+        api = Listener("api", self.host, self.port, self.tls, "host", "tls")
+        admin = self._beside(api, "admin", self.admin_host, self.admin_port, self.admin_tls)
+        if self.scaler_port is None:
+            return (api, admin)
+        return (api, admin, self._beside(api, "scaler", self.scaler_host, self.scaler_port, self.scaler_tls))
+
+    @staticmethod
+    def _beside(api: "Listener", name: str, host: str | None, port: int, tls: TlsSettings) -> "Listener":
+        """Return a listener that is where and as encrypted as the one of the API, but for what its own settings say."""
+        host, host_setting = (host, f"{name}_host") if host else (api.host, api.host_setting)
+        tls, tls_setting = (tls, f"{name}_tls") if tls.enabled else (api.tls, api.tls_setting)
+        return Listener(name, host, port, tls, host_setting, tls_setting)
 
     def listener(self, name: str) -> "Listener":
         """Return the listener of that name."""

@@ -149,15 +149,22 @@ def channel_arguments(settings: Settings) -> Sequence[tuple[str, int]]:
     """Return the arguments of every connection; grpc-core ignores a name that it does not know, so a test measures them."""
     limits, values = settings.limits, settings.grpc
     return [
-        *_keepalive(values),
+        *connection_arguments(values),
         ("grpc.max_connection_age_ms", _ms(values.max_connection_age)),
         ("grpc.max_connection_age_grace_ms", _ms(values.max_connection_age_grace)),
+        ("grpc.max_receive_message_length", limits.max_receive_bytes),
+        ("grpc.max_send_message_length", limits.max_send_bytes),
+    ]
+
+
+def connection_arguments(values: GrpcSettings) -> Sequence[tuple[str, int]]:
+    """Return the arguments of connections of every gRPC listener."""
+    return [
+        *_keepalive(values),
         ("grpc.max_connection_idle_ms", _ms(values.max_connection_idle)),
         ("grpc.max_concurrent_streams", values.max_concurrent_streams),
         ("grpc.max_metadata_size", _METADATA_SOFT),
         ("grpc.absolute_max_metadata_size", MOST_METADATA),
-        ("grpc.max_receive_message_length", limits.max_receive_bytes),
-        ("grpc.max_send_message_length", limits.max_send_bytes),
         ("grpc.server_handshake_timeout_ms", _HANDSHAKE_MS),
         # Beyond the first gRPC cancels new calls by chance, anybody's; calls that were reset before we saw them count as well.
         ("grpc.server.max_pending_requests", _PENDING),
