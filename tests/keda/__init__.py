@@ -1,0 +1,1 @@
+"""The scaler, asked by KEDA's own client."""
