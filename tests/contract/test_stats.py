@@ -120,6 +120,22 @@ async def test_running_jobs_are_told_per_kind(driver: Driver) -> None:
     assert (await numbers_of(driver)).running_by_kind == {"b": 2, "c": 1}
 
 
+async def test_jobs_that_fall_due_soon_are_told_by_queue_and_kind(driver: Driver) -> None:
+    worker = await connect(driver, "a")
+    await store(driver, "a", "retried", policy=EXACT)
+    lease = (await claim(driver, worker))[0]
+    await driver.jobs.settle([Settlement(lease.id, 1, worker.handle, FAIL)])
+    await store_all(driver, [new_job(queue, kind, delay=20 * SECOND) for queue, kind in ("ax", "ax", "ay", "bx")])
+    await store_all(driver, [new_job("a", "x"), new_job("a", "x", delay=2 * MINUTE), new_job("b", "y", delay=2 * MINUTE)])
+
+    soon = await driver.queues.due_soon(MINUTE, 100)
+    first = await driver.queues.due_soon(3 * MINUTE, 2)
+
+    assert soon == {"a": {"retried": 1, "x": 2, "y": 1}, "b": {"x": 1}}
+    assert sum(n for kinds in first.values() for n in kinds.values()) == 2
+    assert first["a"]["retried"] == 1
+
+
 async def test_workers_and_the_kinds_they_serve_are_those_of_live_sessions(driver: Driver) -> None:
     await connect(driver, "q", "r", kinds=["a", "b"])
     await connect(driver, "q", kinds=["c"])

@@ -149,7 +149,7 @@ async def test_a_wrong_trigger_is_named_in_what_keda_logs(program: Path) -> None
         refused = [await keda.hears(call) for call in ("GetMetricSpec", "StreamMetricSpec", "StreamIsActive")]
 
     assert {(each["ended"], each["message"]) for each in refused} == {
-        ("InvalidArgument", "scalerMetadata.include: must be of pending, running, apart by commas")
+        ("InvalidArgument", "scalerMetadata.include: must be of pending, running, scheduled, apart by commas")
     }
 
 

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
-from protojobs_service.application import QueueStats, RecentStats
+from protojobs_service.application import QueueStats, Recent, StatsLook
 from protojobs_service.domain.errors import JobsError
 from protojobs_service.domain.labels import MAX_QUEUE_LABELS, OTHER
 from protojobs_service.telemetry import Reading, Telemetry
@@ -13,7 +13,7 @@ from protojobs_service.telemetry import Reading, Telemetry
 class QueueGauges:
     """Keeps the last numbers of the queues for the gauges."""
 
-    def __init__(self, recent: RecentStats) -> None:
+    def __init__(self, recent: Recent[StatsLook]) -> None:
         self._recent = recent
         self._stats: Sequence[QueueStats] = ()
         self._at: datetime | None = None

@@ -16,9 +16,9 @@ from protojobs_service.application.new_tokens import TOKEN_PREFIX, MadeToken
 from protojobs_service.application.outbox import Deliver, Refused, Relay
 from protojobs_service.application.peers import PeerRule, Peers
 from protojobs_service.application.queues import Queues, QueueStats
-from protojobs_service.application.recent_stats import RecentStats
+from protojobs_service.application.recent import Recent
 from protojobs_service.application.retry import Retried, Retry
-from protojobs_service.application.scaling import Scaling, Share, Work
+from protojobs_service.application.scaling import COUNTED, Scaling, Share, StatsLook, Work
 from protojobs_service.application.schedules import Judge, MakeDraft, Schedules
 from protojobs_service.application.service import Application
 from protojobs_service.application.settle import Settle
@@ -57,6 +57,7 @@ from protojobs_service.port import (
 from protojobs_service.port.deadline import deadline_in
 
 __all__ = [
+    "COUNTED",
     "TOKEN_PREFIX",
     "Acquired",
     "Action",
@@ -106,7 +107,7 @@ __all__ = [
     "QueueNumbers",
     "QueueStats",
     "Queues",
-    "RecentStats",
+    "Recent",
     "Refused",
     "Relay",
     "Retake",
@@ -121,6 +122,7 @@ __all__ = [
     "Settled",
     "Settlement",
     "Share",
+    "StatsLook",
     "Stop",
     "StopCause",
     "StoreTime",

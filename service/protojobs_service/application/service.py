@@ -25,9 +25,9 @@ from protojobs_service.application.lease_room import LeaseRoom
 from protojobs_service.application.lease_watch import LeaseWatch
 from protojobs_service.application.new_tokens import MadeToken, make_by_hand
 from protojobs_service.application.queues import Queues
-from protojobs_service.application.recent_stats import RecentStats
+from protojobs_service.application.recent import Recent
 from protojobs_service.application.retry import Retry
-from protojobs_service.application.scaling import Scaling
+from protojobs_service.application.scaling import MOST_SOON, SOON, Scaling, StatsLook
 from protojobs_service.application.schedules import MakeDraft, Schedules, no_templates
 from protojobs_service.application.settle import Settle
 from protojobs_service.application.store_time import StoreTime
@@ -62,7 +62,7 @@ class Application:
     wait: Wait
     watch: Watch
     queues: Queues
-    recent_stats: RecentStats
+    recent_stats: Recent[StatsLook]
     scaling: Scaling
     schedules: Schedules
     follow_ups: FollowUps
@@ -120,7 +120,7 @@ class Application:
         settle = Settle(driver, known, store_time, leasing, wait, tally)
         dispatch = Dispatch(driver, known, store_time, errands)
         queues = Queues(driver, known, room, clock, timings)
-        recent_stats = RecentStats(queues, clock)
+        recent_stats = Recent(queues.stats, clock)
         tokens, audit = Tokens(driver, store_time, clock), Audit(driver, clock, kept=audit_kept, say=say_audit)
         schedules = Schedules(driver, known, store_time, dispatch, draft_scheduled or draft)
         return cls(
@@ -136,7 +136,7 @@ class Application:
             watch=events,
             queues=queues,
             recent_stats=recent_stats,
-            scaling=Scaling(recent_stats),
+            scaling=Scaling(recent_stats, Recent(lambda: driver.queues.due_soon(SOON, MOST_SOON), clock)),
             workers=Workers(driver),
             leasing=leasing,
             room=room,

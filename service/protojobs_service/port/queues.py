@@ -92,6 +92,10 @@ class Queues(Protocol):
         """Return numbers by queue name in one snapshot, and its time."""
         ...
 
+    async def due_soon(self, within: timedelta, limit: int) -> Mapping[str, Mapping[str, int]]:
+        """Return by queue and kind how many SCHEDULED and RETRYING jobs fall due within a span; of the first `limit` of them."""
+        ...
+
     async def reconcile(self) -> int:
         """Recount states in one snapshot and mend counters that differ; returns how many did. One replica at a time."""
         ...

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from protojobs_service.application import Share
+from protojobs_service.application import COUNTED, Share
 from protojobs_service.domain import bounds
 from protojobs_service.domain.errors import InvalidField
 from protojobs_service.domain.lifecycle import State
@@ -13,7 +13,7 @@ from protojobs_service.domain.lifecycle import State
 _KEYS: Final = ("queues", "kinds", "targetPerReplica", "include", "activationBacklog")
 _OF_KEDA: Final = frozenset({"scalerAddress", "enableTLS", "unsafeSsl", "caCert", "tlsClientCert", "tlsClientKey", "tlsCertFile"})
 _FROM_ENVIRONMENT: Final = "FromEnv"  # KEDA puts the variable's value in place of its name and leaves the key as it is
-_STATES: Final = {state.name.lower(): state for state in (State.PENDING, State.RUNNING)}
+_STATES: Final = {state.name.lower(): state for state in (State.PENDING, State.RUNNING, State.SCHEDULED)}
 _MOST_NAMES: Final = 100
 _MOST_BACKLOG: Final = 1_000_000_000
 _LEAST_TARGET, _MOST_TARGET = 0.001, 1_000_000.0
@@ -65,11 +65,11 @@ def _patterns(key: str, text: str) -> tuple[str, ...]:
 
 
 def _parse_states(text: str) -> frozenset[State]:
-    found = _words(text) or tuple(_STATES)
+    found = _words(text)
     for word in found:
         if word not in _STATES:
             raise _wrong("include", f"must be of {', '.join(_STATES)}, apart by commas")
-    return frozenset(_STATES[word] for word in found)
+    return frozenset(_STATES[word] for word in found) or COUNTED
 
 
 def _parse_target(text: str) -> float:

@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 from protojobs_service.admin.outbox_gauges import OutboxGauges
 from protojobs_service.admin.queue_gauges import QueueGauges
-from protojobs_service.application import OutboxStatus, RecentStats, Relay
+from protojobs_service.application import OutboxStatus, Recent, Relay
 
 from tests.unit.application.stand import FakeClock, Patience, Stand, open_stand
 
@@ -60,7 +60,7 @@ async def test_a_store_that_is_silent_ends_a_look_without_numbers(stand: Stand) 
     await stand.dispatch(queue="mail")
     gauges = QueueGauges(stand.application.recent_stats)
     await gauges.refresh()
-    silent = QueueGauges(RecentStats(stand.application.queues, stand.clock, patience=0))
+    silent = QueueGauges(Recent(stand.application.queues.stats, stand.clock, patience=0))
     stand.driver.queues.stats = _never  # type: ignore[method-assign,assignment] # the port as the test wants it
 
     await silent.refresh()
@@ -72,7 +72,7 @@ async def test_a_store_that_is_silent_ends_a_look_without_numbers(stand: Stand) 
 async def test_a_store_is_told_how_long_a_look_may_take(stand: Stand) -> None:
     patience = Patience(stand.driver.queues, "stats")
 
-    await QueueGauges(RecentStats(stand.application.queues, stand.clock, patience=7)).refresh()
+    await QueueGauges(Recent(stand.application.queues.stats, stand.clock, patience=7)).refresh()
 
     [left] = patience.left
     assert left is not None

@@ -1,12 +1,12 @@
 """How much there is to do for some workers, and how often the store is asked for it."""
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import pytest
 import pytest_asyncio
-from protojobs_service.application import RecentStats, Share, Work
+from protojobs_service.application import Share, Work
 from protojobs_service.application.queues import QueueStats
-from protojobs_service.application.scaling import Scaling
 from protojobs_service.domain.errors import StoreUnavailable
 from protojobs_service.domain.lifecycle import State
 from protojobs_service.port import QueueNumbers
@@ -94,6 +94,20 @@ async def test_what_a_share_leaves_out_does_not_count(stand: Stand) -> None:
     assert await scaling.work(Share(("mail",), states=frozenset({State.RUNNING}))) == Work(0, 1)
 
 
+async def test_what_falls_due_soon_counts_where_that_is_wanted(stand: Stand) -> None:
+    await stand.dispatch(1, "mail")
+    for kind, delay in (("email", 10), ("report", 20), ("email", 40)):
+        drafts = stand.drafts(1, "mail", kind, delay=timedelta(seconds=delay))
+        await stand.driver.jobs.dispatch([draft.job for draft in drafts])
+    scaling = stand.application.scaling
+    soon = frozenset({State.PENDING, State.SCHEDULED})
+
+    assert await scaling.work(Share(("mail",))) == Work(1, 0)
+    assert await scaling.work(Share(("mail",), states=soon)) == Work(3, 0)
+    assert await scaling.work(Share(("mail",), ("report",), soon)) == Work(1, 0)
+    assert await scaling.work(Share(("mail",), states=frozenset({State.SCHEDULED}))) == Work(2, 0)
+
+
 async def test_jobs_whose_kind_nobody_knows_yet_count_for_every_kind(stand: Stand) -> None:
     numbers = QueueNumbers(queue="topic", counts={State.PENDING: 100}, pending_by_kind={"a": (10, None), "b": (20, None)})
 
@@ -127,7 +141,7 @@ async def test_the_store_is_asked_once_a_second_for_all_who_ask(stand: Stand) ->
 
 async def test_a_store_that_fails_is_asked_no_more_often(stand: Stand) -> None:
     asked = Outage(stand.driver.queues, "stats")
-    scaling = Scaling(RecentStats(stand.application.queues, stand.clock))
+    scaling = stand.application.scaling
 
     for _ in range(3):
         with pytest.raises(StoreUnavailable):
@@ -144,7 +158,7 @@ async def test_one_look_is_weighed_once_for_all_who_share_a_trigger(stand: Stand
     weighed: list[str] = []
     original = "protojobs_service.application.scaling._work"
 
-    def work(stats: QueueStats, share: Share) -> Work:
+    def work(stats: QueueStats, share: Share, soon: object) -> Work:
         weighed.append(stats.numbers.queue)
         return Work(1, 0)
 

@@ -24,6 +24,12 @@ def test_everything_that_a_trigger_says_is_read() -> None:
     assert parse_trigger(said) == Trigger(share, target=2.5, backlog=100)
 
 
+def test_what_is_said_to_count_counts_alone() -> None:
+    share = parse_trigger({"queues": "mail", "include": "scheduled, running"}).share
+
+    assert share.states == {State.SCHEDULED, State.RUNNING}
+
+
 def test_what_is_for_keda_itself_is_left_alone() -> None:
     metadata = {"scalerAddress": "jobs:6000", "enableTLS": "true", "unsafeSsl": "false", "queues": "mail"}
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from protojobs_service.domain.errors import QueueNotEmpty, StoreUnavailable
 from protojobs_service.domain.lifecycle import State
@@ -80,6 +80,9 @@ class KafkaQueues(Queues):
         for place, span in spans.items():
             by_stem.setdefault(place.stem, []).append(span)
         return [_with(each, by_stem.get(self._backlog.stem_of(each.queue), ())) for each in numbers], at
+
+    async def due_soon(self, within: timedelta, limit: int) -> Mapping[str, Mapping[str, int]]:
+        return await self._side.queues.due_soon(within, limit)
 
     async def reconcile(self) -> int:
         return await self._side.queues.reconcile()

@@ -1,7 +1,7 @@
 """Queues in memory: settings, numbers, clearing."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -103,6 +103,15 @@ class MemoryQueues:
         number, seconds = divmod(now.timestamp(), 60)
         minutes = self._store.minutes.get(queue, {})
         return [minutes.get(int(number) - age, Minute()) for age in range(6)], seconds / 60
+
+    async def due_soon(self, within: timedelta, limit: int) -> Mapping[str, Mapping[str, int]]:
+        until = self._store.now() + within
+        waiting = [job for job in self._store.jobs.values() if job.state in (State.SCHEDULED, State.RETRYING)]
+        soon = sorted((job.due_at, job.spec.id, job) for job in waiting if job.due_at is not None and job.due_at <= until)
+        found: dict[str, Counter[str]] = defaultdict(Counter)
+        for _, _, job in soon[:limit]:
+            found[job.spec.queue][job.spec.kind] += 1
+        return found
 
     async def reconcile(self) -> int:
         recount = Counter((job.spec.queue, job.state) for job in self._store.jobs.values() if job.state is not None)

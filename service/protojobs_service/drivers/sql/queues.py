@@ -1,7 +1,7 @@
 """Queues of the SQL driver: each call one cold transaction, or batches of them."""
 
-from collections.abc import Callable, Sequence
-from datetime import datetime
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
 from functools import partial
 from itertools import count
 
@@ -12,6 +12,7 @@ from protojobs_service.drivers.sql.cold.base import Cold, moment
 from protojobs_service.drivers.sql.cold.clear import clear
 from protojobs_service.drivers.sql.cold.keys import forget_queue
 from protojobs_service.drivers.sql.cold.recount import Part, differ, mend
+from protojobs_service.drivers.sql.cold.soon import due_soon
 from protojobs_service.drivers.sql.cold.stats import numbers
 from protojobs_service.drivers.sql.lanes import Lanes
 from protojobs_service.drivers.sql.marks import Marks
@@ -19,6 +20,7 @@ from protojobs_service.drivers.sql.store import Store
 from protojobs_service.port.queues import Cleared, ClearQuery, QueueNumbers, Queues, SettingsBook
 
 _BATCH = 500
+_MICROSECOND = timedelta(microseconds=1)
 _TRUSTING = 2
 """How often a counter is believed that says a queue still has final jobs, after all of them were deleted."""
 
@@ -86,6 +88,10 @@ class SqlQueues(Queues):
     async def stats(self, queue: str | None) -> tuple[Sequence[QueueNumbers], datetime]:
         found, at = await self._store.run(lambda c: numbers(c, self._cold, queue), write=False)
         return found, moment(at)
+
+    async def due_soon(self, within: timedelta, limit: int) -> Mapping[str, Mapping[str, int]]:
+        span = within // _MICROSECOND
+        return await self._store.run(lambda c: due_soon(c, self._cold, span, limit), write=False)
 
     async def reconcile(self) -> int:
         mended = 0
