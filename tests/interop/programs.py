@@ -89,6 +89,11 @@ class Program:
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
+    @property
+    def pid(self) -> int:
+        """Return its process id, also after its end as long as nobody has asked how it ended."""
+        return self._process.pid
+
     def events(self, event: str | None = None, **fields: object) -> list[Event]:
         """Return what it has said so far, of a kind and with these fields."""
         with self._news:

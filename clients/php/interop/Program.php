@@ -5,6 +5,7 @@ declare(strict_types=1);
 namespace ProtoJobs\Interop;
 
 use ProtoJobs\Client;
+use ProtoJobs\Dispatched;
 use ProtoJobs\Exception\ProtoJobsException;
 use ProtoJobs\JobRequest;
 use ProtoJobs\JobState;
@@ -19,7 +20,7 @@ use Symfony\Component\Console\Exception\InvalidOptionException;
 use Symfony\Component\Console\Input\InputInterface;
 use Symfony\Component\Console\Input\InputOption;
 
-/** The commands, and how each is called. */
+/** The commands, and how each is called. All have --quiet of the console: it says nothing of single jobs. */
 final class Program extends Application
 {
     private const OPTIONS = ['addr', 'queue', 'n', 'spec', 'mode', 'wait', 'job-id', 'in', 'kind', 'slots', 'kinds', 'grace',
@@ -68,6 +69,7 @@ final class Program extends Application
         $client = $this->client($input);
         $request = SpecReader::read($input->getOption('spec'), $input->getOption('queue'));
         $count = (int) ($input->getOption('n') ?? 1);
+        $began = microtime(true);
         $results = match ($input->getOption('mode') ?? 'single') {
             'single' => (static function () use ($client, $request, $count): \Generator {
                 for ($number = 0; $number < $count; $number++) {
@@ -77,6 +79,9 @@ final class Program extends Application
             'batch', 'stream' => $client->dispatchMany(array_fill(0, $count, $request)),
             default => throw new InvalidOptionException('--mode is single, batch or stream'),
         };
+        if ($input->getOption('quiet')) {
+            return self::tellAll($results, $began);
+        }
         $ids = [];
         $code = 0;
         foreach ($results as $result) {
@@ -97,6 +102,20 @@ final class Program extends Application
             Lines::job('finished', $client->waitFor($id, (float) $wait));
         }
         return $code;
+    }
+
+    /** @param iterable<Dispatched|Refused> $results which are only sent as they are looped over */
+    private static function tellAll(iterable $results, float $began): int
+    {
+        $jobs = 0;
+        foreach ($results as $result) {
+            if ($result instanceof Refused) {
+                throw $result->error;
+            }
+            $jobs++;
+        }
+        Lines::write('dispatched_all', ['jobs' => $jobs, 'seconds' => microtime(true) - $began]);
+        return 0;
     }
 
     private function job(InputInterface $input, ?string $act): int
@@ -167,13 +186,15 @@ final class Program extends Application
 
     private function work(InputInterface $input): int
     {
+        $most = (int) ($input->getOption('n') ?? 0);
+        $isQuiet = $input->getOption('quiet');
         $options = new WorkerOptions(
             queues: [self::needed($input, 'queue')],
             slots: (int) ($input->getOption('slots') ?? 10),
             grace: (float) ($input->getOption('grace') ?? 10.0),
             healthFile: $input->getOption('health-file'),
+            maxJobs: $isQuiet && $most > 0 ? $most : null,
         );
-        $observer = new LineObserver((int) ($input->getOption('n') ?? 0));
         $worker = new Worker($input->getOption('addr'), $options, logger: new StderrLogger());
         $kinds = $input->getOption('kinds');
         foreach (Kinds::all() as $kind => $handler) {
@@ -181,7 +202,12 @@ final class Program extends Application
                 $worker->handle($kind, $handler);
             }
         }
-        $observer->worker = $worker->observe($observer);
+        if ($isQuiet) {
+            $worker->observe(new LineObserver());
+        } else {
+            $observer = new JobLineObserver($most);
+            $observer->worker = $worker->observe($observer);
+        }
         return $worker->run()->code();
     }
 

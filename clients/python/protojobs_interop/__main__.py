@@ -32,7 +32,10 @@ def _run(chosen: argparse.Namespace) -> int:
         options = options.at(chosen.addr)
     match chosen.command:
         case "dispatch":
-            producing.dispatch(options, chosen.queue, chosen.n, spec=chosen.spec, mode=chosen.mode, wait=chosen.wait)
+            if chosen.quiet:
+                producing.dispatch_all(options, chosen.queue, chosen.n, spec=chosen.spec, mode=chosen.mode)
+            else:
+                producing.dispatch(options, chosen.queue, chosen.n, spec=chosen.spec, mode=chosen.mode, wait=chosen.wait)
         case "get":
             producing.get(options, chosen.job_id)
         case "cancel":
@@ -56,6 +59,7 @@ def _run(chosen: argparse.Namespace) -> int:
                 chosen=chosen.kinds.split(","),
                 grace=chosen.grace,
                 health_file=chosen.health_file,
+                quiet=chosen.quiet,
             )
     return 0
 
@@ -70,10 +74,12 @@ def _parser() -> argparse.ArgumentParser:
     queue = argparse.ArgumentParser(add_help=False, parents=[common])
     queue.add_argument("--queue", default="default")
     queue.add_argument("--n", type=int, default=1, help="how many")
+    quiet = argparse.ArgumentParser(add_help=False)
+    quiet.add_argument("--quiet", action="store_true", help="say nothing of single jobs")
     job = argparse.ArgumentParser(add_help=False, parents=[common])
     job.add_argument("--job-id", required=True)
 
-    dispatch = commands.add_parser("dispatch", parents=[queue])
+    dispatch = commands.add_parser("dispatch", parents=[queue, quiet])
     dispatch.add_argument("--spec", help="file of a JobSpec as proto3 JSON; - is standard input")
     dispatch.add_argument("--mode", choices=("single", "batch", "stream"), default="single")
     dispatch.add_argument("--wait", type=float, help="seconds to wait for each job's end")
@@ -84,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     schedule = commands.add_parser("schedule", parents=[queue])
     schedule.add_argument("--in", dest="seconds", type=float, required=True)
     schedule.add_argument("--kind", required=True)
-    work = commands.add_parser("work", parents=[queue])
+    work = commands.add_parser("work", parents=[queue, quiet])
     work.add_argument("--slots", type=int, default=10)
     work.add_argument("--kinds", default=",".join(kinds.KINDS))
     work.add_argument("--grace", type=float, default=10.0)

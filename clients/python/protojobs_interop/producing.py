@@ -1,13 +1,19 @@
 """The commands of a producer: dispatch, look at jobs, act on them, watch."""
 
+import asyncio
 import contextlib
 from itertools import islice
+from time import monotonic
+from typing import Final
 
-from protojobs_client import Client, Dispatched, JobEndedError, Options, Refused
+from protojobs_client import AsyncClient, Client, Dispatched, JobEndedError, Options, Refused
 from protojobs_client.request import JobRequest
 
 from protojobs_interop.lines import say, say_job
 from protojobs_interop.specs import read_spec, to_request
+
+# Dispatches that share a stream: as many as its frames under way can hold.
+_AT_ONCE: Final = 4000
 
 
 def dispatch(options: Options, queue: str, count: int, *, spec: str | None, mode: str, wait: float | None) -> None:
@@ -33,6 +39,30 @@ def _dispatch(client: Client, requests: list[JobRequest], *, batch: bool) -> lis
             raise result.error
         stored.append(result)
     return stored
+
+
+def dispatch_all(options: Options, queue: str, count: int, *, spec: str | None, mode: str) -> None:
+    """Store jobs, and tell how many they were and how long that took. Raises as `dispatch` does."""
+    request = to_request(read_spec(spec), queue)
+    began = monotonic()
+    asyncio.run(_dispatch_all(options, [request] * count, mode))
+    say("dispatched_all", jobs=count, seconds=monotonic() - began)
+
+
+async def _dispatch_all(options: Options, requests: list[JobRequest], mode: str) -> None:
+    async with AsyncClient(options=options.over(streaming=mode == "stream")) as client:
+        if mode == "batch":
+            for result in await client.dispatch_many(requests):
+                if isinstance(result, Refused):
+                    raise result.error
+            return
+        left = iter(requests)
+
+        async def lane() -> None:
+            for request in left:
+                await client.dispatch(request)
+
+        await asyncio.gather(*(lane() for _ in range(_AT_ONCE if mode == "stream" else 1)))
 
 
 def get(options: Options, job_id: str) -> None:

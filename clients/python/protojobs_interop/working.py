@@ -19,8 +19,18 @@ from protojobs_interop import kinds
 from protojobs_interop.lines import base64, say
 
 
-def work(options: Options, queue: str, count: int, *, slots: int, chosen: list[str], grace: float, health_file: Path | None) -> int:
-    """Run jobs until so many are settled (0: until SIGTERM); return the exit code."""
+def work(
+    options: Options,
+    queue: str,
+    count: int,
+    *,
+    slots: int,
+    chosen: list[str],
+    grace: float,
+    health_file: Path | None,
+    quiet: bool,
+) -> int:
+    """Run jobs until so many are settled (0: until SIGTERM); return the exit code. `quiet`: nothing is told of single jobs."""
     worker = Worker(
         options,
         queues=[queue],
@@ -28,12 +38,15 @@ def work(options: Options, queue: str, count: int, *, slots: int, chosen: list[s
         concurrency=slots,
         grace=grace,
         health_file=health_file,
+        max_jobs=(count or None) if quiet else None,
     )
     kinds.register(worker, chosen)
-    worker.on("job.processing", _started)
-    worker.on("job.processed", _ended)
     worker.on("worker.stopped", _stopped)
     logging.getLogger("protojobs_worker").addHandler(_Streams(worker))
+    if quiet:
+        return worker.run().code
+    worker.on("job.processing", _started)
+    worker.on("job.processed", _ended)
     # There is no hook for the answers to settles: applications need none, and they are the ledger's business.
     with patch.object(Exchange, "if_configured", return_value=_Settled(worker, count)):
         return worker.run().code

@@ -72,6 +72,9 @@ func newFlags(name string) *flags {
 	return f
 }
 
+// quiet adds the flag of commands that would tell of many jobs.
+func (f *flags) quiet() *bool { return f.Bool("quiet", false, "say nothing of single jobs") }
+
 func (f *flags) read(arguments []string) error {
 	if err := f.Parse(arguments); err != nil {
 		if errors.Is(err, flag.ErrHelp) {

@@ -16,14 +16,15 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 )
 
-// atOnce is how many dispatches share the stream.
-const atOnce = 64
+// atOnce is how many dispatches share the stream: as many as its frames under way can hold.
+const atOnce = 4000
 
 func dispatch(ctx context.Context, arguments []string) error {
 	f := newFlags("dispatch")
 	specFile := f.String("spec", "", "file of a JobSpec as JSON, - for standard input; default {\"kind\":\"echo\"}")
 	mode := f.String("mode", "single", "single, batch or stream")
 	wait := f.Float64("wait", 0, "seconds to wait for the end of each job; 0 does not wait")
+	quiet := f.quiet()
 	if err := f.read(arguments); err != nil {
 		return err
 	}
@@ -40,9 +41,13 @@ func dispatch(ctx context.Context, arguments []string) error {
 		return err
 	}
 	defer client.Close()
+	began := time.Now()
 	results, err := send(ctx, client, job, f.n, *mode)
 	if err != nil {
 		return err
+	}
+	if *quiet {
+		return tellAll(results, time.Since(began))
 	}
 	var failure error
 	for _, result := range results {
@@ -69,6 +74,17 @@ func dispatch(ctx context.Context, arguments []string) error {
 		}
 		emit("finished", jobLine(info))
 	}
+	return nil
+}
+
+// tellAll says in one line what became of all jobs, or in one why the first of those that were refused was.
+func tellAll(results []protojobs.Result, took time.Duration) error {
+	for _, result := range results {
+		if result.Err != nil {
+			return result.Err
+		}
+	}
+	emit("dispatched_all", line{"jobs": len(results), "seconds": took.Seconds()})
 	return nil
 }
 

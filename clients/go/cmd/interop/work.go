@@ -21,6 +21,7 @@ func work(ctx context.Context, arguments []string) error {
 	kinds := f.String("kinds", "", "kinds to handle, separated by commas; default all")
 	grace := f.Float64("grace", 10, "seconds that running handlers may take after SIGTERM")
 	healthFile := f.String("health-file", "", "file that exists while the worker is healthy")
+	quiet := f.quiet()
 	if err := f.read(arguments); err != nil {
 		return err
 	}
@@ -29,11 +30,17 @@ func work(ctx context.Context, arguments []string) error {
 		return err
 	}
 	server.Logger = slog.Default()
-	report := &report{limit: f.n, ended: map[string]bool{}}
-	w := worker.New(worker.Options{
+	options := worker.Options{
 		Server: server, Queues: worker.Queues(f.queue), Slots: *slots, HealthFile: *healthFile,
-		Grace: time.Duration(*grace * float64(time.Second)), Events: report.events(),
-	})
+		Grace: time.Duration(*grace * float64(time.Second)), Events: streamEvents(),
+	}
+	report := &report{limit: f.n, ended: map[string]bool{}}
+	if *quiet {
+		options.MaxJobs = f.n
+	} else {
+		report.tellJobs(&options.Events)
+	}
+	w := worker.New(options)
 	report.stop = w.Stop
 	for kind, register := range kindsOf() {
 		if *kinds == "" || slices.Contains(strings.Split(*kinds, ","), kind) {
@@ -51,7 +58,17 @@ func work(ctx context.Context, arguments []string) error {
 	return nil
 }
 
-// report tells what the worker does, and stops it once enough jobs that ended are settled.
+// streamEvents tell of the worker's streams and of its leaving.
+func streamEvents() worker.Events {
+	return worker.Events{
+		Connected: func(is worker.Connected) {
+			emit("ready", line{"session": is.Session, "resumed": is.Resumed})
+		},
+		Draining: func() { emit("draining", line{}) },
+	}
+}
+
+// report tells what becomes of each job, and stops it once enough jobs that ended are settled.
 type report struct {
 	limit int
 	stop  func()
@@ -61,26 +78,20 @@ type report struct {
 	settled int
 }
 
-func (r *report) events() worker.Events {
-	return worker.Events{
-		Connected: func(is worker.Connected) {
-			emit("ready", line{"session": is.Session, "resumed": is.Resumed})
-		},
-		Started: started,
-		Ended: func(job *worker.Job, outcome worker.Outcome, _ error) {
-			if outcome == worker.OutcomeReleased {
-				outcome = worker.OutcomeAbandoned // stopped because the worker leaves
-			}
-			emit("ended", line{"job_id": job.ID(), "attempt": job.Attempt(), "outcome": outcome})
-			r.note(job.ID(), job.Attempt())
-		},
-		Settled: func(is worker.Settled) {
-			emit("settled", line{"job_id": is.JobID, "attempt": is.Attempt, "code": is.Code})
-			if is.Code != "INVALID" && is.Code != "RETRY_LATER" {
-				r.count(is.JobID, is.Attempt)
-			}
-		},
-		Draining: func() { emit("draining", line{}) },
+func (r *report) tellJobs(events *worker.Events) {
+	events.Started = started
+	events.Ended = func(job *worker.Job, outcome worker.Outcome, _ error) {
+		if outcome == worker.OutcomeReleased {
+			outcome = worker.OutcomeAbandoned // stopped because the worker leaves
+		}
+		emit("ended", line{"job_id": job.ID(), "attempt": job.Attempt(), "outcome": outcome})
+		r.note(job.ID(), job.Attempt())
+	}
+	events.Settled = func(is worker.Settled) {
+		emit("settled", line{"job_id": is.JobID, "attempt": is.Attempt, "code": is.Code})
+		if is.Code != "INVALID" && is.Code != "RETRY_LATER" {
+			r.count(is.JobID, is.Attempt)
+		}
 	}
 }
 

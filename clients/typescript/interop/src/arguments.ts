@@ -18,6 +18,8 @@ export interface Arguments {
   readonly kinds?: string | undefined;
   readonly grace: string;
   readonly "health-file"?: string | undefined;
+  /** Nothing is said of single jobs. */
+  readonly quiet: boolean;
   readonly dir?: string | undefined;
 }
 

@@ -67,6 +67,7 @@ function readArguments(given: string[]): Arguments {
         kinds: { type: "string" },
         grace: { type: "string", default: "10" },
         "health-file": { type: "string" },
+        quiet: { type: "boolean", default: false },
         dir: { type: "string" },
       },
     });

@@ -16,6 +16,7 @@ export async function work(given: Arguments): Promise<void> {
     concurrency: readNumber("slots", given.slots),
     grace: readNumber("grace", given.grace),
     healthFile: given["health-file"],
+    maxJobs: given.quiet && most > 0 ? most : undefined,
     logger: jsonLogger("info"),
   });
   for (const kind of given.kinds?.split(",") ?? Object.keys(HANDLERS)) {
@@ -23,17 +24,27 @@ export async function work(given: Arguments): Promise<void> {
     if (register === undefined) throw new UsageError(`no kind ${kind}`);
     register(worker);
   }
-  tellEverything(worker, most);
+  tellOfWorker(worker);
+  if (!given.quiet) tellOfJobs(worker, most);
   await worker.run();
 }
 
-function tellEverything(worker: Worker, most: number): void {
-  const ended = new Set<string>();
-  const abandoned = new Set<string>();
-  let settled = 0;
+function tellOfWorker(worker: Worker): void {
   worker.on("worker.ready", ({ session, resumed }) => {
     emit({ event: "ready", session, resumed });
   });
+  worker.on("worker.draining", () => {
+    emit({ event: "draining" });
+  });
+  worker.on("worker.stopped", ({ processed }) => {
+    emit({ event: "stopped", processed });
+  });
+}
+
+function tellOfJobs(worker: Worker, most: number): void {
+  const ended = new Set<string>();
+  const abandoned = new Set<string>();
+  let settled = 0;
   worker.on("job.processing", ({ context }) => {
     emit(startedLine(context));
   });
@@ -52,12 +63,6 @@ function tellEverything(worker: Worker, most: number): void {
     if (!ended.delete(keyOf({ jobId, attempt }))) return;
     settled += 1;
     if (settled === most) worker.stop();
-  });
-  worker.on("worker.draining", () => {
-    emit({ event: "draining" });
-  });
-  worker.on("worker.stopped", ({ processed }) => {
-    emit({ event: "stopped", processed });
   });
 }
 

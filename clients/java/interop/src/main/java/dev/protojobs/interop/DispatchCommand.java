@@ -19,6 +19,7 @@ import java.util.Map;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
+import java.util.concurrent.Semaphore;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
@@ -26,6 +27,9 @@ import picocli.CommandLine.Option;
 /** Stores jobs, and waits for them if asked. */
 @Command(name = "dispatch")
 final class DispatchCommand implements Callable<Integer> {
+  /** Dispatches that share a stream: as many as its frames under way can hold. */
+  private static final int AT_ONCE = 4000;
+
   enum Mode {
     single,
     batch,
@@ -49,14 +53,24 @@ final class DispatchCommand implements Callable<Integer> {
   @Option(names = "--wait", description = "seconds")
   private Double wait;
 
+  @Option(names = "--quiet", description = "says nothing of single jobs")
+  private boolean quiet;
+
   @Override
   public Integer call() throws IOException {
     JobRequest request = JobRequest.builder(read()).queue(queue).build();
     List<JobRequest> requests = Collections.nCopies(count, request);
     try (Client client = server.client()) {
+      long began = System.nanoTime();
+      List<DispatchResult> results = send(client, requests);
+      if (quiet) {
+        results.forEach(DispatchResult::orThrow);
+        tellAll(results.size(), System.nanoTime() - began);
+        return 0;
+      }
       boolean well = true;
       List<String> stored = new ArrayList<>();
-      for (DispatchResult result : send(client, requests)) {
+      for (DispatchResult result : results) {
         try {
           Dispatched dispatched = result.orThrow();
           stored.add(dispatched.jobId());
@@ -96,8 +110,14 @@ final class DispatchCommand implements Callable<Integer> {
       requests.forEach(request -> results.add(new DispatchResult.Stored(client.dispatch(request))));
       return results;
     }
-    List<CompletableFuture<Dispatched>> answers =
-        requests.stream().map(client::dispatchAsync).toList();
+    Semaphore free = new Semaphore(AT_ONCE);
+    List<CompletableFuture<Dispatched>> answers = new ArrayList<>();
+    for (JobRequest request : requests) {
+      free.acquireUninterruptibly();
+      CompletableFuture<Dispatched> answer = client.dispatchAsync(request);
+      answer.whenComplete((dispatched, error) -> free.release());
+      answers.add(answer);
+    }
     for (CompletableFuture<Dispatched> answer : answers) {
       try {
         results.add(new DispatchResult.Stored(answer.join()));
@@ -106,6 +126,13 @@ final class DispatchCommand implements Callable<Integer> {
       }
     }
     return results;
+  }
+
+  private static void tellAll(int jobs, long nanos) {
+    Map<String, Object> line = Lines.line("dispatched_all");
+    line.put("jobs", jobs);
+    line.put("seconds", nanos / 1e9);
+    Lines.write(line);
   }
 
   private static void tell(Dispatched dispatched) {
