@@ -56,8 +56,12 @@ generate: $(READY) ## Generate the code of the contract in every language, its g
 baseline: $(READY) ## Store the contract that later changes must stay compatible with (at a release)
 	@$(BIN)/python proto/generate --baseline
 
-bench: $(READY) ## Measure: SCENARIO=both|drain|... DRIVER=sqlite|postgres|mariadb JSON=1, and what docs/benchmarks.md has
+bench: $(READY) ## Measure: SCENARIO=both|drain|... DRIVER=sqlite|postgres|mariadb JSON=1, CLIENTS=1, and what docs/benchmarks.md has
+ifneq ($(filter-out 0,$(CLIENTS)),)
+	@$(BIN)/python -m benchmarks.clients $(if $(filter-out 0,$(JSON)),--json) $(ARGS)
+else
 	@$(BIN)/python -m benchmarks --scenario $(SCENARIO) --driver $(DRIVER) $(BENCH_OPTIONS) $(ARGS)
+endif
 
 chaos: $(READY) ## Kill servers, workers and brokers in turn under load, and judge the history: ARGS='--driver postgres --jobs 1000000'
 	@$(BIN)/python -m tests.chaos $(ARGS)
