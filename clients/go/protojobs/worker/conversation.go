@@ -74,8 +74,8 @@ func (s *session) turn(stream *stream) bool {
 			}
 		}
 	}
-	if len(frames) > 0 && (s.holding.box.hasEnded() || s.holding.ledger.unsent.len() > 0) {
-		s.wake()
+	if s.holding.ledger.unsent.len() > 0 {
+		s.wake() // what was given back by start
 	}
 	return true
 }

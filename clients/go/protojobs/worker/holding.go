@@ -50,7 +50,7 @@ type holding struct {
 func newHolding(base context.Context, options Options, handlers map[string]*handler, wake func()) *holding {
 	now := time.Now()
 	return &holding{
-		ledger: newLedger(), box: mailbox{wake: wake}, limits: defaultLimits(), phase: phaseWorking, lastBusy: now,
+		ledger: newLedger(), box: mailbox{wake: wake, gather: gatherFor}, limits: defaultLimits(), phase: phaseWorking, lastBusy: now,
 		options: options, handlers: handlers, base: base, log: options.Server.Logger, wake: wake,
 		stuckJobs: map[string]bool{}, active: map[*run]struct{}{}, prefetch: newPrefetch(options.Slots), adaptedAt: now,
 	}
@@ -137,6 +137,7 @@ func (h *holding) putBack(begun []*lease) {
 
 // start runs the handlers of what has begun.
 func (h *holding) start(begun []*lease) {
+	h.box.expect(len(begun))
 	for _, each := range begun {
 		found := h.handlers[each.job.GetSpec().GetKind()]
 		switch {
@@ -151,12 +152,13 @@ func (h *holding) start(begun []*lease) {
 			if each.stopWhy != nil {
 				each.run.stop(each.stopWhy, time.Now())
 			}
+			continue
 		default:
 			// Lost while its frame was on the way: its outcome, where it has one, stands.
 			h.ledger.running--
 		}
+		h.box.skip()
 	}
-	h.wake()
 }
 
 // collect notes what handlers reported.

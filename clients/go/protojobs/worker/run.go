@@ -46,13 +46,23 @@ func (r *run) stop(why error, now time.Time) {
 	}
 }
 
-// mailbox takes what handlers report, and wakes the session once per batch.
+const (
+	// What ends within this goes to the server together: a frame costs both sides more than an outcome in it.
+	gatherFor  = time.Millisecond
+	gatherMost = 128
+)
+
+// mailbox takes what handlers report, and wakes the session once per batch: when everything that runs has ended, when much
+// has, or a moment after the first end.
 type mailbox struct {
-	wake func()
+	wake   func()
+	gather time.Duration
 
 	mu      sync.Mutex
+	busy    int // handlers that run
 	ended   []ending
 	updated []*run
+	soon    *time.Timer
 }
 
 type ending struct {
@@ -66,13 +76,35 @@ type update struct {
 	checkpoint []byte
 }
 
+// expect notes that so many handlers are about to run: the first to end waits for those that begin with it.
+func (m *mailbox) expect(handlers int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.busy += handlers
+}
+
+// skip notes that a handler that was expected does not run.
+func (m *mailbox) skip() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.busy--; m.busy == 0 && len(m.ended) > 0 {
+		m.wake()
+	}
+}
+
 func (m *mailbox) postEnd(run *run, how *outcome) {
 	m.mu.Lock()
-	first := len(m.ended) == 0
+	defer m.mu.Unlock()
+	m.busy--
 	m.ended = append(m.ended, ending{run, how})
-	m.mu.Unlock()
-	if first {
+	switch {
+	case m.busy == 0 || len(m.ended) == gatherMost:
 		m.wake()
+	case len(m.ended) > 1:
+	case m.soon == nil:
+		m.soon = time.AfterFunc(m.gather, m.wake)
+	default:
+		m.soon.Reset(m.gather)
 	}
 }
 
@@ -106,13 +138,10 @@ func (m *mailbox) collect() ([]ending, []update) {
 		r.boxed, r.inBox = update{}, false
 	}
 	m.ended, m.updated = nil, nil
+	if m.soon != nil {
+		m.soon.Stop()
+	}
 	return ended, updated
-}
-
-func (m *mailbox) hasEnded() bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return len(m.ended) > 0
 }
 
 // runContext is the context of a handler. It tells when the run timeout passes without a timer of its own: the session's
