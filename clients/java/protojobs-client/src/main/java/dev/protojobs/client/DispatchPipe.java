@@ -19,6 +19,8 @@ import java.util.List;
 import java.util.Optional;
 import java.util.TreeMap;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.Executor;
+import java.util.concurrent.ForkJoinPool;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.ScheduledFuture;
 import java.util.concurrent.ThreadLocalRandom;
@@ -44,6 +46,11 @@ final class DispatchPipe implements AutoCloseable {
   private static final long SWEEP_MILLIS = 250;
   private static final Duration IDLE = Duration.ofSeconds(30);
   private static final Duration CLOSE_GRACE = Duration.ofSeconds(5);
+  // By default CompletableFuture makes a thread for each task where there are but two processors.
+  private static final Executor CALLERS =
+      ForkJoinPool.getCommonPoolParallelism() > 0
+          ? ForkJoinPool.commonPool()
+          : new CompletableFuture<>().defaultExecutor();
 
   private final Connection connection;
   private final Function<List<JobSpec>, List<DispatchResult>> sendBatch;
@@ -116,7 +123,7 @@ final class DispatchPipe implements AutoCloseable {
           }
         });
     // What callers do with an answer must not hold up this thread, which makes all of them.
-    return answer.thenApplyAsync(Function.identity());
+    return answer.thenApplyAsync(Function.identity(), CALLERS);
   }
 
   /** Refuses what has waited for the whole call timeout, whatever the stream is about. */

@@ -31,6 +31,8 @@ final class Executor {
   private static final Logger LOG = LoggerFactory.getLogger(Executor.class);
   private static final int FIRST_JAVA_WITH_VIRTUAL_THREADS = 21;
   private static final long IDLE_SECONDS = 10;
+  // When so many handlers have ended, the session hears of them at once.
+  private static final int GATHER_MOST = 128;
 
   /** What became of an attempt. */
   record Report(Attempt attempt, Outcome outcome) {}
@@ -39,23 +41,29 @@ final class Executor {
   private final Execution execution;
   private final long stopGrace;
   private final Runnable wake;
+  private final Runnable wakeSoon;
   private final ExecutorService threads;
   // Of their own: a hook that blocks must not hold up handlers that count as begun.
   private final ExecutorService hooks = Executors.newCachedThreadPool(named("protojobs-hook-"));
   private final Queue<Report> ended = new ConcurrentLinkedQueue<>();
   private final Queue<Attempt> updated = new ConcurrentLinkedQueue<>();
+  private final AtomicInteger running = new AtomicInteger();
+  private final AtomicInteger gathered = new AtomicInteger();
   private final Set<Attempt> active = new HashSet<>();
 
+  /** {@code wake} asks for a turn of the session, {@code wakeSoon} for one in a moment. */
   Executor(
       Map<String, Handler> handlers,
       Execution execution,
       int concurrency,
       long stopGrace,
-      Runnable wake) {
+      Runnable wake,
+      Runnable wakeSoon) {
     this.handlers = handlers;
     this.execution = execution;
     this.stopGrace = stopGrace;
     this.wake = wake;
+    this.wakeSoon = wakeSoon;
     threads = threads(concurrency);
   }
 
@@ -98,6 +106,8 @@ final class Executor {
    */
   Map<Lease, ReleaseReason> start(List<Lease> leases) {
     Map<Lease, ReleaseReason> back = new LinkedHashMap<>();
+    // All of them first: the first to end waits for those that begin with it.
+    running.addAndGet(leases.size());
     for (Lease lease : leases) {
       Handler handler = handlers.get(lease.job.getSpec().getKind());
       if (handler == null) {
@@ -114,6 +124,9 @@ final class Executor {
         back.put(lease, ReleaseReason.RELEASE_REASON_OVERLOAD);
       }
     }
+    if (running.addAndGet(-back.size()) == 0 && !ended.isEmpty()) {
+      wake.run();
+    }
     return back;
   }
 
@@ -125,7 +138,15 @@ final class Executor {
       outcome = new Outcome.Failed(Errors.of(error), true);
     }
     ended.add(new Report(attempt, outcome));
-    wake.run();
+    // What ends in one moment goes to the server together: a frame costs both sides more than an
+    // outcome in it.
+    boolean isLast = running.decrementAndGet() == 0;
+    int reports = gathered.incrementAndGet();
+    if (isLast || reports == GATHER_MOST) {
+      wake.run();
+    } else if (reports == 1) {
+      wakeSoon.run();
+    }
   }
 
   private void update(Attempt attempt) {
@@ -136,6 +157,7 @@ final class Executor {
   /** Takes what handlers have reported. */
   List<Report> ended() {
     List<Report> reports = new ArrayList<>();
+    gathered.set(0); // first: what comes while the queue is emptied asks for another turn
     for (Report report; (report = ended.poll()) != null; ) {
       active.remove(report.attempt);
       reports.add(report);
@@ -150,10 +172,6 @@ final class Executor {
       attempts.add(attempt);
     }
     return attempts;
-  }
-
-  boolean hasEnded() {
-    return !ended.isEmpty();
   }
 
   /**

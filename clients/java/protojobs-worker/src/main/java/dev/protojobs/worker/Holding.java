@@ -155,7 +155,6 @@ final class Holding {
                   reason);
               ledger.end(lease, new Outcome.Released(reason));
             });
-    wake.run();
   }
 
   /** Notes what handlers reported. */

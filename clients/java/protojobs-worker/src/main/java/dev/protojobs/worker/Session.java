@@ -42,6 +42,8 @@ final class Session implements LeaseStream.Ears {
   // 5 s).
   private static final long RECEIPT = Duration.ofMillis(50).toNanos();
   private static final long EOF = Duration.ofSeconds(2).toNanos();
+  // Handlers that end within this are told of by one frame.
+  private static final long GATHER = Duration.ofMillis(1).toNanos();
 
   final Holding holding;
   final Leaving leaving;
@@ -84,7 +86,8 @@ final class Session implements LeaseStream.Ears {
             new Execution(listeners),
             options.slots(),
             options.stopGrace().toNanos(),
-            this::wake);
+            this::wake,
+            () -> later(GATHER, this::wake));
     downSince = now();
     answeredAt = now();
     holding = new Holding(options, executor, listeners, this::wake, now());
@@ -143,7 +146,11 @@ final class Session implements LeaseStream.Ears {
   }
 
   private void later(long nanos, Runnable action) {
-    loop.schedule(() -> guarded(action), nanos, TimeUnit.NANOSECONDS);
+    try {
+      loop.schedule(() -> guarded(action), nanos, TimeUnit.NANOSECONDS);
+    } catch (RejectedExecutionException closed) {
+      LOG.debug("the session has ended");
+    }
   }
 
   private void guarded(Runnable action) {
@@ -353,8 +360,8 @@ final class Session implements LeaseStream.Ears {
     }
     Runnable usedUp = () -> leaveNow(ExitReason.MAX_JOBS, null);
     boolean wrote = new Turn(current, holding, leaving.deadline(), usedUp).take();
-    if (wrote && (executor.hasEnded() || holding.ledger.unsent() > 0)) {
-      wake();
+    if (wrote && holding.ledger.unsent() > 0) {
+      wake(); // what was given back unstarted
     }
     if (stream != current) {
       return;
