@@ -20,6 +20,7 @@ from protojobs_service.domain.access import Grant
 from protojobs_service.domain.errors import InvalidField
 from protojobs_service.drivers.memory import MemoryDriver
 from protojobs_service.drivers.sql import foreign_rows, migrate
+from protojobs_service.drivers.sql.cold.incarnation import Renewed
 from protojobs_service.drivers.sql.driver import SqlDriver
 from protojobs_service.drivers.sql.dsn import check
 from protojobs_service.drivers.sql.foreign_rows import ForeignTable
@@ -108,6 +109,22 @@ async def check_schema(settings: Settings) -> str:
     """Return current, missing, older or newer. Raises InvalidSettings, StoreUnavailable."""
     options = _options(settings)
     return (await migrate.check(options.url, schema=options.schema, prefix=options.prefix)).value
+
+
+async def begin_anew(settings: Settings) -> Renewed:
+    """Begin another incarnation of a restored store: no session of before goes on in it, and what they had waits again.
+
+    Raises InvalidSettings, StoreUnavailable; also where a server is on it.
+    """
+    if settings.driver is DriverName.MEMORY:
+        raise InvalidSettings("driver: memory cannot be restored")
+    store = make_store(settings)
+    assert isinstance(store, SqlDriver)
+    await store.open(NoRoom())
+    try:
+        return await store.sessions.refuse_all()
+    finally:
+        await store.close()
 
 
 def foreign_tables(dsn: str, *, insecure: bool) -> AbstractAsyncContextManager[Callable[[str, str], ForeignTable]]:

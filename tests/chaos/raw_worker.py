@@ -75,11 +75,16 @@ class RawWorker:
                         await self._stream(worker_service_pb2_grpc.WorkerServiceStub(channel), group)
                     except grpc.aio.AioRpcError as error:
                         self.recorder.write("noted", what="stream lost", code=error.code().name, details=error.details())
+                        self._begin_anew_after(error.code())
                     except asyncio.CancelledError:
                         if self.call is None or not self.call.cancelled():
                             raise
                         self.recorder.write("noted", what="stream cut")
                 await asyncio.sleep(_RECONNECT_S)
+
+    def _begin_anew_after(self, code: grpc.StatusCode) -> None:
+        if code is grpc.StatusCode.FAILED_PRECONDITION:  # the session is over: what it held is the server's to refuse
+            self.secret, self.stream_no = os.urandom(16), 0
 
     def _cut(self) -> None:
         if self.call is not None:
@@ -95,8 +100,7 @@ class RawWorker:
         if not isinstance(frame, worker_service_pb2.LeaseResponse):
             code = await call.code()
             self.recorder.write("noted", what="no welcome", code=code.name, details=await call.details())
-            if code is grpc.StatusCode.FAILED_PRECONDITION:  # the session is over: what it held is the server's to refuse
-                self.secret, self.stream_no = os.urandom(16), 0
+            self._begin_anew_after(code)
             return
         assert frame.HasField("welcome"), frame
         self.received_seq = frame.seq

@@ -18,6 +18,7 @@ from protojobs_service.cli.kafka import kafka
 from protojobs_service.cli.migrate import migrate
 from protojobs_service.cli.outbox import outbox
 from protojobs_service.cli.queues import queues
+from protojobs_service.cli.restored import restored
 from protojobs_service.cli.schedules import schedules
 from protojobs_service.cli.serve import dev, serve
 from protojobs_service.cli.smoke import smoke
@@ -42,6 +43,7 @@ app.command()(dev)
 app.command()(serve)
 app.add_typer(migrate, name="migrate")
 app.command()(upkeep)
+app.command()(restored)
 app.add_typer(kafka, name="kafka")
 app.command()(transfer)
 app.add_typer(import_, name="import")

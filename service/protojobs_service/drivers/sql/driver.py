@@ -52,7 +52,6 @@ from protojobs_service.port.events import Events
 from protojobs_service.port.jobs import Dispatched, Jobs, Settled
 from protojobs_service.port.queues import Queues
 from protojobs_service.port.schedules import Schedules
-from protojobs_service.port.sessions import Sessions
 from protojobs_service.port.side_store import SideStore
 
 _log = logging.getLogger(__name__)
@@ -130,7 +129,7 @@ class SqlDriver(Driver):
         return self._jobs
 
     @property
-    def sessions(self) -> Sessions:
+    def sessions(self) -> SqlSessions:
         return self._sessions
 
     @property

@@ -1,5 +1,6 @@
 """Sessions of the SQL driver: each call one cold transaction."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from random import Random
@@ -13,6 +14,7 @@ from protojobs_service.drivers.sql.cold import sessions as cold_sessions
 from protojobs_service.drivers.sql.cold.base import Cold
 from protojobs_service.drivers.sql.cold.fleet import beat
 from protojobs_service.drivers.sql.cold.follow_ups import Children
+from protojobs_service.drivers.sql.cold.incarnation import Renewed, beats, begin_anew
 from protojobs_service.drivers.sql.cold.rescue import Rescued, rescue
 from protojobs_service.drivers.sql.cold.sessions import Front
 from protojobs_service.drivers.sql.lanes import Lanes
@@ -25,6 +27,8 @@ T = TypeVar("T")
 
 _MOST_RETURNED = 200_000
 """Front positions that are given out for what one session may hold; they cost nothing."""
+_BEATS_WITHIN_S = 3.0
+"""A replica that lives beats every second."""
 
 
 class SqlSessions(Sessions):
@@ -67,6 +71,17 @@ class SqlSessions(Sessions):
         self._ready.open_handles.clear()
         self._ready.add(arrivals, returned)
         return returned
+
+    async def refuse_all(self) -> Renewed:
+        """End every session for good, in a store that was restored. Raises StoreUnavailable, also while another replica lives."""
+        before = await self._run(lambda c: beats(c, self._cold), write=False)
+        if before:
+            await asyncio.sleep(_BEATS_WITHIN_S)
+        front = self._front()
+        renewed = await self._run(lambda c: begin_anew(c, self._cold, front, before))
+        self._ready.open_handles.clear()
+        self._ready.add(renewed.arrivals, renewed.returned)
+        return renewed
 
     async def leases(self, handles: Sequence[Handle]) -> Sequence[tuple[Handle, JobId, int]]:
         return await self._run(lambda c: cold_sessions.leases(c, self._cold, handles), write=False) if handles else []

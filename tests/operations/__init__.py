@@ -1,0 +1,1 @@
+"""docs/operations/: every command of its pages is run, and what they promise happens."""
