@@ -23,6 +23,9 @@ from protojobs_service.domain.queue_limits import HoldCause
 from protojobs_service.port import Driver, Held, Opening, Settlement
 from protojobs_service.port import Opened as StoredOpened
 
+_MOVES_PER_S = 500.0
+"""So many workers at most are sent elsewhere a second, as far as that takes no longer than `_LONGEST_SPREAD_S`."""
+_LONGEST_SPREAD_S = 1.0
 _SHUTDOWN = Release(cause=ReleaseCause.SHUTDOWN)
 
 
@@ -252,7 +255,8 @@ class Leasing:
 
     def _drain_if_closing(self, session: LeaseSession) -> None:
         if not self._accepts:
-            self.drain_session(session, DrainCause.SHUTDOWN, self._timings.drain, timedelta(seconds=self._rng.uniform(0, 1)))
+            spread = min(len(self._room.sessions) / _MOVES_PER_S, _LONGEST_SPREAD_S)
+            self.drain_session(session, DrainCause.SHUTDOWN, self._timings.drain, timedelta(seconds=self._rng.uniform(0, spread)))
 
     async def _drain_worker(self, session: LeaseSession) -> None:
         for _, left in await self._driver.sessions.draining([session.handle]):

@@ -107,6 +107,7 @@ class Worker:
     unsent: list[Lease] = field(default_factory=list[Lease])
     stops: list[Stop] = field(default_factory=list[Stop])
     drains: list[tuple[DrainCause, timedelta]] = field(default_factory=list[tuple[DrainCause, timedelta]])
+    reconnects: list[timedelta] = field(default_factory=list[timedelta])
     throttled: list[tuple[str, HoldCause, timedelta | None]] = field(default_factory=list[tuple[str, HoldCause, timedelta | None]])
     ended: list[JobsError | None] = field(default_factory=list[JobsError | None])
     frame_seq: int = 0
@@ -140,6 +141,7 @@ class Worker:
     def drain(self, cause: DrainCause, deadline: timedelta, reconnect_after: timedelta) -> None:
         """Note a Drain."""
         self.drains.append((cause, deadline))
+        self.reconnects.append(reconnect_after)
 
     def throttle(self, queue: str, cause: HoldCause, until: timedelta | None) -> None:
         """Note a Throttle."""

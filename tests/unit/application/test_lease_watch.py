@@ -379,6 +379,17 @@ async def test_a_shutdown_drains_every_stream_and_takes_no_new_one(stand: Stand)
     assert await stand.application.leasing.emptied(0)
 
 
+@pytest.mark.parametrize(("workers", "seconds"), [(2, 0.004), (100, 0.2), (700, 1.0)])
+async def test_a_shutdown_lets_few_workers_move_at_once_and_spreads_many(stand: Stand, workers: int, seconds: float) -> None:
+    moving = [await stand.worker() for _ in range(workers)]
+
+    stand.application.leasing.drain()
+
+    waits = [wait.total_seconds() for worker in moving for wait in worker.reconnects]
+    assert len(waits) == workers
+    assert seconds / 8 < max(waits) <= seconds
+
+
 async def test_an_operator_drains_a_worker_and_what_it_leaves_goes_back_uncounted(stand: Stand) -> None:
     [job_id] = await stand.dispatch()
     worker = await stand.worker()
