@@ -23,8 +23,15 @@ class JsonLines(logging.Formatter):
     @override
     def format(self, record: logging.LogRecord) -> str:
         error = self.formatException(record.exc_info) if record.exc_info else None
-        line = {"level": record.levelname, "logger": record.name, "event": record.getMessage(), "exception": error}
-        return orjson.dumps(line).decode()
+        line = {
+            "at": record.created,
+            "level": record.levelname,
+            "logger": record.name,
+            "event": record.getMessage(),
+            "reason": getattr(record, "reason", None),
+            "exception": error,
+        }
+        return orjson.dumps(line, default=str).decode()
 
 
 def build(config: dict[str, Any]) -> Worker:

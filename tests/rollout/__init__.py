@@ -1,0 +1,1 @@
+"""Servers are replaced and workers are taken away under load, as an orchestrator does it, and nobody notices."""
