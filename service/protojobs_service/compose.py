@@ -106,7 +106,7 @@ async def current_schema(settings: Settings) -> str | None:
 
 
 async def check_schema(settings: Settings) -> str:
-    """Return current, missing, older or newer. Raises InvalidSettings, StoreUnavailable."""
+    """Return current, missing, older, ahead or newer. Raises InvalidSettings, StoreUnavailable."""
     options = _options(settings)
     return (await migrate.check(options.url, schema=options.schema, prefix=options.prefix)).value
 

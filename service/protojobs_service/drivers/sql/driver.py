@@ -182,11 +182,13 @@ class SqlDriver(Driver):
         self._watchers = [loop.create_task(self._watch(), name="sql-watch"), loop.create_task(self._listen(), name="sql-listen")]
 
     async def _check_schema(self) -> None:
-        """Raise StoreUnavailable unless the schema is the one that this build needs."""
+        """Raise StoreUnavailable unless this build may serve from the schema."""
         job = self._store.tables.job
         prefix = job.name.removesuffix("job")
         found = await self._store.run(lambda c: migrate.standing(c, job.schema, prefix), write=False)
         migrate.refuse(found, migrate.Schema.MISSING, migrate.Schema.OLDER, migrate.Schema.NEWER)
+        if found is migrate.Schema.AHEAD:
+            _log.warning("the schema is of a newer build, which lets this one serve")
 
     async def _lease_number(self) -> None:
         self._replica.number = await self._store.run(lambda c: lease_number(c, self._cold))

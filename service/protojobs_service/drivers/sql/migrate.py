@@ -35,19 +35,25 @@ class Schema(Enum):
     CURRENT = "current"
     MISSING = "missing"
     OLDER = "older"
+    AHEAD = "ahead"
+    """Newer, and made so that this build may serve from it."""
     NEWER = "newer"
 
 
 async def upgrade(url: str, *, schema: str | None = None, prefix: str = "") -> str:
     """Bring the database to the schema of this build in one transaction, and return its revision.
 
-    MariaDB commits each statement by itself: there an interrupted run is finished by the next one. Safe to repeat and to run on
-    several machines at once: they take turns. Raises StoreUnavailable for a newer schema.
+    A schema that is ahead of this build is left as it is. MariaDB commits each statement by itself: there an interrupted run is
+    finished by the next one. Safe to repeat and to run on several machines at once: they take turns. Raises StoreUnavailable for
+    a newer schema.
     """
 
     def run(connection: Connection) -> str:
         _take_turns(connection, schema, prefix)
-        refuse(standing(connection, schema, prefix), Schema.NEWER)
+        found = standing(connection, schema, prefix)
+        refuse(found, Schema.NEWER)
+        if found is Schema.AHEAD:
+            return _version(connection, schema, prefix)[0] or head()
         if schema is not None:
             connection.execute(CreateSchema(schema, if_not_exists=True))
         config = _config()
@@ -60,7 +66,7 @@ async def upgrade(url: str, *, schema: str | None = None, prefix: str = "") -> s
 
 async def current(url: str, *, schema: str | None = None, prefix: str = "") -> str | None:
     """Return the revision of the database's schema; None where it has none."""
-    return await _run(url, lambda connection: _revision(connection, schema, prefix))
+    return await _run(url, lambda connection: _version(connection, schema, prefix)[0])
 
 
 async def check(url: str, *, schema: str | None = None, prefix: str = "") -> Schema:
@@ -70,13 +76,15 @@ async def check(url: str, *, schema: str | None = None, prefix: str = "") -> Sch
 
 def standing(connection: Connection, schema: str | None, prefix: str) -> Schema:
     """Tell the same of an open connection's database."""
-    revision = _revision(connection, schema, prefix)
+    revision, serves_from = _version(connection, schema, prefix)
     if revision is None:
         return Schema.MISSING
     if revision == head():
         return Schema.CURRENT
     known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
-    return Schema.OLDER if revision in known else Schema.NEWER
+    if revision in known:
+        return Schema.OLDER
+    return Schema.AHEAD if serves_from in known else Schema.NEWER
 
 
 def refuse(found: Schema, *refused: Schema) -> None:
@@ -105,12 +113,14 @@ def _version_table(prefix: str) -> str:
     return f"{prefix}protojobs_version"
 
 
-def _revision(connection: Connection, schema: str | None, prefix: str) -> str | None:
-    name = _version_table(prefix)
-    if not inspect(connection).has_table(name, schema=schema):
-        return None
-    table = Table(name, MetaData(), Column("version_num", String), schema=schema)
-    return connection.execute(select(table.c.version_num)).scalar_one_or_none()
+def _version(connection: Connection, schema: str | None, prefix: str) -> tuple[str | None, str | None]:
+    """Return the revision, and that from which on builds may serve; None for what the database does not say."""
+    name, inspector = _version_table(prefix), inspect(connection)
+    if not inspector.has_table(name, schema=schema):
+        return None, None
+    columns = [Column(column["name"], String) for column in inspector.get_columns(name, schema=schema)]
+    row = connection.execute(select(Table(name, MetaData(), *columns, schema=schema))).mappings().one_or_none()
+    return (None, None) if row is None else (row["version_num"], row.get("serves_from"))
 
 
 def _take_turns(connection: Connection, schema: str | None, prefix: str) -> None:
