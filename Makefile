@@ -20,7 +20,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo demo-polyglot test check fast interop format generate baseline bench chaos lock clean
+.PHONY: help demo demo-polyglot test check fast chart interop format generate baseline bench chaos lock clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,10 @@ check: $(READY) ## Run format, lint, types, imports, contract and the fast tests
 fast: $(READY) ## Run the fast tests only
 	@$(BIN)/python tests/run --fast
 
+chart: $(READY) ## Lint, render and judge the Helm chart
+	@$(BIN)/python deploy/helm/generate.py --check
+	@$(BIN)/pytest -q tests/chart -n 2
+
 interop: $(READY) ## Let the clients of all languages work together, and print which requirements they keep: ARGS="-k go"
 	@$(BIN)/python -m tests.interop $(ARGS)
 
@@ -51,6 +55,7 @@ generate: $(READY) ## Generate the code of the contract in every language, its g
 	@$(BIN)/python proto/generate
 	@$(BIN)/python proto/vectors.py
 	@$(BIN)/python docs/generate.py
+	@$(BIN)/python deploy/helm/generate.py
 	@for each in clients/*/generate; do [ ! -x "$$each" ] || "$$each" || [ $$? = 69 ] || exit 1; done
 
 baseline: $(READY) ## Store the contract that later changes must stay compatible with (at a release)

@@ -3,18 +3,13 @@
 `python -m tests.brokers.jars` fetches them, so that no test has to wait for that.
 """
 
-import fcntl
-import hashlib
-import os
 import shutil
 import subprocess
 import sys
-import tempfile
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from tests.fetched import fetched
 from tests.private_server import ServerUnavailable
 
 _HERE: Final = Path(__file__).resolve().parent
@@ -32,40 +27,17 @@ def find_java() -> str:
 
 def find_jars() -> Path:
     """Return the directory of the jars, fetched if this is the first time. Raises ServerUnavailable."""
-    # Named for its content: a change of the pom is another directory, and never half of two.
-    cache = _cache()
-    jars = cache / f"kafka-{hashlib.sha256(_POM.read_bytes()).hexdigest()[:12]}"
-    if not jars.is_dir():
-        cache.mkdir(parents=True, exist_ok=True)
-        with _locked(cache / "lock"):
-            if not jars.is_dir():
-                _fetch(jars)
-    return jars
-
-
-def _cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "protojobs-tests"
-
-
-@contextmanager
-def _locked(path: Path) -> Generator[None]:
-    """Let one process at a time in; the others find what it has fetched."""
-    with path.open("wb") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    return fetched("kafka", _POM.read_bytes(), _fetch)
 
 
 def _fetch(jars: Path) -> None:
     maven = shutil.which("mvn")
     if maven is None:
         raise ServerUnavailable("needs Maven, which fetches it (maven)")
-    with tempfile.TemporaryDirectory(dir=jars.parent) as directory:
-        fresh = Path(directory) / "jars"
-        command = [maven, "--batch-mode", "--quiet", f"--file={_POM}", "dependency:copy-dependencies"]
-        done = subprocess.run([*command, f"-DoutputDirectory={fresh}"], capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise ServerUnavailable(f"Maven could not fetch it: {done.stdout.strip()[-500:]}")
-        fresh.rename(jars)
+    command = [maven, "--batch-mode", "--quiet", f"--file={_POM}", "dependency:copy-dependencies"]
+    done = subprocess.run([*command, f"-DoutputDirectory={jars}"], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ServerUnavailable(f"Maven could not fetch it: {done.stdout.strip()[-500:]}")
 
 
 def main() -> int:

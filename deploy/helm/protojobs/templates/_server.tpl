@@ -4,18 +4,12 @@
 {{- $_ := set $config "host" "0.0.0.0" }}
 {{- $_ := set $config "port" 50051 }}
 {{- $_ := set $config "admin_port" 8080 }}
-{{- if .Values.scaler.enabled }}
-{{- $_ := set $config "scaler_port" (int .Values.scaler.port) }}
-{{- end }}
 {{- if eq (include "protojobs.store" .) "sqlite" }}
 {{- $_ := set $config "sqlite" (dict "path" "/var/lib/protojobs/protojobs.db") }}
 {{- end }}
 {{- if .Values.tls.enabled }}
 {{- $tls := dict "cert" "/etc/protojobs/tls/tls.crt" "key" "/etc/protojobs/tls/tls.key" }}
 {{- $_ := set $config "admin_tls" $tls }}
-{{- if .Values.scaler.enabled }}
-{{- $_ := set $config "scaler_tls" $tls }}
-{{- end }}
 {{- if eq .Values.tls.clientAuth "required" }}
 {{- $tls = merge (dict "client_ca" "/etc/protojobs/tls/ca.crt" "client_auth" "required") $tls }}
 {{- end }}
