@@ -11,23 +11,21 @@ from tests.chart.tools import ToolsUnavailable, find_helm
 from tests.conftest import NOT_ON_THIS_MACHINE
 
 
-def skipped(find: Callable[[], Path]) -> Path:
+def found(find: Callable[..., Path], *arguments: str) -> Path:
     """Return what `find` finds; skip the test where this machine cannot have it."""
     try:
-        return find()
+        return find(*arguments)
     except ToolsUnavailable as error:
         pytest.skip(f"{NOT_ON_THIS_MACHINE}tests of the chart: {error}")
 
 
-@cache
-def _rendered(helm: Path, values: Path) -> list[Object]:
-    return render(helm, values)
+_rendered = cache(render)
 
 
 @pytest.fixture(scope="session")
 def helm() -> Path:
     """Return the newest Helm."""
-    return skipped(lambda: find_helm("4"))
+    return found(find_helm, "4")
 
 
 @pytest.fixture

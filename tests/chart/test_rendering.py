@@ -2,16 +2,18 @@
 
 import json
 import subprocess
+from functools import cache
 from pathlib import Path
 
 import pytest
 import yaml
 
-from tests.chart.conftest import skipped
+from tests.chart.conftest import found
 from tests.chart.rendering import CHART, VALUE_FILES, render_text
 from tests.chart.schemas import KUBERNETES, find_schemas
 from tests.chart.tools import HELM_VERSIONS, find_helm, find_kubeconform
 
+_rendered_text = cache(render_text)
 each_values = pytest.mark.parametrize("values", VALUE_FILES, ids=lambda path: path.name.removesuffix("-values.yaml"))
 each_helm = pytest.mark.parametrize("version", HELM_VERSIONS)
 
@@ -19,7 +21,7 @@ each_helm = pytest.mark.parametrize("version", HELM_VERSIONS)
 @each_helm
 @each_values
 def test_helm_finds_nothing_to_complain_of(version: str, values: Path) -> None:
-    helm = skipped(lambda: find_helm(version))
+    helm = found(find_helm, version)
 
     done = subprocess.run(
         [helm, "lint", "--strict", "--quiet", CHART, "--values", values], capture_output=True, text=True, check=False, timeout=30
@@ -30,7 +32,7 @@ def test_helm_finds_nothing_to_complain_of(version: str, values: Path) -> None:
 
 @each_values
 def test_both_versions_of_helm_make_the_same_objects(values: Path) -> None:
-    three, four = (render_text(skipped(lambda version=version: find_helm(version)), values) for version in HELM_VERSIONS)
+    three, four = (render_text(found(find_helm, version), values) for version in HELM_VERSIONS)
 
     assert _by_name(three) == _by_name(four)
 
@@ -38,11 +40,11 @@ def test_both_versions_of_helm_make_the_same_objects(values: Path) -> None:
 @pytest.mark.parametrize("kubernetes", KUBERNETES)
 @each_values
 def test_every_object_fits_its_schema(helm: Path, values: Path, kubernetes: str) -> None:
-    kubeconform, schemas = skipped(find_kubeconform), skipped(find_schemas)
-    command = [kubeconform, "-strict", "-output=json", "-summary", f"-kubernetes-version={kubernetes}"]
+    kubeconform, schemas = found(find_kubeconform), found(find_schemas)
+    command = [str(kubeconform), "-strict", "-output=json", "-summary", f"-kubernetes-version={kubernetes}"]
     kind = "{{.ResourceKind}}{{.KindSuffix}}.json"
     command += [f"-schema-location={schemas / directory / kind}" for directory in (f"v{kubernetes}", "custom")]
-    text = render_text(helm, values)
+    text = _rendered_text(helm, values)
 
     done = subprocess.run(command, input=text, capture_output=True, text=True, check=False, timeout=30)
 

@@ -164,7 +164,7 @@ def _held_rows(c: Connection, cold: Cold, firsts: Mapping[Key, bytes]) -> list[t
     rows = select(held.c.queue, held.c.key, held.c.position, *_columns(cold)).with_hint(held, BY_KEY, "mysql").order_by(held.c.id)
     found: list[tuple[Key, Placed]] = []
     for some in chunks(list(firsts.values())):
-        locked = c.execute(rows.where(among(held.c.id, some)).with_for_update(skip_locked=True))
+        locked: Any = c.execute(rows.where(among(held.c.id, some)).with_for_update(skip_locked=True))
         for queue, key, *row in locked:
             [placed] = _placed([row])
             if firsts.get(Key(queue, key)) == placed[0].id:
@@ -176,7 +176,7 @@ def _next(c: Connection, cold: Cold, key: Key, limit: int) -> list[Placed]:
     held = cold.tables.held
     rows = select(held.c.position, *_columns(cold)).where(held.c.queue == key.queue, held.c.key == key.key)
     rows = rows.with_hint(held, by_index(held, "held_turn"), "mysql").order_by(held.c.turn).limit(limit)
-    return _placed(c.execute(rows.with_for_update(skip_locked=True)))
+    return _placed(c.execute(rows.with_for_update(skip_locked=True)).all())
 
 
 def _placed(rows: Iterable[Any]) -> list[Placed]:
