@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from sqlalchemy import Column, ColumnElement, Connection, Insert, Table, and_, delete, or_, select
@@ -134,14 +135,14 @@ def delete_ids(c: Connection, table: Table, ids: Sequence[bytes]) -> None:
 def insert_all(c: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
     """Insert rows that are known to be new."""
     if rows:
-        c.execute(table.insert(), rows)
+        c.execute(_insert(table), rows)
 
 
 def insert_new(c: Connection, table: Table, rows: Sequence[dict[str, Any]], *, returning: Column[Any] | None = None) -> list[Any]:
     """Insert rows and leave those alone whose key exists; returns the column of the inserted ones where asked."""
     if not rows:
         return []
-    statement = _insert_unless_known(c, table)
+    statement = _insert_unless_known(c.dialect.name, table)
     if returning is None:
         c.execute(statement, rows)
         return []
@@ -151,13 +152,13 @@ def insert_new(c: Connection, table: Table, rows: Sequence[dict[str, Any]], *, r
 def upsert(c: Connection, table: Table, rows: Sequence[dict[str, Any]], *, replaces: Iterable[str]) -> None:
     """Insert rows; where the primary key exists, replace the named columns."""
     if rows:
-        c.execute(_insert_or_change(c, table, lambda given: {name: given[name] for name in replaces}), rows)
+        c.execute(_insert_or_replace(c.dialect.name, table, tuple(replaces)), rows)
 
 
 def add(c: Connection, table: Table, rows: Sequence[dict[str, Any]], *, columns: Iterable[str]) -> None:
     """Insert rows; where the primary key exists, add the named columns to what is there."""
     if rows:
-        c.execute(_insert_or_change(c, table, lambda given: {name: table.c[name] + given[name] for name in columns}), rows)
+        c.execute(_insert_or_add(c.dialect.name, table, tuple(columns)), rows)
 
 
 def tally(c: Connection, cold: Cold, changes: Counter[tuple[int, State]]) -> None:
@@ -205,8 +206,18 @@ def _write_tally(c: Connection, cold: Cold, slot: int, changes: Counter[tuple[in
     add(c, cold.tables.counter, rows, columns=["n"])
 
 
-def _insert_unless_known(c: Connection, table: Table) -> Insert:
-    match c.dialect.name:
+# To make a statement and the key of its compiled form costs as much as to send it; there are a few of each table.
+_kept = lru_cache(maxsize=1024)
+
+
+@_kept
+def _insert(table: Table) -> Insert:
+    return table.insert()
+
+
+@_kept
+def _insert_unless_known(dialect: str, table: Table) -> Insert:
+    match dialect:
         case "postgresql":
             return postgresql.insert(table).on_conflict_do_nothing()
         case "mysql":
@@ -215,11 +226,21 @@ def _insert_unless_known(c: Connection, table: Table) -> Insert:
             return sqlite.insert(table).on_conflict_do_nothing()
 
 
-def _insert_or_change(c: Connection, table: Table, changes: Callable[[Any], dict[str, Any]]) -> Insert:
+@_kept
+def _insert_or_replace(dialect: str, table: Table, columns: tuple[str, ...]) -> Insert:
+    return _insert_or_change(dialect, table, lambda given: {name: given[name] for name in columns})
+
+
+@_kept
+def _insert_or_add(dialect: str, table: Table, columns: tuple[str, ...]) -> Insert:
+    return _insert_or_change(dialect, table, lambda given: {name: table.c[name] + given[name] for name in columns})
+
+
+def _insert_or_change(dialect: str, table: Table, changes: Callable[[Any], dict[str, Any]]) -> Insert:
     """changes: makes the new values of a row that exists out of the columns of the row that was given."""
-    if c.dialect.name == "mysql":
+    if dialect == "mysql":
         changed = mysql.insert(table)
         return changed.on_duplicate_key_update(changes(changed.inserted))
-    statement = postgresql.insert(table) if c.dialect.name == "postgresql" else sqlite.insert(table)
+    statement = postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
     keys = list(table.primary_key.columns)
     return statement.on_conflict_do_update(index_elements=keys, set_=changes(statement.excluded))
