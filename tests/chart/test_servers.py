@@ -1,5 +1,6 @@
 """What the chart makes of servers and their migration fits the server, and is bound as a pod should be."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,8 @@ from typing import Any
 import pytest
 import yaml
 from protojobs_service import settings
+from protojobs_service.cli import app
+from typer.testing import CliRunner
 
 from tests.chart.rendering import RELEASE, VALUE_FILES, Object, find, pods, render
 
@@ -231,3 +234,12 @@ def test_other_objects_may_be_texts_and_are_rendered(helm: Path) -> None:
     text = r"extraObjects[0]=apiVersion: v1\nkind: Secret\nmetadata: {name: {{ .Release.Name }}-own}".replace(r"\n", "\n")
 
     assert find(render(helm, values, settings=(text,)), "Secret", "jobs-own")
+
+
+@each_name
+def test_the_pod_of_helm_test_runs_a_command_that_there_is(made: Made, name: str) -> None:
+    for container in [each["spec"]["containers"][0] for each in made(name) if each["kind"] == "Pod"]:
+        done = CliRunner().invoke(app, [*container["args"], "--help"], env={"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"})
+
+        assert done.exit_code == 0
+        assert {arg for arg in container["args"] if arg.startswith("--")} <= set(re.findall(r"--[a-z][a-z-]+", done.output))

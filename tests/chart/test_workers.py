@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 import typer
+from protojobs_service import settings
+from protojobs_service.transport.scaler_trigger import parse_trigger
 from protojobs_worker import WorkerOptions
 from protojobs_worker.__main__ import main
 from typer.testing import CliRunner
@@ -112,6 +114,27 @@ def test_keda_asks_the_port_that_servers_have_for_the_queues_that_the_worker_rea
     assert (trigger["metadata"]["queues"], trigger["metadata"]["targetPerReplica"]) == ("mail,newsletter", "20")
     assert find(made("postgres"), "TriggerAuthentication", trigger["authenticationRef"]["name"])
     assert (scaled["minReplicaCount"], scaled["maxReplicaCount"]) == (0, 30)
+
+
+@pytest.mark.parametrize(("kind", "name"), [("ScaledObject", "mail"), ("ScaledJob", "reports")])
+def test_the_scaler_understands_every_trigger(made: Made, kind: str, name: str) -> None:
+    scaled = find(made("postgres"), kind, f"jobs-protojobs-worker-{name}")["spec"]
+
+    trigger = parse_trigger(scaled["triggers"][0]["metadata"])
+
+    assert trigger.target == (20 if name == "mail" else 1)
+
+
+def test_servers_open_the_scaler_and_ask_keda_for_no_certificate(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    container = find(made("postgres"), "Deployment", "jobs-protojobs")["spec"]["template"]["spec"]["containers"][0]
+    given = {variable["name"]: variable["value"] for variable in container["env"] if "SCALER" in variable["name"]}
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+
+    chosen = settings.load()
+
+    assert chosen.scaler_port in {port["containerPort"] for port in container["ports"] if port["name"] == "scaler"}
+    assert (chosen.scaler_tls.enabled, chosen.scaler_tls.client_auth) == (True, "none")
 
 
 def test_whoever_is_scaled_has_no_replicas_of_its_own(made: Made) -> None:
