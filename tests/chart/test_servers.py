@@ -229,6 +229,12 @@ def test_alerts_are_those_of_the_repository_with_links_that_work(made: Made) -> 
         assert rule["annotations"]["runbook_url"] == f"https://git.example/protojobs/blob/main/docs/runbooks/{rule['alert']}.md"
 
 
+def test_a_chart_around_this_one_may_have_globals_of_its_own(helm: Path) -> None:
+    values = next(path for path in VALUE_FILES if path.name == "sqlite-values.yaml")
+
+    assert render(helm, values, settings=("global.environment=test",)) == render(helm, values)
+
+
 def test_other_objects_may_be_texts_and_are_rendered(helm: Path) -> None:
     values = next(path for path in VALUE_FILES if path.name == "sqlite-values.yaml")
     text = r"extraObjects[0]=apiVersion: v1\nkind: Secret\nmetadata: {name: {{ .Release.Name }}-own}".replace(r"\n", "\n")
