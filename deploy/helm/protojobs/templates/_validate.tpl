@@ -26,8 +26,12 @@
 {{- if and (eq $store "mysql") (not .Values.secrets.mysqlDsn.existingSecret) }}
 {{- fail "secrets.mysqlDsn.existingSecret: the store is MariaDB; name the secret that has its DSN" }}
 {{- end }}
-{{- if and (hasPrefix "sasl" ((.Values.config.kafka | default dict).security | default "")) (not .Values.secrets.kafkaPassword.existingSecret) }}
-{{- fail "secrets.kafkaPassword.existingSecret: config.kafka.security wants a password; name the secret that has it" }}
+{{- if hasPrefix "sasl" ((.Values.config.kafka | default dict).security | default "") }}
+{{- range $name := list "kafkaUsername" "kafkaPassword" }}
+{{- if not (index $.Values.secrets $name).existingSecret }}
+{{- fail (printf "secrets.%s.existingSecret: config.kafka.security wants a user and a password; name the secret that has it" $name) }}
+{{- end }}
+{{- end }}
 {{- end }}
 {{- $shutdown := .Values.config.shutdown | default dict }}
 {{- $needed := add .Values.shutdown.preStopSeconds (ceil ($shutdown.delay | default 0.0)) (ceil (ternary $shutdown.grace 30.0 (hasKey $shutdown "grace"))) }}
