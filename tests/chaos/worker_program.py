@@ -41,7 +41,7 @@ def build(config: dict[str, Any]) -> Worker:
     recorder = Recorder(Path(config["history"]), name, session=session)
     slots = config.get("concurrency", 10)
     worker = Worker(
-        Options(address=config["address"]),
+        Options(address=config["address"], ca=Path(config["ca"]) if "ca" in config else None),
         queues=config["queues"],
         name=name,
         concurrency=slots,
