@@ -1,10 +1,13 @@
 """Spans and metrics of what passes between a worker and its server: deliveries, and settles (messaging conventions of 1.44).
 
-On the session's thread, per frame; a job of its own gets a span only where its handler's is recorded.
+On the session's thread, per frame; a job of its own gets a span only where its handler's is recorded. What the application's
+provider raises there is logged, and nothing else: jobs go on.
 """
 
+import logging
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import contextmanager
 from time import perf_counter
 from typing import Final, assert_never
 
@@ -23,6 +26,16 @@ from protojobs_worker.outcomes import Cancelled, Completed, Failed, Outcome, Rel
 # The SDK keeps no more links of a span unless it is set up otherwise.
 _MOST_LINKS: Final = 128
 
+logger = logging.getLogger(__name__)
+
+
+@contextmanager
+def _guarded() -> Generator[None]:
+    try:
+        yield
+    except Exception:
+        logger.exception("tracing failed")
+
 
 class Exchange:
     """What one session tells."""
@@ -39,6 +52,7 @@ class Exchange:
         tracer, instruments = current_tracer("protojobs_worker", "proto-jobs-worker"), Instruments.current()
         return None if tracer is None and instruments is None else Exchange(tracer, instruments, worker, connection)
 
+    @_guarded()
     def delivered(self, items: Sequence[wire.LeasedJob]) -> None:
         """Tell of a delivery: a span with a link to what created each job."""
         queues = Counter(item.spec.queue for item in items)
@@ -57,6 +71,7 @@ class Exchange:
                     span.add_link(created)
         span.end()
 
+    @_guarded()
     def sent(self, leases: Iterable[WireLease]) -> None:
         """Note that outcomes leave; one that leaves again is still the same settle."""
         now = perf_counter()
@@ -65,6 +80,7 @@ class Exchange:
                 lease.sent_at = now
                 lease.settling = self._start(lease)
 
+    @_guarded()
     def answered(self, leases: Iterable[WireLease | None], error: str | None = None) -> None:
         """End the settles of leases, all answered alike, which count as one operation for each kind of outcome."""
         measured: set[str] = set()

@@ -19,9 +19,10 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import datetime
 from time import perf_counter
-from typing import Any, Final, Literal, cast, get_args
+from typing import Any, Final, Literal, ParamSpec, cast, get_args
 
 from protojobs_worker.context import Attempt, JobContext
+from protojobs_worker.execution import is_interrupt
 from protojobs_worker.outcomes import ErrorInfo, Outcome
 from protojobs_worker.tracing import Tracing
 
@@ -84,6 +85,7 @@ class WorkerStopped:
 
 
 Hook = Callable[[Any], object]
+P = ParamSpec("P")
 
 
 class Middleware:
@@ -160,7 +162,10 @@ async def _logged(name: str, steps: Coroutine[Any, Any, object]) -> None:
 
 
 class Surroundings:
-    """Everything around a handler, in one call before and one after (`execution.Around`)."""
+    """Everything around a handler, in one call before and one after (`execution.Around`).
+
+    What any part of it raises is logged: it ends neither the attempt nor the worker.
+    """
 
     def __init__(self, middleware: tuple[Middleware, ...], hooks: Hooks, tracing: Tracing | None) -> None:
         self._middleware = middleware
@@ -177,27 +182,29 @@ class Surroundings:
     def before(self, attempt: Attempt) -> None:
         """Enter: span, then middleware in order, then `job.processing`."""
         if self._tracing is not None:
-            self._tracing.enter(attempt)
+            _guarded("tracing", attempt, self._tracing.enter, attempt)
         for middleware in self._middleware:
-            context = JobContext(attempt)
-            try:
-                middleware.before(context)
-            except Exception:
-                logger.exception("middleware failed", extra={"job_id": context.job_id})
+            _guarded("middleware", attempt, middleware.before, JobContext(attempt))
         if self._hooks.has("job.processing"):
-            self._hooks.emit("job.processing", JobProcessing(context=JobContext(attempt)))
+            _guarded("hook", attempt, self._hooks.emit, "job.processing", JobProcessing(context=JobContext(attempt)))
         attempt.entered_at = perf_counter()
 
     def after(self, attempt: Attempt, outcome: Outcome) -> None:
         """Leave in reverse."""
         seconds = perf_counter() - attempt.entered_at
         if self._hooks.has("job.processed"):
-            self._hooks.emit("job.processed", JobProcessed(context=JobContext(attempt), outcome=outcome, seconds=seconds))
+            processed = JobProcessed(context=JobContext(attempt), outcome=outcome, seconds=seconds)
+            _guarded("hook", attempt, self._hooks.emit, "job.processed", processed)
         for middleware in reversed(self._middleware):
-            context = JobContext(attempt)
-            try:
-                middleware.after(context, outcome, seconds)
-            except Exception:
-                logger.exception("middleware failed", extra={"job_id": context.job_id})
+            _guarded("middleware", attempt, middleware.after, JobContext(attempt), outcome, seconds)
         if self._tracing is not None:
-            self._tracing.leave(attempt, outcome)
+            _guarded("tracing", attempt, self._tracing.leave, attempt, outcome)
+
+
+def _guarded(name: str, attempt: Attempt, step: Callable[P, None], *values: P.args, **named: P.kwargs) -> None:
+    try:
+        step(*values, **named)
+    except BaseException as error:
+        if is_interrupt(error):
+            raise
+        logger.exception("%s failed", name, extra={"job_id": attempt.lease.job_id})

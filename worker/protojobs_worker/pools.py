@@ -7,6 +7,8 @@ import multiprocessing
 import pickle
 import queue
 import threading
+from collections.abc import Callable
+from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from time import monotonic
@@ -16,7 +18,7 @@ from protojobs_worker.child import Began, Checkpoint, Done, Progressed, Ready, R
 from protojobs_worker.context import Attempt
 from protojobs_worker.execution import Around, run, stopped
 from protojobs_worker.lanes import Report
-from protojobs_worker.outcomes import ErrorInfo, Failed, Outcome
+from protojobs_worker.outcomes import ErrorInfo, Failed, Outcome, failed
 
 logger = logging.getLogger(__name__)
 
@@ -57,20 +59,30 @@ class Threads:
             self._queue.put(None)
 
     def _serve(self) -> None:
+        self._take(self._run)
+
+    def _take(self, run: Callable[[Attempt], Outcome]) -> None:
         while (attempt := self._queue.get()) is not None:
-            outcome = self._run(attempt)
-            self._idle.release()
+            try:
+                outcome = run(attempt)
+            except BaseException as error:  # of what is around the handler: a thread less would be a slot less for good
+                logger.exception("pool failed", extra={"job_id": attempt.lease.job_id})
+                outcome = failed(error)
+            # Before the report: whoever hears it may begin the next.
+            self._end(attempt)
             self._report([(attempt, outcome)])
+
+    def _end(self, attempt: Attempt) -> None:
+        attempt.ended = True
+        self._active.discard(attempt)
+        self._idle.release()
 
     def _run(self, attempt: Attempt) -> Outcome:
         if attempt.stop_reason is not None:
             return stopped(attempt)
         attempt.began_at = monotonic()
         self._active.add(attempt)
-        outcome = self._base.copy().run(run, attempt, self._around)
-        attempt.ended = True
-        self._active.discard(attempt)
-        return outcome
+        return self._base.copy().run(run, attempt, self._around)
 
 
 class Processes(Threads):
@@ -103,13 +115,12 @@ class Processes(Threads):
 
     def _serve(self) -> None:
         child = _Child()
-        while (attempt := self._queue.get()) is not None:
-            outcome = self._run_in(child, attempt)
-            # Before the report: whoever hears it may begin the next.
-            self._count_free(1)
-            self._idle.release()
-            self._report([(attempt, outcome)])
+        self._take(partial(self._run_in, child))
         child.close()
+
+    def _end(self, attempt: Attempt) -> None:
+        self._count_free(1)
+        super()._end(attempt)
 
     def _run_in(self, child: "_Child", attempt: Attempt) -> Outcome:
         if attempt.stop_reason is not None:
@@ -127,6 +138,7 @@ class Processes(Threads):
             logger.exception("process pool failed", extra={"job_id": attempt.lease.job_id})
             child.kill()
             outcome = Failed(ErrorInfo("ProcessPool", f"{type(error).__name__}: {error}"), cause=error)
+        # No deadline runs any more, whatever is done after it.
         attempt.ended = True
         self._active.discard(attempt)
         if around is not None:

@@ -17,7 +17,7 @@ from protojobs_client.telemetry import Instruments, current_tracer, named_contex
 
 from protojobs_worker.context import Attempt
 from protojobs_worker.options import TraceParent
-from protojobs_worker.outcomes import Failed, Outcome
+from protojobs_worker.outcomes import ErrorInfo, Failed, Outcome
 
 _TRACEPARENT: Final = "traceparent"
 _BAGGAGE: Final = "baggage"
@@ -108,8 +108,17 @@ class Tracing:
             span.set_attribute(names.ERROR_TYPE, outcome.error.type)
             span.set_status(StatusCode.ERROR, outcome.error.message)
             if outcome.cause is not None:
-                span.record_exception(outcome.cause)
+                span.add_event(names.EXCEPTION, _told(outcome.error))
         span.end()
+
+
+def _told(error: ErrorInfo) -> dict[str, str]:
+    """Describe an exception as `Span.record_exception` does, which calls the `__str__` of the handler's code once more."""
+    return {
+        names.EXCEPTION_TYPE: error.type,
+        names.EXCEPTION_MESSAGE: error.message,
+        names.EXCEPTION_STACK: error.stack,
+    }
 
 
 class _NotKept(NonRecordingSpan):

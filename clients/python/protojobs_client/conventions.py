@@ -19,6 +19,12 @@ SERVER_ADDRESS: Final = "server.address"
 SERVER_PORT: Final = "server.port"
 ERROR_TYPE: Final = "error.type"
 
+# https://opentelemetry.io/docs/specs/semconv/exceptions/exceptions-spans/
+EXCEPTION: Final = "exception"
+EXCEPTION_TYPE: Final = "exception.type"
+EXCEPTION_MESSAGE: Final = "exception.message"
+EXCEPTION_STACK: Final = "exception.stacktrace"
+
 KIND: Final = "protojobs.kind"
 ATTEMPT: Final = "protojobs.attempt"
 PRIORITY: Final = "protojobs.priority"

@@ -14,6 +14,13 @@ from tests.unit.worker.fake_server import FakeServer, fake_server
 Running = Callable[..., Any]
 
 
+class Raises:
+    """Stands for an application's tracer, span or instrument of which nothing works."""
+
+    def __getattr__(self, name: str) -> object:
+        raise RuntimeError(name)
+
+
 @pytest_asyncio.fixture
 async def server() -> AsyncIterator[FakeServer]:
     """Serve on loopback for one test."""

@@ -33,6 +33,7 @@ from protojobs_worker.outcomes import (
 from protojobs_worker.registry import Handler, HandlerOptions
 from protojobs_worker.tracing import Tracing
 
+from tests.unit.worker.conftest import Raises
 from tests.unit.worker.fake_server import job_id, leased
 
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -162,6 +163,21 @@ def test_a_superseded_outcome_tells_so(monkeypatch: pytest.MonkeyPatch) -> None:
     [settle] = stand.spans("ack default")
     assert settle.attributes is not None
     assert settle.attributes["error.type"] == "LEASE_SUPERSEDED"
+
+
+def test_what_a_provider_raises_stops_no_frame() -> None:
+    broken: Any = Raises()
+    lease: WireLease = Lease(job_id(1), 1, leased(1), 1)
+    lease.outcome = COMPLETED
+    lease.run = attempt = Attempt(lease, Handler("noop", lambda: None, HandlerOptions()))
+    attempt.span = broken
+    exchange = Exchange(broken, broken, "w", Options(address="jobs:50051"))
+
+    exchange.delivered([lease.job])
+    exchange.sent([lease])
+    exchange.answered([lease])
+
+    assert lease.sent_at is not None
 
 
 def test_jobs_that_are_not_sampled_are_measured_and_make_no_spans(monkeypatch: pytest.MonkeyPatch) -> None:

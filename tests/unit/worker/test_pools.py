@@ -66,6 +66,35 @@ def test_whatever_a_handler_raises_on_a_thread_fails_its_job_and_its_thread_goes
     assert all(isinstance(outcome, Failed) and outcome.retryable for outcome in outcomes)
 
 
+class Broken:
+    """Surroundings that let through what they should not."""
+
+    def before(self, attempt: Attempt) -> None:
+        """Let the handler begin."""
+
+    def after(self, attempt: Attempt, outcome: Outcome) -> None:
+        """Raise past every `except Exception`."""
+        raise Mischief("after")
+
+
+@pytest.mark.parametrize("pool", [Pool.THREAD, Pool.PROCESS])
+def test_a_thread_that_what_is_around_the_handler_breaks_reports_and_gives_its_slot_back(reports: Reports, pool: Pool) -> None:
+    told, active = partial(report, reports), set[Attempt]()
+    threads = Threads(1, told, active, Broken()) if pool is Pool.THREAD else Processes(1, told, active, Broken(), stop_grace=0.3)
+    threads.bind()
+
+    attempts = [attempt_of(child_pid, pool) for _ in range(2)]
+    for attempt in attempts:
+        threads.start(attempt)
+    ended = [reports.get(timeout=20) for _ in attempts]
+    threads.close()
+
+    assert [attempt for attempt, _ in ended] == attempts
+    assert [outcome.error.message for _, outcome in ended if isinstance(outcome, Failed)] == ["after", "after"]
+    assert all(attempt.ended for attempt in attempts)
+    assert active == set()
+
+
 def attempt_of(function: Callable[..., object], pool: Pool, payload: bytes = b"") -> Attempt:
     job = leased(1, payload=payload)
     return Attempt(Lease(job.job_id, 1, job, 1), Handler(function.__name__, function, HandlerOptions(pool=pool)))

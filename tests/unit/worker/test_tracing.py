@@ -1,6 +1,8 @@
 """A span per attempt, linked to the dispatch or in its trace; nothing at all without a tracer provider."""
 
+import asyncio
 import contextvars
+from typing import Any
 
 import pytest
 from opentelemetry import baggage, trace
@@ -11,11 +13,14 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, DEFAULT_ON, 
 from opentelemetry.trace import SpanKind, StatusCode
 from protojobs_worker.context import Attempt, JobContext
 from protojobs_worker.execution import run
+from protojobs_worker.lanes import Lanes
 from protojobs_worker.ledger import Lease
-from protojobs_worker.middleware import Hooks, Surroundings
+from protojobs_worker.middleware import Hooks, Middleware, Surroundings
+from protojobs_worker.outcomes import COMPLETED, Failed, Outcome
 from protojobs_worker.registry import Handler, HandlerOptions
 from protojobs_worker.tracing import Tracing
 
+from tests.unit.worker.conftest import Raises
 from tests.unit.worker.fake_server import job_id, leased
 
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
@@ -122,3 +127,70 @@ def test_what_continues_a_trace_that_is_not_kept_is_kept_only_by_a_sampler_that_
     assert isinstance(extra, dict)
     assert (extra["trace_id"], tenant) == (TRACE_ID, "7")
     assert [f"{span.context.trace_id:032x}" for span in exporter.get_finished_spans() if span.context] == [TRACE_ID] * made
+
+
+class Unspeakable(Exception):
+    """An error that has no text."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+class Unruly(Middleware):
+    """Raises past every `except Exception`."""
+
+    def before(self, context: JobContext) -> None:
+        raise SystemExit
+
+    def after(self, context: JobContext, outcome: Outcome, seconds: float) -> None:
+        raise SystemExit
+
+
+def test_a_span_tells_of_an_error_that_has_no_text() -> None:
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+
+    def handler() -> None:
+        raise Unspeakable
+
+    attempt = Attempt(Lease(job_id(1), 1, leased(1), 1), Handler("kind", handler, HandlerOptions()))
+    outcome = contextvars.copy_context().run(run, attempt, Surroundings.of((), Hooks(), Tracing(provider.get_tracer("test"))))
+
+    assert isinstance(outcome, Failed)
+    (span,) = exporter.get_finished_spans()
+    [event] = span.events
+    assert (event.name, event.attributes) == (
+        "exception",
+        {
+            "exception.type": outcome.error.type,
+            "exception.message": outcome.error.message,
+            "exception.stacktrace": outcome.error.stack,
+        },
+    )
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("middleware", [(), (Unruly(),)], ids=["tracer", "middleware"])
+async def test_what_tracing_or_middleware_raises_ends_neither_a_job_nor_the_next(middleware: tuple[Middleware, ...]) -> None:
+    ended = asyncio.Event()
+    reported: list[Outcome] = []
+
+    def report(told: list[tuple[Attempt, Outcome]]) -> None:
+        reported.extend(outcome for _, outcome in told)
+        if len(reported) == 2:
+            ended.set()
+
+    async def handler() -> None:
+        await asyncio.sleep(0)
+
+    broken: Any = Raises()
+    lanes = Lanes(report, set(), Surroundings(middleware, Hooks(), Tracing(broken, broken)))
+    async with asyncio.TaskGroup() as group, asyncio.timeout(10):
+        lanes.bind(group)
+        for number in (1, 2):
+            job = leased(number)
+            lanes.start([Attempt(Lease(job.job_id, 1, job, 1), Handler("kind", handler, HandlerOptions(inline=True)))])
+        await ended.wait()
+
+    assert reported == [COMPLETED, COMPLETED]
