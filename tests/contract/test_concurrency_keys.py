@@ -126,6 +126,20 @@ async def test_what_is_held_is_found_page_by_page_when_a_limit_was_raised(driver
     assert len(await claim(driver, await connect(driver))) == 10
 
 
+async def test_what_waits_for_its_key_is_not_counted_as_claimable(driver: Driver) -> None:
+    await keyed(driver, 3)
+    await store_all(driver, [new_job(kind="plain"), new_job(kind="plain"), new_job("r", concurrency_key="acme")])
+    worker = await connect(driver)
+
+    assert await driver.queues.claimable(["q", "r", "never"], 10) == {"q": {"k": 1, "plain": 2}, "r": {"k": 1}}
+    assert await driver.queues.claimable(["q"], 1) == {"q": {"k": 1, "plain": 1}}
+
+    [lease] = await claim(driver, worker, kinds=["k"])
+    assert await driver.queues.claimable(["q"], 10) == {"q": {"plain": 2}}
+    await settle_well(driver, worker, lease)
+    assert await driver.queues.claimable(["q"], 10) == {"q": {"k": 1, "plain": 2}}
+
+
 async def test_a_held_job_is_pending_to_all_who_ask(driver: Driver) -> None:
     [first, second] = await keyed(driver, 2)
     worker = await connect(driver)

@@ -1,6 +1,6 @@
 """Queues: settings, numbers, clearing."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol
@@ -94,6 +94,13 @@ class Queues(Protocol):
 
     async def due_soon(self, within: timedelta, limit: int) -> Mapping[str, Mapping[str, int]]:
         """Return by queue and kind how many SCHEDULED and RETRYING jobs fall due within a span; of the first `limit` of them."""
+        ...
+
+    async def claimable(self, queues: Collection[str], most: int) -> Mapping[str, Mapping[str, int]]:
+        """Return how many PENDING jobs of these queues wait for no place of their concurrency key, by queue and kind.
+
+        Counted, and no further than to `most` of a kind; queues and kinds that have none are left out.
+        """
         ...
 
     async def reconcile(self) -> int:

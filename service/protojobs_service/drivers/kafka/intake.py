@@ -33,6 +33,8 @@ _MOST_BYTES = 4 * 1024 * 1024
 _REST_S = 0.1
 """How often what is kept back is looked at again, and what waits in the side store is counted."""
 _AGAIN_S = 0.25
+_COUNT_SHARE = 0.1
+"""The share of the time that counting what no key keeps back may take, where so much waits that it takes long."""
 _TRIES = 3
 """How often a record is tried that the side store fails at, before it is believed that it always will."""
 _AGED = timedelta(days=3)
@@ -84,6 +86,7 @@ class Intake:
         self._wake = asyncio.Event()
         self._moved = asyncio.Event()
         self._is_moving = False
+        self._count_at = 0.0
         self.moved = 0
         self.twice = 0
         """Jobs that the side store knew already."""
@@ -162,10 +165,27 @@ class Intake:
     async def _recount(self) -> None:
         """Ask the side store how many jobs wait that somebody could take: other replicas lease them too.
 
-        Those of kinds that no worker of the queue takes are left out; they would keep back the ones behind them for ever.
+        Those of kinds that no worker of the queue takes are left out, and those that wait for a place of their key; they would keep
+        back the ones behind them for ever.
         """
         numbers, _ = await self._side.queues.stats(None)
-        self._backlog.waiting = Counter({self._backlog.stem_of(each.queue): _takeable(each) for each in numbers})
+        waiting = {self._backlog.stem_of(each.queue): _takeable(each, _pending(each)) for each in numbers}
+        ours = {partition.stem for partition in self._backlog.partitions.values()}
+        if holding := {each.queue: each for each in numbers if each.holds and self._backlog.stem_of(each.queue) in ours}:
+            waiting |= await self._count_free(holding)
+        self._backlog.waiting = Counter(waiting)
+
+    async def _count_free(self, holding: Mapping[str, QueueNumbers]) -> dict[str, int]:
+        """Return of queues with jobs that are held for a key how many others wait; what is known, where counting takes long."""
+        stems = {queue: self._backlog.stem_of(queue) for queue in holding}
+        began = time.monotonic()
+        if began < self._count_at:
+            return {stem: self._backlog.waiting[stem] for stem in stems.values()}
+        most = self._lookahead * max((partition.rank for partition in self._backlog.partitions.values()), default=1)
+        free = await self._side.queues.claimable(holding, most)
+        took = time.monotonic() - began
+        self._count_at = began + took / _COUNT_SHARE
+        return {stems[queue]: _takeable(each, free.get(queue, {})) for queue, each in holding.items()}
 
     async def _move_some(self) -> bool:
         """Move a portion of each partition that has something and may; False where there was nothing to do."""
@@ -311,8 +331,11 @@ def _is_out_of_time(job: NewJob) -> bool:
     return not now_ms - ID_WINDOW / _MS <= int.from_bytes(job.id[:6]) <= now_ms + ID_AHEAD / _MS
 
 
-def _takeable(numbers: QueueNumbers) -> int:
-    served = numbers.served_kinds
-    if not served:  # all kinds, or nobody listens
-        return numbers.counts.get(State.PENDING, 0)
-    return sum(count for kind, (count, _) in numbers.pending_by_kind.items() if kind in served)
+def _pending(numbers: QueueNumbers) -> Mapping[str, int]:
+    return {kind: count for kind, (count, _) in numbers.pending_by_kind.items()}
+
+
+def _takeable(numbers: QueueNumbers, waiting: Mapping[str, int]) -> int:
+    """Return how many of what waits, by kind, are of kinds that workers take: of all, where one takes all or nobody listens."""
+    served = numbers.served_kinds or waiting.keys()
+    return sum(count for kind, count in waiting.items() if kind in served)

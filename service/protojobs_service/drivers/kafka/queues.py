@@ -1,7 +1,7 @@
 """Queues of the Kafka driver: the side store's numbers and what lies in the topics; clearing both."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -83,6 +83,10 @@ class KafkaQueues(Queues):
 
     async def due_soon(self, within: timedelta, limit: int) -> Mapping[str, Mapping[str, int]]:
         return await self._side.queues.due_soon(within, limit)
+
+    async def claimable(self, queues: Collection[str], most: int) -> Mapping[str, Mapping[str, int]]:
+        await self._intake.caught_up({self._backlog.stem_of(queue) for queue in queues}, _SETTLE_S)
+        return await self._side.queues.claimable(queues, most)
 
     async def reconcile(self) -> int:
         return await self._side.queues.reconcile()

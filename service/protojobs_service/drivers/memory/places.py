@@ -58,6 +58,10 @@ class Places:
         """Tell whether jobs of a queue wait for a place."""
         return any(held for (name, _), held in self._held.items() if name == queue)
 
+    def holds(self, spec: NewJob) -> bool:
+        """Tell whether a job that is PENDING waits for a place."""
+        return key_of(spec) is not None and spec.id not in self._placed
+
     def _next(self, key: ConcurrencyKey) -> None:
         while self._held.get(key) and self._has_room(key):
             job_id = self._held[key].popleft()

@@ -1,7 +1,7 @@
 """Queues in memory: settings, numbers, clearing."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -68,6 +68,13 @@ class MemoryQueues:
         now = self._store.now()
         names = sorted(self._store.queues) if queue is None else [queue] if queue in self._store.queues else []
         return [self._numbers(name, now) for name in names], now
+
+    async def claimable(self, queues: Collection[str], most: int) -> Mapping[str, Mapping[str, int]]:
+        found: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        for job in self._store.jobs.values():
+            if job.spec.queue in queues and job.state is State.PENDING and not self._store.places.holds(job.spec):
+                found[job.spec.queue][job.spec.kind] += 1
+        return {queue: {kind: min(count, most) for kind, count in kinds.items()} for queue, kinds in found.items()}
 
     def _numbers(self, queue: str, now: datetime) -> QueueNumbers:
         pending: dict[str, list[datetime]] = defaultdict(list)

@@ -1,6 +1,6 @@
 """Queues of the SQL driver: each call one cold transaction, or batches of them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import count
@@ -9,6 +9,7 @@ from protojobs_service.domain.queue import QueueSettings
 from protojobs_service.drivers.sql.cold import queues as cold_queues
 from protojobs_service.drivers.sql.cold import settings as cold_settings
 from protojobs_service.drivers.sql.cold.base import Cold, moment
+from protojobs_service.drivers.sql.cold.claimable import claimable
 from protojobs_service.drivers.sql.cold.clear import clear
 from protojobs_service.drivers.sql.cold.keys import forget_queue
 from protojobs_service.drivers.sql.cold.recount import Part, differ, mend
@@ -92,6 +93,9 @@ class SqlQueues(Queues):
     async def due_soon(self, within: timedelta, limit: int) -> Mapping[str, Mapping[str, int]]:
         span = within // _MICROSECOND
         return await self._store.run(lambda c: due_soon(c, self._cold, span, limit), write=False)
+
+    async def claimable(self, queues: Collection[str], most: int) -> Mapping[str, Mapping[str, int]]:
+        return await self._store.run(lambda c: claimable(c, self._cold, queues, most), write=False)
 
     async def reconcile(self) -> int:
         mended = 0

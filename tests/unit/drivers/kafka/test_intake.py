@@ -152,6 +152,35 @@ async def test_jobs_of_kinds_that_nobody_takes_do_not_keep_back_those_behind_the
     assert [lease.id for lease in await claim(driver, worker, kinds=["wanted"])] == ids
 
 
+async def test_jobs_that_wait_for_their_key_do_not_keep_back_those_behind_them(narrow: Bench) -> None:
+    driver = narrow.side.driver
+    await driver.jobs.dispatch([new_job(concurrency_key="acme") for _ in range(50)])
+    worker = await connect(driver)
+    await claim(driver, worker)
+    found, ids = records("q", 40)
+    narrow.put(Q, found)
+
+    leased: list[JobId] = []
+    while len(leased) < len(ids):
+        await until("something can be leased", lambda: len(narrow.moved()) > len(leased))
+        leased.extend([lease.id for lease in await claim(driver, worker)])
+
+    assert leased == ids
+
+
+async def test_what_no_key_keeps_back_still_waits_for_room(narrow: Bench) -> None:
+    driver = narrow.side.driver
+    await driver.jobs.dispatch([new_job(concurrency_key="acme") for _ in range(50)])
+    found, ids = records("q", 40)
+    narrow.put(Q, found)
+    await until("some are moved", lambda: narrow.done.get(Q) == 10)
+
+    await narrow.intake.progress(0.3)
+    await narrow.intake.progress(0.3)
+
+    assert narrow.moved() == ids[:10]
+
+
 async def test_a_record_that_is_not_of_jobs_is_parked_and_passed(bench: Bench) -> None:
     before, first = records("q", 2)
     after, last = records("q", 2, first=4)
