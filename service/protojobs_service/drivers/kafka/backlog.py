@@ -24,7 +24,8 @@ class Partition:
     """A partition of this replica.
 
     done: offset before which everything is moved. read: offset that is read next. barrier: records before it are not wanted any
-    more. jobs: those of `records`, as their records say. size: their bytes.
+    more. jobs: those of `records`, as their records say. size: their bytes. noted: what the side store has as `done`. deletable:
+    what that was when it was looked at last.
     """
 
     place: Place
@@ -34,6 +35,8 @@ class Partition:
     barrier: int = 0
     jobs: int = 0
     size: int = 0
+    noted: int = 0
+    deletable: int = 0
     records: deque[Incoming] = field(default_factory=deque[Incoming])
     is_paused: bool = False
     held_until: float = 0.0
@@ -140,6 +143,13 @@ class Backlog:
         for place, end in ends.items():
             if (partition := self.partitions.get(place)) is not None:
                 partition.barrier = max(end, partition.barrier)
+
+    def deletable(self) -> dict[Place, int]:
+        """Return the offsets before which everything was moved, and noted so, when this was asked last."""
+        found = {place: each.deletable for place, each in self.partitions.items() if each.deletable}
+        for partition in self.partitions.values():
+            partition.deletable = partition.noted
+        return found
 
     def behind(self, stems: Collection[str] | None = None) -> Iterator[tuple[Partition, int]]:
         """Return partitions of these queues (None: all) that this replica has appended to and not moved all of, with its end."""

@@ -187,11 +187,15 @@ class Reader:
 
     def _assigned(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
         """Take partitions over, each from the offset that the sink names."""
-        starts = self._ask(self._sink.assigned(self._seats(consumer, partitions)), _ASK_S)
+        seats = self._seats(consumer, partitions)
+        starts = self._ask(self._sink.assigned(seats), _ASK_S)
         if starts is None:
             raise KafkaException(KafkaError(TIMED_OUT))
+        committed = {seat.place: seat.committed or 0 for seat in seats}
         for place, start in starts.items():
             self._owned[place] = start
+            if start < committed[place]:  # by the next assignment other records may have these offsets
+                self._to_commit[place] = start
         begun = [TopicPartition(place.topic, place.partition, start) for place, start in starts.items()]
         consumer.incremental_assign(begun)
         consumer.resume(begun)  # one that was paused when it left would be so still

@@ -6,11 +6,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from confluent_kafka.admin import AdminClient
 
 from protojobs_service.domain.errors import JobsError
-from protojobs_service.drivers.kafka.backlog import Backlog
+from protojobs_service.drivers.kafka.backlog import Backlog, Partition
 from protojobs_service.drivers.kafka.complaints import Complaints
 from protojobs_service.drivers.kafka.consumer import Reader
 from protojobs_service.drivers.kafka.dead_letters import DeadLetterTopic, Parking
@@ -105,8 +106,6 @@ class KafkaDriver(Driver):
         self._tasks: list[asyncio.Task[None]] = []
         self._asked: frozenset[str] = frozenset()
         self._since: dict[str, float] = {}
-        self._noted: dict[Place, int] = {}
-        self._trimmed: dict[Place, int] = {}
         self._ahead = timedelta()
 
     @property
@@ -267,7 +266,7 @@ class KafkaDriver(Driver):
                     await self._topics.refresh()
                     self._complaints.forget()
                 self._follow()
-                self._backlog.raise_barriers(await self._ledger.read("barrier", list(self._backlog.partitions)))
+                await self._raise_barriers()
                 if now - noted >= _NOTE_S:
                     noted = now
                     await self._measure()
@@ -280,12 +279,20 @@ class KafkaDriver(Driver):
             except Exception:  # noqa: BLE001 - without it new queues would never get a topic
                 _log.exception("topics not looked after")
 
+    async def _raise_barriers(self) -> None:
+        seated = dict(self._backlog.partitions)
+        barriers = await self._ledger.read("barrier", seated)
+        self._backlog.raise_barriers({place: end for place, end in barriers.items() if self._is_seated(seated[place], place)})
+
     async def _note(self) -> None:
-        ends = {place: each.done for place, each in self._backlog.partitions.items() if each.done != self._noted.get(place, 0)}
-        await self._ledger.raise_to("moved", ends)
-        self._noted.update(ends)
+        for partition in [each for each in self._backlog.partitions.values() if each.done != each.noted]:
+            done = partition.done
+            await self._ledger.raise_to("moved", {partition.place: done}, where=partial(self._is_seated, partition))
+            partition.noted = done
+
+    def _is_seated(self, partition: Partition, place: Place) -> bool:
+        return self._backlog.partitions.get(place) is partition
 
     async def _trim(self) -> None:
         """Delete records that were moved, and noted so, a minute ago."""
-        old, self._trimmed = self._trimmed, dict(self._noted)
-        await self._topics.trim({place: end for place, end in old.items() if place in self._backlog.partitions and end > 0})
+        await self._topics.trim(self._backlog.deletable())

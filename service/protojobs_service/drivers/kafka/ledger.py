@@ -19,7 +19,10 @@ _TRIES = 20
 
 
 class Ledger:
-    """Numbers by partition. Each only grows, whoever writes it: two replicas that both believe to own a partition do no harm."""
+    """Numbers by partition. Each grows, whoever writes it: two replicas that both believe to own a partition do no harm.
+
+    They fall where a partition was cut: what they say would be of other records then.
+    """
 
     def __init__(self, notes: SideStore) -> None:
         """Use the notes of the side store."""
@@ -31,10 +34,15 @@ class Ledger:
         found = await self._notes.read(names)
         return {place: _number(found.get(name)) for name, place in names.items()}
 
-    async def raise_to(self, kind: Kind, numbers: Mapping[Place, int]) -> None:
-        """Store numbers that are greater than those stored. Raises StoreUnavailable."""
+    async def raise_to(self, kind: Kind, numbers: Mapping[Place, int], *, where: Callable[[Place], bool] = lambda _: True) -> None:
+        """Store numbers that are greater than those stored, of partitions where `where` holds by then. Raises StoreUnavailable."""
         for place, number in numbers.items():
-            await self._change(kind, place, partial(max, number))
+            await self._change(kind, place, partial(_greater, number, partial(where, place)))
+
+    async def lower(self, kind: Kind, numbers: Mapping[Place, int]) -> None:
+        """Store numbers that are less than those stored. Raises StoreUnavailable."""
+        for place, number in numbers.items():
+            await self._change(kind, place, partial(min, number))
 
     async def add(self, kind: Kind, place: Place, number: int) -> None:
         """Add to a number. Raises StoreUnavailable; whether it was added is not known then."""
@@ -86,6 +94,10 @@ class Ledger:
             if (old is not None and new == _number(old)) or await self._notes.write(name, word, old):
                 return
         _log.warning("others write the same note all the time", extra={"note": name})
+
+
+def _greater(number: int, holds: Callable[[], bool], old: int) -> int:
+    return max(number, old) if holds() else old
 
 
 def _number(value: bytes | None) -> int:

@@ -29,8 +29,10 @@ class Ownership(Sink):
         places = [seat.place for seat in seats]
         await self._ledger.begin(await self._topics.ids({place.topic for place in places}))
         moved = await self._ledger.read("moved", places)
+        if turn == self._turn:
+            await self._take_back([seat for seat in seats if _known(seat, moved) > seat.high])
         barriers = await self._ledger.read("barrier", places)
-        starts = {seat.place: self._start(seat, moved[seat.place]) for seat in seats}
+        starts = {seat.place: self._start(seat, _known(seat, moved)) for seat in seats}
         if turn != self._turn:
             # Given up by the reader, which may read by now what a later call has said: to seat them anew would pass over that.
             return {}
@@ -64,13 +66,19 @@ class Ownership(Sink):
         self._turn += 1
         return self._turn
 
-    def _start(self, seat: Seat, moved: int) -> int:
+    async def _take_back(self, cut: Sequence[Seat]) -> None:
+        """Let nothing be known of offsets behind the end of partitions: new records will have them. Raises StoreUnavailable."""
+        for seat in cut:
+            self._backlog.partitions.pop(seat.place, None)  # what is still told of it is of what it was
+        await self._ledger.lower("moved", {seat.place: seat.low for seat in cut})
+        await self._ledger.lower("barrier", {seat.place: seat.high for seat in cut})
+
+    def _start(self, seat: Seat, known: int) -> int:
         """Return where to begin: behind what is known to be moved, else at the first record there is.
 
         What lies behind the end was of a topic that was deleted, or of a log that was cut: then everything there is may be new. To
         read a record twice does no harm, because the side store knows the ids.
         """
-        known = max(seat.committed or 0, moved)
         where = {"topic": seat.place.topic, "partition": seat.place.partition}
         if known > seat.high:
             _log.error("a partition is shorter than it was; it is read from its beginning", extra=where)
@@ -79,3 +87,7 @@ class Ownership(Sink):
             self.lost_records += seat.low - known
             _log.error("records were deleted before they were read", extra={**where, "records": seat.low - known})
         return max(known, seat.low)
+
+
+def _known(seat: Seat, moved: Mapping[Place, int]) -> int:
+    return max(seat.committed or 0, moved[seat.place])

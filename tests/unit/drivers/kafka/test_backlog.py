@@ -134,3 +134,30 @@ def test_reading_pauses_above_a_bound_of_bytes_too() -> None:
     assert full == [[]] * 8 + [[Q]]
     assert [size for size, places in hungry if places] == [LOW_BYTES - len(large)]
     assert found.partitions[Q].size == 0
+
+
+def test_what_was_noted_as_moved_may_be_deleted_when_it_is_asked_for_again() -> None:
+    found = backlog(Q, R)
+    found.put([(Q, record(n, new_job())) for n in range(6)])
+    found.partitions[Q].drop(4)
+    found.partitions[Q].noted = 4
+
+    first = found.deletable()
+    found.partitions[Q].drop(2)
+    found.partitions[Q].noted = 6
+
+    assert first == {}
+    assert found.deletable() == {Q: 4}
+    assert found.deletable() == {Q: 6}
+
+
+def test_nothing_is_deleted_for_what_was_moved_of_a_partition_before_it_was_taken_over_anew() -> None:
+    found = backlog(Q)
+    found.put([(Q, record(n, new_job())) for n in range(6)])
+    found.partitions[Q].drop(6)
+    found.partitions[Q].noted = 6
+    found.deletable()
+
+    found.seat(Q, 0, 1, 0)  # it is shorter than it was
+
+    assert found.deletable() == {}

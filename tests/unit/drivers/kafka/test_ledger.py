@@ -104,3 +104,26 @@ async def test_two_servers_that_meet_a_topic_that_was_made_again_drop_what_was_n
     await one.raise_to("moved", {Q: 2})
     await other.begin({Q.topic: "new"})
     assert await one.read("moved", [Q]) == {Q: 2}
+
+
+async def test_a_number_of_a_partition_that_was_cut_is_lowered_and_rises_again(ledgers: list[Ledger]) -> None:
+    await ledgers[0].raise_to("moved", {Q: 9, R: 3})
+
+    await ledgers[1].lower("moved", {Q: 4, R: 5})
+    assert await ledgers[0].read("moved", [Q, R]) == {Q: 4, R: 3}
+
+    await ledgers[0].raise_to("moved", {Q: 6})
+    assert await ledgers[0].read("moved", [Q]) == {Q: 6}
+
+
+async def test_who_has_given_a_partition_up_raises_nothing_of_it(ledgers: list[Ledger]) -> None:
+    await ledgers[0].raise_to("moved", {Q: 9})
+    seated = {Q, R}
+
+    async def cut() -> None:
+        seated.remove(Q)
+        await ledgers[1].lower("moved", {Q: 0})
+
+    await asyncio.gather(ledgers[0].raise_to("moved", {Q: 10, R: 1}, where=seated.__contains__), cut())
+
+    assert await ledgers[0].read("moved", [Q, R]) == {Q: 0, R: 1}

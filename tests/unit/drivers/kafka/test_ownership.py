@@ -191,3 +191,28 @@ async def test_assignment_that_was_given_up_takes_no_partition_that_has_left(ben
     await given_up
 
     assert Q not in bench.backlog.partitions
+
+
+async def test_partition_that_was_cut_loses_nothing_of_what_comes_after(bench: Bench) -> None:
+    await bench.ledger.raise_to("barrier", {Q: 970, Q1: 970})
+    assert await bench.start(committed=1000, moved=1000, low=0, high=900) == 0
+
+    starts = await bench.ownership.assigned([Seat(Q, 950, 0, 1010)])
+
+    assert starts == {Q: 950}
+    assert bench.backlog.partitions[Q].barrier == 900
+    assert await bench.ledger.read("barrier", [Q1]) == {Q1: 970}
+
+
+async def test_assignment_that_was_given_up_says_nothing_of_a_partition_that_was_cut(bench: Bench) -> None:
+    await bench.start(committed=None, moved=1000, low=0, high=1010)
+    gate = asyncio.Event()
+    bench.topics.gates = [gate]
+    given_up = asyncio.create_task(bench.ownership.assigned([Seat(Q, None, 0, 900)]))
+    await asyncio.sleep(0)
+    bench.ownership.lost([Q])
+
+    gate.set()
+    await given_up
+
+    assert await bench.ledger.read("moved", [Q]) == {Q: 1000}
