@@ -31,9 +31,7 @@ def _table(heading: str) -> list[list[str]]:
 def test_every_trigger_is_one_that_the_server_takes() -> None:
     triggers = _triggers()
 
-    assert len(triggers) == 2
-    for metadata in triggers:
-        assert parse_trigger(metadata).share.queues[0] == "mail"
+    assert [parse_trigger(metadata).share.queues[0] for metadata in triggers] == ["mail", "render", "mail"]
 
 
 def test_every_key_is_known_and_what_it_is_without_being_said() -> None:
