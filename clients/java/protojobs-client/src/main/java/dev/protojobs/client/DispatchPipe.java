@@ -46,10 +46,11 @@ final class DispatchPipe implements AutoCloseable {
   private static final long SWEEP_MILLIS = 250;
   private static final Duration IDLE = Duration.ofSeconds(30);
   private static final Duration CLOSE_GRACE = Duration.ofSeconds(5);
-  // By default CompletableFuture makes a thread for each task where there are but two processors.
+  // Where there are but two processors, CompletableFuture makes a thread for each task, also if it
+  // is given the common pool as such.
   private static final Executor CALLERS =
       ForkJoinPool.getCommonPoolParallelism() > 0
-          ? ForkJoinPool.commonPool()
+          ? task -> ForkJoinPool.commonPool().execute(task)
           : new CompletableFuture<>().defaultExecutor();
 
   private final Connection connection;

@@ -26,6 +26,8 @@ import java.util.List;
 import java.util.UUID;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.ForkJoinWorkerThread;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
@@ -42,6 +44,19 @@ class DispatchTest {
 
   private List<String> ids() {
     return server.specs.stream().map(JobSpec::getId).toList();
+  }
+
+  @Test
+  void anAnswerOfTheStreamMakesNoThreadOfItsOwn() {
+    server.mayAnswer = new CountDownLatch(1);
+    CompletableFuture<Thread> heardOn =
+        client
+            .dispatchAsync(JobRequest.of("echo", null))
+            .thenApply(dispatched -> Thread.currentThread());
+
+    server.mayAnswer.countDown();
+
+    assertInstanceOf(ForkJoinWorkerThread.class, heardOn.join());
   }
 
   @Test

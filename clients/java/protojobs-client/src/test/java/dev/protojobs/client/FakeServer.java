@@ -33,6 +33,7 @@ import java.util.Queue;
 import java.util.UUID;
 import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.Semaphore;
 import java.util.concurrent.TimeUnit;
@@ -47,6 +48,7 @@ final class FakeServer extends JobServiceGrpc.JobServiceImplBase implements Auto
 
   final List<JobSpec> specs = new CopyOnWriteArrayList<>();
   final BlockingQueue<Watcher> watchers = new LinkedBlockingQueue<>();
+  volatile CountDownLatch mayAnswer = new CountDownLatch(0);
   private final Queue<StatusRuntimeException> refusals = new ArrayDeque<>();
   private final String name = UUID.randomUUID().toString();
   private final Server server;
@@ -159,6 +161,11 @@ final class FakeServer extends JobServiceGrpc.JobServiceImplBase implements Auto
                 .setIndex(index)
                 .setResult(verdict(frame.getSpecs(index)));
           }
+        }
+        try {
+          mayAnswer.await();
+        } catch (InterruptedException error) {
+          Thread.currentThread().interrupt();
         }
         answers.onNext(answer.build());
       }
