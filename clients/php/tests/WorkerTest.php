@@ -59,6 +59,16 @@ final class WorkerTest extends TestCase
         self::assertSame([1], $this->client->result($id));
     }
 
+    public function testAnObserverThatThrowsEndsNeitherItsJobNorTheWorker(): void
+    {
+        $ids = array_map(fn (int $n): string => $this->client->dispatch('echo', $n, queue: $this->queue)->jobId, [1, 2]);
+
+        $worker = $this->work(['untilEmpty' => true, 'slots' => 1], environment: ['JOBS_OBSERVER' => 'broken']);
+
+        self::assertSame('empty', $worker->event('ended')['reason']);
+        self::assertSame([1, 2], array_map($this->client->result(...), $ids));
+    }
+
     /** @dataProvider deaths */
     public function testAHandlerThatTakesItsProcessWithItFailsItsJobAndTheWorkerLives(string $kind, string $why): void
     {

@@ -123,10 +123,10 @@ final class Worker
         return $this;
     }
 
-    /** Lets somebody hear what the worker does. */
+    /** Lets somebody hear what the worker does; an error of theirs is logged and changes nothing else. */
     public function observe(Observer $observer): self
     {
-        $this->observer = $observer;
+        $this->observer = new GuardedObserver($observer, $this->logger);
         return $this;
     }
 

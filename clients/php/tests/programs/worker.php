@@ -11,6 +11,7 @@ use ProtoJobs\Payload\PlainCodec;
 use ProtoJobs\StderrLogger;
 use ProtoJobs\Worker\JobContext;
 use ProtoJobs\Worker\JobStopped;
+use ProtoJobs\Worker\NullObserver;
 use ProtoJobs\Worker\Worker;
 use ProtoJobs\Worker\WorkerOptions;
 
@@ -102,6 +103,19 @@ foreach (['job.processing', 'job.processed', 'job.failed'] as $name) {
     });
 }
 $worker->on('worker.memory_exceeded', static fn () => say('memory'));
+if (getenv('JOBS_OBSERVER') === 'broken') {
+    $worker->observe(new class () extends NullObserver {
+        public function started(JobContext $context): void
+        {
+            throw new LogicException('started');
+        }
+
+        public function settled(string $jobId, int $attempt, string $code): void
+        {
+            throw new LogicException('settled');
+        }
+    });
+}
 $reason = $worker->run();
 say('ended', ['reason' => $reason->value]);
 exit($reason->code());
