@@ -60,7 +60,7 @@ class Nginx:
             f"daemon off;\npid {self.home}/nginx.pid;\nerror_log {self.home}/error.log warn;\n"
             f"events {{}}\nhttp {{\naccess_log {self.home}/access.log;\n{temporary}{ours}\n}}\n"
         )
-        command = [NGINX, "-p", self.home, "-e", self.home / "error.log", "-c", self.home / "nginx.conf"]
+        command: list[str | Path] = [NGINX, "-p", self.home, "-e", self.home / "error.log", "-c", self.home / "nginx.conf"]
         tested = subprocess.run([*command, "-t"], capture_output=True, text=True, check=False)
         assert tested.returncode == 0, tested.stderr
         self._running = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
