@@ -40,9 +40,10 @@ check: $(READY) ## Run format, lint, types, imports, contract and the fast tests
 fast: $(READY) ## Run the fast tests only
 	@$(BIN)/python tests/run --fast
 
-chart: $(READY) ## Lint, render and judge the Helm chart
+chart: $(READY) ## Lint, render and judge the Helm chart; FULL=1: by a real API server, too
 	@$(BIN)/python deploy/helm/generate.py --check
 	@$(BIN)/pytest -q tests/chart -n 2
+	@$(if $(filter-out 0,$(FULL)),$(BIN)/python -m tests.chart)
 
 interop: $(READY) ## Let the clients of all languages work together, and print which requirements they keep: ARGS="-k go"
 	@$(BIN)/python -m tests.interop $(ARGS)

@@ -144,7 +144,7 @@ def test_shared_servers_are_replaced_one_by_one_and_not_evicted_together(made: M
     server = _server(made(name), name)
     budget = find(made(name), "PodDisruptionBudget", SERVER[name])
 
-    assert server["spec"]["strategy"] == {"rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
+    assert server["spec"]["strategy"] == {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
     assert budget["spec"]["selector"] == server["spec"]["selector"]
     for spread in server["spec"]["template"]["spec"]["topologySpreadConstraints"]:
         assert spread["labelSelector"] == server["spec"]["selector"]
