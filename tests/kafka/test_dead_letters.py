@@ -10,7 +10,7 @@ from uuid import UUID
 
 import pytest
 from confluent_kafka import Consumer, Message, TopicPartition
-from confluent_kafka.admin import ConfigResource, ResourceType
+from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 from protojobs.v1 import job_pb2
 from protojobs_service.domain.job import JobId
 from protojobs_service.drivers.kafka.driver import KafkaDriver
@@ -192,3 +192,25 @@ async def test_the_program_of_the_page_reads_failed_jobs(kafka_broker: KafkaClus
     line = next(program["failures"](kafka_broker.servers, f"{kafka_prefix}dead-letter"))
 
     assert line == f"{UUID(bytes=job.id)} export: {FAIL_FOR_GOOD.error.message}"
+
+
+async def test_letters_that_a_topic_does_not_take_for_their_size_come_without_their_value_and_keep_none_back(
+    kafka_broker: KafkaCluster, kafka_prefix: str, tmp_path: Path
+) -> None:
+    async with opened(kafka_broker, kafka_prefix, tmp_path) as driver:
+        await until_there(kafka_broker, kafka_prefix, await fail(driver, 1))
+        topic = ConfigResource(ResourceType.TOPIC, f"{kafka_prefix}dead-letter")
+        topic.add_incremental_config(ConfigEntry("max.message.bytes", "20000", incremental_operation=AlterConfigOpType.SET))
+        kafka_broker.admin().incremental_alter_configs([topic])[topic].result(timeout=30)
+        jobs = [new_job(body=bytes(size)) for size in (10, 50_000, 10)]
+        await store_all(driver, jobs)
+        worker = await connect(driver, "q")
+        for lease in await driver.jobs.claim([wish(worker, limit=3)]):
+            await settle_well(driver, worker, lease, FAIL_FOR_GOOD)
+
+        found = await until_there(kafka_broker, kafka_prefix, [job.id for job in jobs])
+
+    left_out = {
+        JobId(UUID(headers["protojobs-id"]).bytes) for each in found if "protojobs-left-out" in (headers := headers_of(each))
+    }
+    assert left_out == {jobs[1].id}

@@ -18,6 +18,7 @@ NO_TOPIC = frozenset(
 END_OF_PLACE = KafkaError._PARTITION_EOF  # noqa: SLF001
 """Everything of a partition was read."""
 TIMED_OUT = KafkaError._TIMED_OUT  # noqa: SLF001
+_TOO_LARGE = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE})
 DENIED = frozenset(
     {
         KafkaError.SASL_AUTHENTICATION_FAILED,
@@ -41,6 +42,13 @@ def translate(error: KafkaError | KafkaException | BufferError) -> JobsError:
     if error.code() in DENIED:
         return StoreUnavailable("Kafka refuses the credentials of this service")
     return StoreUnavailable(f"Kafka does not answer ({error.name()})")
+
+
+def is_too_large(error: JobsError) -> bool:
+    """Tell whether an error says that a record is larger than the producer or its topic takes."""
+    cause = error.__cause__
+    found = cause.args[0] if isinstance(cause, KafkaException) and cause.args else None
+    return isinstance(found, KafkaError) and found.code() in _TOO_LARGE
 
 
 @contextmanager

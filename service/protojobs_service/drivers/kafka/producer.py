@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from confluent_kafka import KafkaError, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from protojobs_service.domain.errors import JobsError, StoreUnavailable
 from protojobs_service.drivers.kafka.errors import translate, translated
@@ -132,4 +132,6 @@ class Appender:
             if call.error is None:
                 call.future.set_result(None)
             else:
-                call.future.set_exception(self._explain(translate(call.error)))
+                error = self._explain(translate(call.error))
+                error.__cause__ = KafkaException(call.error)
+                call.future.set_exception(error)
