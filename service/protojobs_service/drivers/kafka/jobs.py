@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from typing import TypeVar
 
+from protojobs_service.domain.errors import Overloaded, StoreUnavailable
 from protojobs_service.domain.job import AttemptRecord, Handle, JobId, JobRecord, Lease, NewJob
 from protojobs_service.domain.lifecycle import State
 from protojobs_service.domain.retry import DEFAULT_POLICY
@@ -82,7 +83,10 @@ class KafkaJobs(Jobs):
             return await self._store(jobs, again=again)
         # First those that may be refused for all: then nothing of the call may be stored.
         stored = await self._store(direct, again=again)
-        await self._append(jobs, places)
+        try:
+            await self._append(jobs, places)
+        except Overloaded as error:  # which would say that nothing was stored
+            raise StoreUnavailable(error.message) from error
         answers = iter(stored)
         return [next(answers) if place is None else _CREATED for place in places]
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from protojobs_service.domain.errors import JobsError, StoreUnavailable
+from protojobs_service.domain.errors import JobsError, Overloaded, StoreUnavailable
 from protojobs_service.drivers.kafka.errors import translate, translated
 from protojobs_service.drivers.kafka.options import Options
 from protojobs_service.drivers.kafka.topics import Place
@@ -81,7 +81,7 @@ class Appender:
     async def append(self, records: Sequence[Outgoing]) -> dict[Place, int]:
         """Return once every in-sync replica has all records: by partition, the offset behind the last of them.
 
-        Raises StoreUnavailable and Overloaded; some of the records may have been stored then.
+        Raises Overloaded, and none is stored; StoreUnavailable, and some may be.
         """
         producer = self._producer
         if producer is None:
@@ -100,16 +100,23 @@ class Appender:
             if call.reported(error, message):
                 self._done.append(call)
 
-        with translated():
-            for place, value, time_ms, headers in records:
-                producer.produce(
-                    place.topic,
-                    value,
-                    partition=place.partition,
-                    on_delivery=report,
-                    timestamp=time_ms,
-                    headers=list(headers) if headers else None,
-                )
+        sent = 0
+        try:
+            with translated():
+                for place, value, time_ms, headers in records:
+                    producer.produce(
+                        place.topic,
+                        value,
+                        partition=place.partition,
+                        on_delivery=report,
+                        timestamp=time_ms,
+                        headers=list(headers) if headers else None,
+                    )
+                    sent += 1
+        except Overloaded as error:
+            if sent:
+                raise StoreUnavailable(error.message) from error
+            raise
 
     def _poll(self, producer: Producer, loop: asyncio.AbstractEventLoop) -> None:
         while not self._ending.is_set():
