@@ -1,6 +1,7 @@
 """Where settings come from: arguments, environment, file, defaults."""
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from enum import StrEnum
 from pathlib import Path
@@ -14,6 +15,8 @@ from protojobs_service.settings.kinds import InvalidSettings
 from protojobs_service.settings.server import FileSettings, Settings
 
 CONFIG_VARIABLE = "PROTOJOBS_CONFIG"
+_SECRET = re.compile(r"secret|passw|passphrase|\.pem\Z|oauthbearer\.config\Z", re.IGNORECASE)
+"""Names of what is masked among properties of clients."""
 
 
 class Setting(NamedTuple):
@@ -81,6 +84,9 @@ def _section(values: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _shown(value: Any) -> Any:
+    if isinstance(value, dict):
+        properties = cast("dict[str, object]", value)
+        return {name: str(SecretStr(str(each))) if _SECRET.search(name) else each for name, each in properties.items()}
     if isinstance(value, tuple):
         return " ".join(str(each) for each in cast("tuple[object, ...]", value))
     return str(value) if isinstance(value, Path | SecretStr | StrEnum) else value

@@ -57,6 +57,24 @@ def test_settings_are_shown_with_their_source_and_without_secrets(tmp_path: Path
     assert "hunter2" not in table
 
 
+def test_properties_of_kafka_that_hold_secrets_are_not_shown(tmp_path: Path) -> None:
+    secret = (
+        "sasl.oauthbearer.client.secret",
+        "sasl.oauthbearer.config",
+        "sasl.oauthbearer.assertion.private.key.passphrase",
+        "ssl.key.pem",
+        "SSL.Key.PEM",
+    )
+    config = tmp_path / "protojobs.yaml"
+    config.write_text(json.dumps({"kafka": {"client": {**dict.fromkeys(secret, "hunter2"), "client.rack": "a"}}}))
+
+    shown = json.loads(run("config", "show", "--config", str(config), "--json").stdout)
+    table = run("config", "show", "--config", str(config)).stdout
+
+    assert shown["kafka.client"]["value"] == {**dict.fromkeys(secret, "**********"), "client.rack": "a"}
+    assert "hunter2" not in table
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
