@@ -251,7 +251,9 @@ class Session:
         self._press(now)
 
     def _hear(self, stream: Stream) -> None:
-        self._answered_at = max(self._answered_at, stream.answered_at)
+        if stream.answered_at > self._answered_at:
+            self._answered_at = stream.answered_at
+            self._fenced = False
 
     def _watch_stream(self, now: float) -> None:
         stream = self._stream

@@ -702,6 +702,25 @@ async def test_a_stuck_handler_of_an_outage_fails_with_timeout_and_is_not_cancel
     assert item.fail.error.type == "TIMEOUT"
 
 
+async def test_a_server_that_falls_silent_again_on_the_same_stream_stops_handlers_again(server: FakeServer) -> None:
+    worker = Worker(server.address, concurrency=1)
+
+    @worker.handler("wait")
+    def wait(ctx: JobContext) -> None:
+        ctx.cancelled.wait(20)
+        ctx.raise_if_cancelled()
+
+    async with serving(worker):
+        stream = (await server.stream()).welcome(ttl=0.3, heartbeat=30)  # stopped as LEASE_LOST after 0.24 s of silence
+        outcomes: list[str] = []
+        for number in (1, 2):
+            stream.deliver(leased(number, "wait"))
+            outcomes.append((await stream.outcome(number))[0])
+            stream.answer(number, state=job_pb2.JOB_STATE_PENDING)
+
+    assert outcomes == ["release", "release"]
+
+
 async def test_what_a_leaving_worker_drops_does_not_count_as_begun(server: FakeServer) -> None:
     worker = Worker(server.address, concurrency=1, window=10)
     release = asyncio.Event()
