@@ -52,7 +52,7 @@ func (s *session) look(now time.Time) time.Duration {
 
 func (s *session) noteAnswer(stream *stream) {
 	if stream.answeredAt.After(s.answeredAt) {
-		s.answeredAt = stream.answeredAt
+		s.answeredAt, s.fenced = stream.answeredAt, false
 	}
 }
 

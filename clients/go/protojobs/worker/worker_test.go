@@ -397,6 +397,26 @@ func TestAServerThatFallsSilentIsLeftAndHandlersAreFenced(t *testing.T) {
 	}
 }
 
+func TestAServerThatFallsSilentAgainOnTheSameStreamStopsHandlersAgain(t *testing.T) {
+	t.Parallel()
+	server := fake.Start(t)
+	stopped := make(chan error, 1)
+	run(t, server, worker.Options{}, handle("k", untilStopped(stopped)))
+	stream := server.Accept(t)
+	stream.Send(&pb.LeaseResponse{Frame: &pb.LeaseResponse_Welcome{Welcome: &pb.Welcome{
+		ServerId: "fake", SessionTtl: durationpb.New(400 * time.Millisecond), HeartbeatInterval: durationpb.New(time.Minute),
+	}}})
+
+	for _, id := range []string{"a", "b"} {
+		stream.Deliver(job(id, "k", ""))
+		if cause := receive(t, stopped); !errors.Is(cause, worker.ErrLeaseLost) {
+			t.Errorf("%s stopped by %v", id, cause)
+		}
+		stream.NextSettle()
+		stream.Settled(id, 1, pb.SettleCode_SETTLE_CODE_OK, pb.JobState_JOB_STATE_PENDING)
+	}
+}
+
 func TestHeartbeatsComeWithoutWork(t *testing.T) {
 	t.Parallel()
 	server := fake.Start(t)

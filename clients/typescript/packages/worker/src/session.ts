@@ -262,7 +262,9 @@ export class Session {
   // ---- upkeep ----------------------------------------------------------------------------------------
 
   #hear(stream: Stream): void {
-    this.#answeredAt = Math.max(this.#answeredAt, stream.answeredAt);
+    if (stream.answeredAt <= this.#answeredAt) return;
+    this.#answeredAt = stream.answeredAt;
+    this.#fenced = false;
   }
 
   #watchStream(now: Seconds, judges: boolean): void {

@@ -83,3 +83,21 @@ describe("an event loop that turns slowly", () => {
     expect(stopped).toMatchObject([{ reason: "LEASE_LOST" }]);
   });
 });
+
+test("a server that falls silent again on the same stream stops handlers again", async () => {
+  const stream = await leases.stream();
+  await stream.welcome({}, 30, 10_000);
+
+  for (const number of [1n, 2n]) {
+    const job = leased("waits");
+    stream.deliver(job);
+    await stream.expect("ping", ({ startedSeq }) => startedSeq === number);
+    for (let turn = 0; turn < 13; turn += 1) {
+      now += 2;
+      session.upkeep();
+    }
+    stream.answer(await stream.settling(job.jobId));
+  }
+
+  expect(stopped).toMatchObject([{ reason: "LEASE_LOST" }, { reason: "LEASE_LOST" }]);
+});

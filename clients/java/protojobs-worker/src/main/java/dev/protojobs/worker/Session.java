@@ -282,7 +282,7 @@ final class Session implements LeaseStream.Ears {
     stream = null;
     which.cancel();
     if (connected) {
-      answeredAt = latest(answeredAt, which.answeredAt());
+      hear(which);
       connected = false;
       downSince = now();
     }
@@ -303,10 +303,6 @@ final class Session implements LeaseStream.Ears {
         holding.ledger.size());
     connection.hasten();
     later(wait, this::open);
-  }
-
-  private static long latest(long one, long other) {
-    return one - other > 0 ? one : other;
   }
 
   private void judge(ProtoJobsException error) {
@@ -401,12 +397,19 @@ final class Session implements LeaseStream.Ears {
     }
   }
 
+  private void hear(LeaseStream which) {
+    if (which.answeredAt() - answeredAt > 0) {
+      answeredAt = which.answeredAt();
+      fenced = false;
+    }
+  }
+
   private void watchStream(long now) {
     LeaseStream current = stream;
     if (current == null || !connected) {
       return;
     }
-    answeredAt = latest(answeredAt, current.answeredAt());
+    hear(current);
     if (now - (current.lastRead() + 3 * holding.limits.heartbeat()) > 0) {
       LOG.warn("no frame in three heartbeat intervals; dropping the stream");
       ended(current, null);

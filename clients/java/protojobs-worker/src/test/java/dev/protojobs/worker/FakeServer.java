@@ -175,12 +175,16 @@ final class FakeServer extends WorkerServiceGrpc.WorkerServiceImplBase implement
     }
 
     Hello welcome(Duration ttl, LeasedJob... kept) throws InterruptedException {
+      return welcome(ttl, ttl.dividedBy(4), kept);
+    }
+
+    Hello welcome(Duration ttl, Duration heartbeat, LeasedJob... kept) throws InterruptedException {
       Hello hello = expect("Hello", LeaseRequest::hasHello).getHello();
       Welcome.Builder welcome =
           Welcome.newBuilder()
               .setServerId("fake")
               .setSessionTtl(Times.write(ttl))
-              .setHeartbeatInterval(Times.write(ttl.dividedBy(4)));
+              .setHeartbeatInterval(Times.write(heartbeat));
       for (LeasedJob job : kept) {
         welcome.addKept(ref(job));
       }

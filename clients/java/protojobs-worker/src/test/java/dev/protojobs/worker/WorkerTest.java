@@ -405,6 +405,20 @@ class WorkerTest {
   }
 
   @Test
+  void aServerThatFallsSilentAgainOnTheSameStreamStopsHandlersAgain() throws InterruptedException {
+    FakeServer.Stream stream = start(builder());
+    stream.welcome(Duration.ofSeconds(1), Duration.ofMinutes(1));
+
+    for (LeasedJob running : List.of(job("gated", ""), job("gated", ""))) {
+      stream.deliver(running);
+      awaitBegin();
+      assertEquals(Ending.LOST, ending());
+      stream.settle(running);
+      stream.answer(running, SettleCode.SETTLE_CODE_OK, JobState.JOB_STATE_PENDING);
+    }
+  }
+
+  @Test
   void aSilentStreamIsGivenUpForTheNext() throws InterruptedException {
     FakeServer.Stream stream = start(builder());
     Hello first = stream.welcome(Duration.ofSeconds(2));
