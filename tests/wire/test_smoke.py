@@ -49,7 +49,5 @@ async def test_operators_leave_nothing(peer: Peer) -> None:
 async def test_a_scope_that_is_missing_ends_it_at_once(peer: Peer, role: str, said: str) -> None:
     refused = await _smoke(peer, role)
 
-    error = json.loads(refused.stderr.splitlines()[-1])["error"]
     assert refused.exit_code == 1
-    assert error["reason"] == "PERMISSION_DENIED"
-    assert said in error["message"]
+    assert said in json.loads(refused.stderr.splitlines()[-1])["error"]["message"]

@@ -145,8 +145,10 @@ class _Trial:
             serving.add_done_callback(lambda _: waiting.cancel())
             await asyncio.wait([waiting])
             worker.stop()
-        if waiting.cancelled() and serving.result() is ExitReason.REFUSED:
-            raise ProtoJobsError("the server takes no worker of this queue with these credentials", reason="PERMISSION_DENIED")
+        if waiting.cancelled():  # the worker's own log has said more
+            if serving.result() is ExitReason.REFUSED:
+                raise ProtoJobsError(f"the server takes no worker of queue {self._queue} from this caller")
+            raise ProtoJobsError(f"the worker had to leave before the job was completed: {serving.result().label}")
         if (error := waiting.result()) is not None:
             raise error
 

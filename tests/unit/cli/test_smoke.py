@@ -1,6 +1,10 @@
 """`protojobs smoke`: what passes, what it leaves behind, and how it fails."""
 
+import threading
+
 import pytest
+from protojobs_client import Client
+from typer.testing import Result
 
 from tests.private_server import free_port
 from tests.unit.cli.conftest import Cli, run
@@ -41,6 +45,22 @@ def test_a_job_that_is_not_leased_in_time_is_told_and_taken_back(cli: Cli) -> No
 
     assert "was not completed within 300 ms" in failed.stderr
     assert cli.json("jobs", "list", "--queue", "stopped") == []
+
+
+def test_a_worker_that_is_sent_away_ends_it(cli: Cli) -> None:
+    cli.run("queues", "pause", "drained")
+    ended: list[Result] = []
+    running = threading.Thread(target=lambda: ended.append(run("smoke", "--queue", "drained", "--address", cli.address)))
+    running.start()
+    with Client(cli.address) as client:
+        while not (found := client.workers("drained").all()):
+            assert running.is_alive()
+        client.drain_worker(found[0].session, deadline=5)
+        running.join(30)
+
+        assert [each.exit_code for each in ended] == [1]
+        assert "the worker had to leave before the job was completed: drained" in ended[0].stderr
+        assert client.list(queues=["drained"]).all() == []
 
 
 def test_nobody_answers_is_told_within_the_timeout() -> None:
