@@ -23,6 +23,8 @@ __all__ = ["canaries_watched", "no_canary_gets_out"]  # fixtures of every test
 
 # `tests/run` collects skips that begin so: the machine, not the design, kept them from running.
 NOT_ON_THIS_MACHINE = "not on this machine: "
+# And those that begin so: what nobody can install, as the right to mount, or a history that a shallow clone does not have.
+NOT_GIVEN_HERE = "not given here: "
 
 # Servers of tests are on this machine, and a proxy between would change what they are sent.
 for _name in ("no_proxy", "NO_PROXY"):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import NOT_ON_THIS_MACHINE
+from tests.conftest import NOT_GIVEN_HERE
 from tests.private_server import ServerUnavailable, make_home
 from tests.release.container import Builder, Image
 from tests.release.dockerfile import ROOT
@@ -22,7 +22,7 @@ def builder() -> Iterator[Builder]:
     try:
         yield Builder(dockerfile=ROOT / "Dockerfile", context=ROOT, place=home)
     except ServerUnavailable as error:
-        pytest.skip(f"{NOT_ON_THIS_MACHINE}containers: {error}")
+        pytest.skip(f"{NOT_GIVEN_HERE}containers: {error}")
     finally:
         shutil.rmtree(home)
 

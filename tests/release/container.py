@@ -11,6 +11,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ import psutil
 from tests.private_server import ServerUnavailable
 from tests.release.dockerfile import Stage, exec_form, is_ignored, read_ignored, read_stages
 
+_PROBE = "mkdir l u w m; mount -t overlay overlay -o lowerdir=l,upperdir=u,workdir=w m; mount -t proc proc m"
 # Mounts at $1 what $2 says. $3 is the Python of these tests, put where the base image has its own. $4 are more mounts; the rest
 # is the command.
 _MOUNT = """
@@ -122,9 +124,15 @@ class Builder:
     def __post_init__(self) -> None:
         """Read the Dockerfile."""
         self._stages = read_stages(self.dockerfile)
-        tried = subprocess.run(["unshare", "--mount", "--pid", "--fork", "true"], capture_output=True, check=False)
+        with tempfile.TemporaryDirectory(dir=self.place) as directory:
+            tried = subprocess.run(
+                ["unshare", "--mount", "--pid", "--fork", "/bin/sh", "-euc", _PROBE],
+                cwd=directory,
+                capture_output=True,
+                check=False,
+            )
         if os.geteuid() != 0 or tried.returncode != 0:
-            raise ServerUnavailable("needs root and namespaces")
+            raise ServerUnavailable("needs root, namespaces and overlay mounts")
 
     def build(self, name: str) -> Image:
         """Return a stage, built if it is not yet."""

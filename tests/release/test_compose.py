@@ -16,7 +16,7 @@ from protojobs_service.settings import Settings
 from protojobs_worker import WorkerOptions
 
 from tests.brokers.cluster import KafkaCluster
-from tests.conftest import NOT_ON_THIS_MACHINE
+from tests.conftest import NOT_GIVEN_HERE
 from tests.postgres import Cluster
 from tests.release.dockerfile import ROOT, read_stages
 
@@ -152,7 +152,7 @@ def running(command: list[str | Path], env: Mapping[str, str], directory: Path, 
 def hosts(tmp_path: Path) -> Path:
     """Make a file of hosts in which the services are this machine."""
     if os.geteuid() != 0:
-        pytest.skip(f"{NOT_ON_THIS_MACHINE}names of its own: needs root")
+        pytest.skip(f"{NOT_GIVEN_HERE}names of its own: needs root")
     file = tmp_path / "hosts"
     file.write_text(f"127.0.0.1 localhost {' '.join(SERVICES)}\n")
     return file

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import NOT_ON_THIS_MACHINE
+from tests.conftest import NOT_GIVEN_HERE
 from tests.release.dockerfile import ROOT
 
 PREVIOUS = "9ad6c641e55642ead5d43545978368c7c8c6cfe0"
@@ -44,7 +44,7 @@ def previous(tmp_path_factory: pytest.TempPathFactory) -> Path:
     command = ["git", "archive", "--format=tar", PREVIOUS, "--", "proto", *MEMBERS]
     archive = subprocess.run(command, cwd=ROOT, capture_output=True, check=False)
     if archive.returncode:
-        pytest.skip(f"{NOT_ON_THIS_MACHINE}the history of the repository: {archive.stderr.decode().strip()}")
+        pytest.skip(f"{NOT_GIVEN_HERE}the history of the repository: {archive.stderr.decode().strip()}")
     subprocess.run(["tar", "--extract"], cwd=directory, input=archive.stdout, check=True)
     return directory
 

@@ -140,8 +140,8 @@ spec:
     {{- with $worker.autoscaling.kinds }}
     kinds: {{ join "," . | quote }}
     {{- end }}
-    targetPerReplica: {{ $worker.autoscaling.jobsPerPod | default $worker.concurrency | toString | quote }}
+    targetPerReplica: {{ $worker.autoscaling.jobsPerPod | default $worker.concurrency | int64 | quote }}
     {{- with $worker.autoscaling.activationBacklog }}
-    activationBacklog: {{ . | toString | quote }}
+    activationBacklog: {{ . | int64 | quote }}
     {{- end }}
 {{- end }}
