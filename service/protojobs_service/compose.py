@@ -33,6 +33,7 @@ from protojobs_service.port import Driver
 from protojobs_service.settings import DriverName, InvalidSettings, OtelSettings, Settings
 from protojobs_service.telemetry import Telemetry, say_audit, service_version
 from protojobs_service.transport.authenticators import authentication_of
+from protojobs_service.transport.chains import brief
 from protojobs_service.transport.outbox import OutboxDispatch
 from protojobs_service.transport.redraft import Redrafts
 from protojobs_service.transport.scaler import ScalerServer
@@ -227,6 +228,7 @@ async def start_server(
         draft=templates.draft,
         draft_scheduled=templates.draft_scheduled,
         read_follow_ups=templates.follow_ups,
+        brief=brief,
         audit_kept=timedelta(days=settings.audit.retention_days),
         say_audit=say_audit if says[settings.audit.stdout] else say_nothing,
     )

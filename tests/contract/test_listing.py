@@ -1,17 +1,27 @@
 """Reading many jobs: filters, order and pages."""
 
+from dataclasses import replace
+
 import pytest
+from protojobs_service.domain.job import JobRecord
 from protojobs_service.domain.lifecycle import State
+from protojobs_service.domain.outcome import Complete, Fail
 from protojobs_service.port import Driver, ListQuery
 
+from tests.canaries import BODY
 from tests.contract.acts import (
+    ERROR,
+    FAIL_FOR_GOOD,
     SECOND,
+    connect,
     new_id,
     new_job,
     put_in,
     record,
+    settle_well,
     store,
     store_all,
+    store_and_run,
 )
 from tests.contract.backends import Clock
 
@@ -129,3 +139,50 @@ async def test_get_answers_by_place(driver: Driver) -> None:
 
 async def test_attempts_of_an_unknown_job_are_none(driver: Driver) -> None:
     assert await driver.jobs.attempts(new_id()) is None
+
+
+@pytest.mark.parametrize("newest_first", [True, False])
+async def test_a_page_ends_before_it_has_more_bytes_than_asked_for_but_never_before_its_first_job(
+    driver: Driver, newest_first: bool
+) -> None:
+    large, small = BODY.ljust(3000), BODY.ljust(900)
+    ids = await store_all(driver, [new_job(body=body) for body in (large, small, small, large, small)])
+    query = ListQuery(newest_first=newest_first, max_bytes=2500)
+
+    pages: list[list[JobRecord]] = []
+    while True:
+        page = await driver.jobs.list(query)
+        pages.append(list(page.jobs))
+        if page.after is None:
+            break
+        query = replace(query, after=page.after)
+
+    assert [len(found) for found in pages] == ([1, 1, 2, 1] if newest_first else [1, 2, 1, 1])
+    assert [job.id for found in pages for job in found] == (ids[::-1] if newest_first else ids)
+
+
+async def test_results_and_stacks_count_among_the_bytes_of_a_page(driver: Driver) -> None:
+    worker = await connect(driver, "q")
+    for outcome in (Complete(result=bytes(2000)), Fail(error=replace(ERROR, stack="s" * 2000), retryable=False)):
+        await settle_well(driver, worker, await store_and_run(driver, worker), outcome)
+
+    page = await driver.jobs.list(ListQuery(max_bytes=2500))
+    brief = await driver.jobs.list(ListQuery(max_bytes=2500, brief=bytes))
+
+    assert (len(page.jobs), len(brief.jobs)) == (1, 2)
+
+
+async def test_a_brief_list_has_of_each_envelope_what_is_kept_and_neither_results_nor_stacks(driver: Driver) -> None:
+    worker = await connect(driver, "q")
+    failed, completed = await store_and_run(driver, worker), await store_and_run(driver, worker)
+    await settle_well(driver, worker, failed, FAIL_FOR_GOOD)
+    await settle_well(driver, worker, completed, Complete(result=b"result"))
+    whole = [await record(driver, lease.id) for lease in (failed, completed)]
+
+    found = (await driver.jobs.list(ListQuery(newest_first=False, brief=lambda envelope: envelope[:16]))).jobs
+
+    assert [job.envelope for job in found] == [failed.id, completed.id]
+    assert list(found) == [
+        replace(whole[0], envelope=failed.id, last_error=replace(ERROR, stack="")),
+        replace(whole[1], envelope=completed.id, result=None),
+    ]

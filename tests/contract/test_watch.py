@@ -380,3 +380,19 @@ async def test_a_reader_of_some_states_hears_of_no_other_change_and_goes_on_behi
 
     assert [(event.id, event.after) for flush in page.flushes for _, event in flush.events] == [(failed, State.FAILED)]
     assert page.position == await end(driver)
+
+
+async def test_brief_events_have_of_each_envelope_what_is_kept_and_no_stacks(driver: Driver) -> None:
+    after, worker = await end(driver), await connect(driver, "q")
+    lease = await store_and_run(driver, worker)
+    running = await read_page(driver, after, live=frozenset({"q"}), brief=lambda envelope: envelope[:16])
+    await settle_well(driver, worker, lease, FAIL_FOR_GOOD)
+
+    ended = await read_page(driver, after, brief=lambda envelope: envelope[:16])
+
+    events = [*running.live, *(event for flush in ended.flushes for _, event in flush.events)]
+    assert [event.type for event in events] == [EventType.PROCESSING, EventType.FAILED]
+    assert [event.job and event.job.envelope for event in events] == [lease.id, lease.id]
+    [_, failed] = events
+    assert failed.job is not None
+    assert failed.job.last_error == replace(ERROR, stack="")

@@ -11,14 +11,15 @@ from enum import Enum
 from typing import NamedTuple, assert_never
 
 from protojobs_service.application.wait import Wait
-from protojobs_service.domain.bounds import DEFAULT_CANCEL_DEADLINE
+from protojobs_service.domain.bounds import BULK_STEP, DEFAULT_CANCEL_DEADLINE
 from protojobs_service.domain.job import JobId
 from protojobs_service.domain.lifecycle import FINAL_STATES, WAITING_STATES, State
+from protojobs_service.domain.lots import lots
 from protojobs_service.port import Driver, Edit, ListQuery, Outline, Retake
 
 _SAMPLE = 10
 _EDITED_AT_ONCE = 100
-"""Jobs whose envelopes, up to 3 MiB each, are in hand at the same time."""
+"""Jobs that one transaction writes anew."""
 
 
 class Action(Enum):
@@ -110,9 +111,7 @@ class BulkJobs:
         ids = [job.id for job in jobs]
         match bulk.action:
             case Action.RETRY:
-                retakes = [Retake(id=job.id, expected_attempt=job.attempt) for job in jobs]
-                retaken = await self._driver.jobs.retake(retakes)
-                return sum(each.found and not (each.already or each.refused or each.duplicate) for each in retaken)
+                return await self._retake(jobs)
             case Action.CANCEL:
                 cancelled = await self._driver.jobs.cancel(ids, DEFAULT_CANCEL_DEADLINE)
                 self._wait.ended([job_id for job_id, each in zip(ids, cancelled, strict=True) if each.state is State.CANCELLED])
@@ -122,16 +121,22 @@ class BulkJobs:
                 self._wait.ended(ids)
                 return sum(each.found and each.state is None for each in deleted)
             case Action.MOVE | Action.SET_PRIORITY:
-                return await self._edit(bulk, ids)
+                return await self._edit(bulk, jobs)
             case _:
                 assert_never(bulk.action)
 
-    async def _edit(self, bulk: Bulk, ids: Sequence[JobId]) -> int:
+    async def _retake(self, jobs: Sequence[Outline]) -> int:
         changed = 0
-        for start in range(0, len(ids), _EDITED_AT_ONCE):
+        for some in lots(jobs, [job.size for job in jobs], BULK_STEP):
+            retaken = await self._driver.jobs.retake([Retake(id=job.id, expected_attempt=job.attempt) for job in some])
+            changed += sum(each.found and not (each.already or each.refused or each.duplicate) for each in retaken)
+        return changed
+
+    async def _edit(self, bulk: Bulk, jobs: Sequence[Outline]) -> int:
+        changed = 0
+        for some in lots(jobs, [job.size for job in jobs], _EDITED_AT_ONCE):
             edits = [
-                Edit(id=job_id, envelope=bulk.envelope, queue=bulk.queue or None, priority=bulk.priority or None)
-                for job_id in ids[start : start + _EDITED_AT_ONCE]
+                Edit(id=job.id, envelope=bulk.envelope, queue=bulk.queue or None, priority=bulk.priority or None) for job in some
             ]
             changed += sum(result.state in WAITING_STATES for result in await self._driver.jobs.edit(edits))
         return changed
@@ -143,7 +148,7 @@ def _fits(job: Outline, bulk: Bulk, before: datetime) -> bool:
         return False
     match bulk.action:
         case Action.RETRY:
-            return job.kept and job.changed_at <= before
+            return job.size > 0 and job.changed_at <= before
         case Action.MOVE:
             return job.queue != bulk.queue
         case Action.SET_PRIORITY:

@@ -44,7 +44,7 @@ from protojobs_service.domain.access import Grant
 from protojobs_service.domain.bounds import AUDIT_KEPT, Limits
 from protojobs_service.domain.errors import NOT_NOW
 from protojobs_service.domain.features import BUILT
-from protojobs_service.port import Capability, Driver
+from protojobs_service.port import Brief, Capability, Driver
 
 _log = logging.getLogger(__name__)
 
@@ -97,13 +97,15 @@ class Application:
         draft: MakeDraft = no_templates,
         draft_scheduled: MakeDraft | None = None,
         read_follow_ups: ReadFollowUps = no_follow_ups,
+        brief: Brief = bytes,
         audit_kept: timedelta = AUDIT_KEPT,
         say_audit: Say = say_nothing,
     ) -> Self:
         """Return the use cases over `driver`, which is opened by `running`.
 
         draft, read_follow_ups: how templates are read, and how they are found in envelopes. draft_scheduled: for the templates of
-        schedules, if another way. audit_kept, say_audit: how long the audit log is kept, and where else each record goes.
+        schedules, if another way. brief: what those who watch are shown of an envelope.
+        audit_kept, say_audit: how long the audit log is kept, and where else each record goes.
         """
         limits, timings = limits or Limits(), timings or Timings()
         clock, rng = clock or SystemClock(), rng or Random()
@@ -116,7 +118,7 @@ class Application:
         claims = LeaseClaims(driver, room, errands, known, clock, timings)
         leasing = Leasing(driver, room, errands, known, clock, rng, timings, limits.reconnect_grace)
         watch = LeaseWatch(driver, leasing, room, errands, clock, timings, tally)
-        events = Watch(driver, known, clock, timings)
+        events = Watch(driver, known, clock, timings, brief)
         settle = Settle(driver, known, store_time, leasing, wait, tally)
         dispatch = Dispatch(driver, known, store_time, errands)
         queues = Queues(driver, known, room, clock, timings)

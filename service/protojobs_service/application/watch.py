@@ -18,7 +18,7 @@ from protojobs_service.domain.event import RUN_TIMED, WATCHABLE, EventFilter, Ev
 from protojobs_service.domain.job import JobId
 from protojobs_service.domain.lifecycle import State
 from protojobs_service.domain.queue import EventLevel
-from protojobs_service.port import Driver, LogPage, LogQuery, Position
+from protojobs_service.port import Brief, Driver, LogPage, LogQuery, Position
 
 _PAGE = 500
 MOST_WAITING = 5000
@@ -40,7 +40,9 @@ class News(NamedTuple):
 class Watch:
     """Knows who watches, and reads for all of them."""
 
-    def __init__(self, driver: Driver, known: KnownQueues, clock: Clock, timings: Timings) -> None:
+    def __init__(self, driver: Driver, known: KnownQueues, clock: Clock, timings: Timings, brief: Brief) -> None:
+        """`brief`: what is kept of the envelope of a job of which an event tells."""
+        self._brief = brief
         self._driver, self._known, self._clock, self._timings = driver, known, clock, timings
         self._watchers: set[Watcher] = set()
         self._head: Position | None = None
@@ -85,7 +87,7 @@ class Watch:
             self._head = None
             return None
         live = self._loud() if any(watcher.wanted.live for watcher in self._watchers) else _NONE
-        query = LogQuery(after=self._head, limit=_PAGE, wanted=self._wants, live=live, known=self._started)
+        query = LogQuery(after=self._head, limit=_PAGE, wanted=self._wants, live=live, known=self._started, brief=self._brief)
         try:
             page = await self._driver.events.read(query)
         except (CursorExpired, InvalidField) as error:
@@ -134,7 +136,7 @@ class Watch:
     async def read(self, query: LogQuery) -> LogPage:
         """Read for one watcher that catches up. Raises CursorExpired, InvalidField, StoreUnavailable."""
         async with self._catching_up:
-            return await self._driver.events.read(query)
+            return await self._driver.events.read(replace(query, brief=self._brief))
 
     def join(self, watcher: "Watcher", position: Position) -> Position | None:
         """Let a watcher that has read up to `position` share the reader; returns from where on it does.

@@ -21,6 +21,7 @@ from protojobs_service.port.driver import (
 )
 from protojobs_service.port.events import Events, Flush, LogEnd, LogPage, LogQuery, Position, Running
 from protojobs_service.port.jobs import (
+    Brief,
     CancelResult,
     Claim,
     Dispatched,
@@ -61,6 +62,7 @@ __all__ = [
     "AuditLog",
     "AuditQuery",
     "AuditRecord",
+    "Brief",
     "CancelRequest",
     "CancelResult",
     "Capability",

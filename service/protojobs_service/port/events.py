@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 from protojobs_service.domain.event import JobEvent
 from protojobs_service.domain.job import JobId
 from protojobs_service.domain.lifecycle import State
+from protojobs_service.port.jobs import Brief
 
 Position = Mapping[int, int]
 """By slot, the number of the last flush that was read; 0 for a slot that is not named."""
@@ -38,7 +39,7 @@ class LogQuery:
 
     wanted: (queue, kind) -> whether events of these are to be looked up; the others are skipped. states: those that led to one of
     these alone, where any is named. live: queues of which running attempts are to be told too, but for those of `known` without new
-    progress.
+    progress. brief: of each envelope only this is kept, and no stacks.
     """
 
     after: Position
@@ -48,6 +49,7 @@ class LogQuery:
     states: frozenset[State] = frozenset()
     live: frozenset[str] = frozenset()
     known: Running = field(default_factory=dict[tuple[JobId, int], datetime | None])
+    brief: Brief | None = None
 
 
 class LogPage(NamedTuple):

@@ -9,8 +9,12 @@ from typing import NamedTuple, Protocol
 from protojobs_service.domain.filter import EVERY_JOB, Filter
 from protojobs_service.domain.job import AttemptRecord, Handle, JobId, JobRecord, Lease, NewJob, Progress
 from protojobs_service.domain.lifecycle import State
+from protojobs_service.domain.lots import LOT_BYTES
 from protojobs_service.domain.outcome import Outcome
 from protojobs_service.domain.retry import Policy
+
+Brief = Callable[[bytes], bytes]
+"""envelope -> what is kept of it where nobody asks for payloads. Handed down because only the wire can read an envelope."""
 
 
 class DispatchVerdict(Enum):
@@ -138,7 +142,11 @@ class RetakeResult(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListQuery:
-    """Which jobs; empty means any; all that is set must hold. after: the last id of the previous page, excluded."""
+    """Which jobs; empty means any; all that is set must hold. after: the last id of the previous page, excluded.
+
+    brief: of each envelope only this is kept, and neither results nor stacks. A page ends before a job with which more than
+    max_bytes of envelopes, results and errors were read for it; the first one comes whatever its size.
+    """
 
     queues: Sequence[str] = ()
     kinds: Sequence[str] = ()
@@ -151,6 +159,8 @@ class ListQuery:
     after: JobId | None = None
     newest_first: bool = True
     limit: int = 50
+    max_bytes: int = LOT_BYTES
+    brief: Brief | None = None
 
 
 class JobPage(NamedTuple):
@@ -163,7 +173,8 @@ class JobPage(NamedTuple):
 class Outline(NamedTuple):
     """A job as those see it who act on many. priority 1 to 9.
 
-    changed_at: when its last attempt ended, or when it was stored where none has. kept: its payload is still there.
+    changed_at: when its last attempt ended, or when it was stored where none has. size: bytes of its envelope; 0: its payload is no
+    longer kept.
     """
 
     id: JobId
@@ -172,7 +183,7 @@ class Outline(NamedTuple):
     state: State
     attempt: int
     changed_at: datetime
-    kept: bool
+    size: int
 
 
 class Selection(NamedTuple):
@@ -284,7 +295,7 @@ class Jobs(Protocol):
         ...
 
     async def list(self, query: ListQuery) -> JobPage:
-        """Return jobs by id order, at most `limit`, having looked at a bounded number of others.
+        """Return jobs by id order, at most `limit` and `max_bytes`, having looked at a bounded number of others.
 
         None may be returned although more follow.
         """

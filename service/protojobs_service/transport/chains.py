@@ -6,6 +6,7 @@ from protojobs.v1 import job_pb2
 
 from protojobs_service.domain import bounds
 from protojobs_service.domain.errors import InvalidField
+from protojobs_service.transport.convert import parse_spec
 
 FOLLOW_UPS = ("on_complete", "on_failed")
 
@@ -37,6 +38,13 @@ def follow_ups(path: str, spec: job_pb2.JobSpec) -> Iterator[tuple[str, job_pb2.
         if len(templates) > bounds.MAX_FOLLOW_UPS:
             raise InvalidField(f"{path}{field}", f"at most {bounds.MAX_FOLLOW_UPS} jobs")
         yield from ((f"{path}{field}[{place}]", template) for place, template in enumerate(templates))
+
+
+def brief(envelope: bytes) -> bytes:
+    """Return what the short view shows of an envelope."""
+    spec = parse_spec(envelope)
+    strip(spec)
+    return spec.SerializeToString()
 
 
 def strip(spec: job_pb2.JobSpec) -> None:

@@ -12,8 +12,10 @@ from protojobs_service.application import Answer, Application, Dispatched, Retak
 from protojobs_service.domain import bounds
 from protojobs_service.domain.errors import BatchAborted, InvalidField, JobIdTime, JobNotFound, JobsError
 from protojobs_service.domain.job import Draft, JobId
+from protojobs_service.domain.lots import LOT_BYTES
 from protojobs_service.transport import bulk, convert, filters, ids, job_changes, wire
 from protojobs_service.transport.call import Context
+from protojobs_service.transport.chains import brief
 from protojobs_service.transport.convert import Pages
 from protojobs_service.transport.dispatch_stream import DispatchStream
 from protojobs_service.transport.ids import format_id
@@ -28,6 +30,8 @@ from protojobs_service.transport.views import state_of, to_attempt, to_job
 from protojobs_service.transport.watch import watch_jobs
 
 _MAX_ATTEMPT = 2**31 - 1
+_FULL_BYTES, _BRIEF_BYTES = LOT_BYTES, 64 * 1024 * 1024
+"""Read for one page: of the short view only a small part of it is kept."""
 
 
 class JobServicer:
@@ -122,6 +126,8 @@ class JobServicer:
             after=None if after is None else JobId(after),
             newest_first=request.order != job_service_pb2.JOB_ORDER_OLDEST,
             limit=size,
+            max_bytes=min(_FULL_BYTES, self._application.limits.max_send_bytes // 2) if full else _BRIEF_BYTES,
+            brief=None if full else brief,
         )
         page = await self._application.inspect.list(await narrow(self._application, query, full=full))
         token = "" if page.after is None else pages.token(page.after)

@@ -273,4 +273,4 @@ def _record(job: NewJob | None) -> JobRecord | None:
 def _outline(job: NewJob | None) -> Outline | None:
     if job is None or job.accepted_at is None:
         return None
-    return Outline(job.id, job.queue, job.priority, State.PENDING, 0, job.accepted_at, kept=True)
+    return Outline(job.id, job.queue, job.priority, State.PENDING, 0, job.accepted_at, len(job.envelope))

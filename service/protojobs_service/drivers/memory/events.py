@@ -1,5 +1,6 @@
 """The log of events in memory: one slot, one change a flush."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import islice
 from uuid import uuid4
@@ -38,19 +39,20 @@ class MemoryEvents:
         stop = min(last, after + query.limit)
         logged = islice(self._store.log, after - self._store.forgotten, stop - self._store.forgotten)
         flushes = [
-            Flush(_SLOT, seq, 1, [(0, self._event(one))] if _is_asked_for(one, query) else [])
+            Flush(_SLOT, seq, 1, [(0, self._event(one, query))] if _is_asked_for(one, query) else [])
             for seq, one in enumerate(logged, after + 1)
         ]
         return LogPage(flushes, {_SLOT: stop}, stop == last, self._live(query) if query.live else ())
 
-    def _event(self, one: Logged) -> JobEvent:
+    def _event(self, one: Logged, query: LogQuery) -> JobEvent:
         job, ended = one.job, one.ended
         stands = self._store.known(job.spec.id)
         started_at = None if ended is None else ended.started_at
         record = None
         if ended is not None and stands is job and one.after is not None:
-            ending = Ending(started_at, ended.finished_at, ended.error, ended.reason, ended.worker)
-            record = as_of(record_of(self._store, job), one.after, one.attempt, ending)
+            error = ended.error if ended.error is None or query.brief is None else replace(ended.error, stack="")
+            ending = Ending(started_at, ended.finished_at, error, ended.reason, ended.worker)
+            record = as_of(record_of(self._store, job, query.brief), one.after, one.attempt, ending)
         return JobEvent(
             type=LOGGED[one.code],
             id=job.spec.id,
@@ -69,7 +71,7 @@ class MemoryEvents:
     def _live(self, query: LogQuery) -> list[JobEvent]:
         running = [job for held in self._store.running.values() for job in held.values() if job.spec.queue in query.live]
         events: list[tuple[datetime, JobEvent]] = []
-        for record in (record_of(self._store, job) for job in running):
+        for record in (record_of(self._store, job, query.brief) for job in running):
             key, progress = (record.id, record.attempt), record.progress
             if key not in query.known and record.started_at is not None:
                 events.append((record.started_at, of_running(EventType.PROCESSING, record, record.started_at)))

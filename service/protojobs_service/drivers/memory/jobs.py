@@ -9,13 +9,14 @@ from heapq import heappop
 from protojobs_service.domain.errors import QuotaExceeded
 from protojobs_service.domain.job import AttemptRecord, JobId, JobRecord, Lease, NewJob
 from protojobs_service.domain.lifecycle import FINAL_STATES, RETAKEN, WAITING_STATES, Code, State
+from protojobs_service.domain.lots import fitting
 from protojobs_service.domain.outcome import CHILD_SKIPPED, Complete, Outcome, may_note_skipped
 from protojobs_service.domain.queue_limits import Hold
 from protojobs_service.domain.retry import DEFAULT_POLICY
 from protojobs_service.domain.unique import Decision, Verdict, decide
 from protojobs_service.drivers.memory import retention
 from protojobs_service.drivers.memory.limits import Depth, free_leases, hold_of, spend
-from protojobs_service.drivers.memory.reading import attempts_of, matches, outline_of, record_of
+from protojobs_service.drivers.memory.reading import attempts_of, matches, outline_of, record_of, size_of
 from protojobs_service.drivers.memory.records import StoredJob
 from protojobs_service.drivers.memory.store import Store
 from protojobs_service.port.jobs import (
@@ -314,7 +315,8 @@ class MemoryJobs:
     async def list(self, query: ListQuery) -> JobPage:
         jobs = sorted(self._store.jobs.values(), key=lambda job: job.spec.id, reverse=query.newest_first)
         found = [job for job in jobs if matches(job, query)]
-        page = [record_of(self._store, job) for job in found[: query.limit]]
+        count = max(1, fitting((size_of(job, query.brief) for job in found[: query.limit]), query.max_bytes))
+        page = [record_of(self._store, job, query.brief) for job in found[:count]]
         return JobPage(page, page[-1].id if len(page) < len(found) else None)
 
     async def select(self, query: ListQuery) -> Selection:

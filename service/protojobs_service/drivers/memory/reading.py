@@ -1,26 +1,31 @@
 """Jobs as those see them who read."""
 
+from dataclasses import replace
+
 from protojobs_service.domain.filter import Facts
 from protojobs_service.domain.job import AttemptRecord, JobRecord
 from protojobs_service.domain.lifecycle import State
 from protojobs_service.drivers.memory.records import StoredJob
 from protojobs_service.drivers.memory.store import Store
-from protojobs_service.port.jobs import ListQuery, Outline
+from protojobs_service.port.jobs import Brief, ListQuery, Outline
 
 
-def record_of(store: Store, job: StoredJob) -> JobRecord:
-    """Return a job as readers see it; it must not be deleted."""
+def record_of(store: Store, job: StoredJob, brief: Brief | None = None) -> JobRecord:
+    """Return a job as readers see it; it must not be deleted. brief: as `port.ListQuery` has it."""
     assert job.state is not None, "nobody reads a tombstone"
     spec, run, attempts = job.spec, job.run, attempts_of(store, job)
     leased = [attempt for attempt in attempts if attempt.started_at is not None]
     errors = [attempt.error for attempt in attempts if attempt.error is not None]
+    last_error = errors[-1] if errors else None
+    if brief is not None and last_error is not None:
+        last_error = replace(last_error, stack="")
     final = attempts[-1] if job.state.is_final else None
     return JobRecord(
         id=spec.id,
         queue=spec.queue,
         kind=spec.kind,
         priority=spec.priority,
-        envelope=spec.envelope,
+        envelope=spec.envelope if brief is None else brief(spec.envelope),
         state=job.state,
         attempt=job.attempt,
         failures=job.failures,
@@ -34,8 +39,8 @@ def record_of(store: Store, job: StoredJob) -> JobRecord:
         worker=leased[-1].worker if leased else "",
         labels=spec.labels,
         progress=run.progress if run else None,
-        result=job.result,
-        last_error=errors[-1] if errors else None,
+        result=job.result if brief is None else None,
+        last_error=last_error,
         reason=final.reason if final else "",
         cancel_requested=run is not None and run.cancel_at is not None,
         parent=spec.parent,
@@ -65,12 +70,19 @@ def attempts_of(store: Store, job: StoredJob) -> list[AttemptRecord]:
     return attempts
 
 
+def size_of(job: StoredJob, brief: Brief | None = None) -> int:
+    """Return how many bytes of envelope, result and errors are read for `record_of`."""
+    errors = [ended.error for ended in job.done if ended.error is not None]
+    size = len(job.spec.envelope) + sum(len(error.message) for error in errors)
+    return size if brief is not None else size + len(job.result or b"") + sum(len(error.stack) for error in errors)
+
+
 def outline_of(job: StoredJob) -> Outline:
     """Return what a bulk change has to know of a job; it must not be deleted."""
     assert job.state is not None, "nobody reads a tombstone"
     spec = job.spec
     changed_at = max([job.created_at, *(ended.finished_at for ended in job.done)])
-    return Outline(spec.id, spec.queue, spec.priority, job.state, job.attempt, changed_at, bool(spec.envelope))
+    return Outline(spec.id, spec.queue, spec.priority, job.state, job.attempt, changed_at, len(spec.envelope))
 
 
 def matches(job: StoredJob, query: ListQuery) -> bool:

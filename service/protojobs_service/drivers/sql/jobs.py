@@ -4,10 +4,12 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
+from typing import NamedTuple
 
 from sqlalchemy import Connection
 
 from protojobs_service.domain.job import AttemptRecord, JobId, JobRecord, Lease, NewJob
+from protojobs_service.domain.lots import fitting
 from protojobs_service.drivers.sql.claiming import ClaimCall
 from protojobs_service.drivers.sql.cold.base import Cold, micros, span
 from protojobs_service.drivers.sql.cold.cancel import cancel
@@ -21,8 +23,9 @@ from protojobs_service.drivers.sql.cold.news import update_attempts
 from protojobs_service.drivers.sql.cold.outlines import outlines
 from protojobs_service.drivers.sql.cold.places import Key, find_room, unhold
 from protojobs_service.drivers.sql.cold.prune import prune
-from protojobs_service.drivers.sql.cold.records import attempts_of, records
+from protojobs_service.drivers.sql.cold.records import attempts_of, brief_records, records
 from protojobs_service.drivers.sql.cold.retake import retake
+from protojobs_service.drivers.sql.cold.sizes import sizes
 from protojobs_service.drivers.sql.cold.standing import standing
 from protojobs_service.drivers.sql.cold.trim import drop_results
 from protojobs_service.drivers.sql.dispatching import DispatchCall
@@ -32,6 +35,7 @@ from protojobs_service.drivers.sql.ready import Ready
 from protojobs_service.drivers.sql.settling import SettleCall
 from protojobs_service.drivers.sql.store import Store
 from protojobs_service.port.jobs import (
+    Brief,
     CancelResult,
     Claim,
     Dispatched,
@@ -142,13 +146,16 @@ class SqlJobs(Jobs):
     async def list(self, query: ListQuery) -> JobPage:
         wanted, look = await self._wanted(query), _FIRST_LOOK
         jobs: list[JobRecord] = []
+        left = query.max_bytes
         while True:
             step = replace(wanted, limit=query.limit - len(jobs))
-            found, after = await self._store.run(partial(_read, cold=self._cold, wanted=step, look=look), write=False)
-            jobs += found
-            if after is None or len(jobs) >= query.limit or look == _LONGEST_LOOK:
-                return JobPage(jobs, None if after is None else JobId(after))
-            wanted, look = replace(wanted, after=after), min(10 * look, _LONGEST_LOOK)
+            read = partial(_read, cold=self._cold, wanted=step, look=look, left=left, first=not jobs, brief=query.brief)
+            part = await self._store.run(read, write=False)
+            jobs += part.jobs
+            left -= part.size
+            if part.after is None or part.is_cut or len(jobs) >= query.limit or look == _LONGEST_LOOK:
+                return JobPage(jobs, None if part.after is None else JobId(part.after))
+            wanted, look = replace(wanted, after=part.after), min(10 * look, _LONGEST_LOOK)
 
     async def select(self, query: ListQuery) -> Selection:
         wanted = await self._wanted(query)
@@ -250,10 +257,25 @@ class SqlJobs(Jobs):
                 break
 
 
-def _read(c: Connection, cold: Cold, wanted: Wanted, look: int) -> tuple[Sequence[JobRecord], bytes | None]:
+class _Read(NamedTuple):
+    """Jobs of a page, their bytes, and where to go on. is_cut: the next one is too much for the page."""
+
+    jobs: Sequence[JobRecord]
+    size: int
+    after: bytes | None
+    is_cut: bool
+
+
+def _read(c: Connection, cold: Cold, wanted: Wanted, look: int, left: int, *, first: bool, brief: Brief | None) -> _Read:
     ids, after = find_part(c, cold, wanted, look)
-    found = records(c, cold, ids)
-    return [found[job_id] for job_id in ids], after
+    of_each = sizes(c, cold, ids, brief=brief is not None)
+    count = max(fitting(of_each, left), 1 if first else 0)
+    is_cut = count < len(ids)
+    if is_cut:
+        ids = ids[:count]
+        after = ids[-1] if ids else wanted.after
+    found = records(c, cold, ids) if brief is None else brief_records(c, cold, ids, brief)
+    return _Read([found[job_id] for job_id in ids], sum(of_each[:count]), after, is_cut)
 
 
 def _parents(query: ListQuery) -> Collection[JobId] | None:

@@ -1,11 +1,11 @@
 """Reading the log of what ended, and what runs beside it, in the snapshot of the caller's transaction."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Table, and_, delete, select
+from sqlalchemy import ColumnElement, Connection, Table, and_, delete, null, select
 
 from protojobs_service.domain.errors import CursorExpired, InvalidField
 from protojobs_service.domain.event import LOGGED, Ending, EventType, JobEvent, as_of, of_running
@@ -15,9 +15,10 @@ from protojobs_service.drivers.sql.cold.base import Cold, among, chunks, moment,
 from protojobs_service.drivers.sql.cold.ends import End
 from protojobs_service.drivers.sql.cold.handles import workers
 from protojobs_service.drivers.sql.cold.lanes import FLEET
-from protojobs_service.drivers.sql.cold.records import error_of, reason_of, records
+from protojobs_service.drivers.sql.cold.records import brief_records, error_of, reason_of, records
 from protojobs_service.port.events import Flush, LogEnd, LogPage, LogQuery, Position
 
+_BRIEF = ("id", "attempt", "reason", "error_type", "error_message")
 _AT_A_TIME = 16
 """Flushes in one read of a slot: each has up to 5000 ends."""
 _MOST_RUNNING = 5000
@@ -57,7 +58,7 @@ def read_log(c: Connection, cold: Cold, query: LogQuery) -> LogPage:
     """Return a page of the log. Raises CursorExpired, InvalidField; see the port."""
     rows, position, complete = _rows(c, cold, query)
     asked = [[(place, end) for place, end in enumerate(row.ends) if not query.states or end.after in query.states] for row in rows]
-    known = _look_up(c, cold, [end for ends in asked for _, end in ends], query.wanted)
+    known = _look_up(c, cold, [end for ends in asked for _, end in ends], query)
     flushes = [
         Flush(row.slot, row.seq, len(row.ends), list(_events(row.at, ends, known))) for row, ends in zip(rows, asked, strict=True)
     ]
@@ -123,27 +124,38 @@ def _ends(row: Any) -> Iterator[End]:
         yield End((ids or b"")[16 * i : 16 * i + 16], attempt, code, State(before), State(after) if after else None)
 
 
-def _look_up(c: Connection, cold: Cold, ends: Sequence[End], wanted: Callable[[str, str], bool]) -> _Known:
+def _look_up(c: Connection, cold: Cold, ends: Sequence[End], query: LogQuery) -> _Known:
     tables = cold.tables
     job, lane = tables.job, tables.lane
     lanes: dict[bytes, tuple[str, str]] = dict.fromkeys((end.id for end in ends), ("", ""))
     of_lane = select(job.c.id, lane.c.queue, lane.c.kind).join_from(job, lane, lane.c.id == job.c.lane)
     for some in chunks(sorted(lanes)):
         lanes |= {row.id: (row.queue, row.kind) for row in c.execute(of_lane.where(among(job.c.id, some)))}
-    lanes = {job_id: names for job_id, names in lanes.items() if wanted(*names)}
+    lanes = {job_id: names for job_id, names in lanes.items() if query.wanted(*names)}
     ids = sorted(lanes)
-    done = _by_attempt(c, tables.done, ids)
+    done = _by_attempt(c, tables.done.c, ids)
     return _Known(
         lanes,
-        records(c, cold, ids),
+        _records(c, cold, ids, query),
         done,
-        _by_attempt(c, tables.attempt_detail, ids),
+        _by_attempt(c, _details(tables.attempt_detail, query), ids),
         workers(c, cold, {abs(row.handle) for row in done.values()}),
     )
 
 
-def _by_attempt(c: Connection, table: Table, ids: Sequence[bytes]) -> dict[tuple[bytes, int], Any]:
-    found = [row for some in chunks(ids) for row in c.execute(select(table).where(among(table.c.id, some)))]
+def _records(c: Connection, cold: Cold, ids: Sequence[bytes], query: LogQuery) -> dict[bytes, JobRecord]:
+    return records(c, cold, ids) if query.brief is None else brief_records(c, cold, ids, query.brief)
+
+
+def _details(detail: Table, query: LogQuery) -> Iterable[ColumnElement[Any]]:
+    """Return what an event tells of an attempt: never its result or checkpoint, and its stack only where all is wanted."""
+    stack = detail.c.error_stack if query.brief is None else null().label("error_stack")
+    return [*(detail.c[name] for name in _BRIEF), stack]
+
+
+def _by_attempt(c: Connection, columns: Iterable[ColumnElement[Any]], ids: Sequence[bytes]) -> dict[tuple[bytes, int], Any]:
+    table = select(*columns)
+    found = [row for some in chunks(ids) for row in c.execute(table.where(among(table.selected_columns["id"], some)))]
     return {(row.id, row.attempt): row for row in found}
 
 
@@ -193,7 +205,7 @@ def _live(c: Connection, cold: Cold, query: LogQuery) -> list[JobEvent]:
             fresh.append((row, EventType.PROCESSING, row.started_at))
         if progress_at is not None and progress_at != query.known.get(key):
             fresh.append((row, EventType.PROGRESS, row.progress_at))
-    found = records(c, cold, sorted({row.id for row, _, _ in fresh}))
+    found = _records(c, cold, sorted({row.id for row, _, _ in fresh}), query)
     return [
         of_running(kind, job, moment(at))
         for row, kind, at in sorted(fresh, key=lambda each: each[2])

@@ -23,6 +23,8 @@ from protojobs_service.drivers.sql.cold.base import Cold, among, chunks
 from protojobs_service.drivers.sql.tables import Tables
 
 _DETAILS = ("reason", "error_type", "error_message", "error_stack", "result", "progress_ratio", "progress_message", "progress_at")
+_LEFT_OUT = ("error_stack", "result")
+"""What is large, and read only by those who want all."""
 _NO_ATTEMPT = 0
 
 
@@ -33,17 +35,22 @@ class History(NamedTuple):
     labels: dict[str, str]
 
 
-def histories(c: Connection, cold: Cold, ids: Sequence[bytes], *, labels: bool = False) -> dict[bytes, History]:
+def histories(
+    c: Connection, cold: Cold, ids: Sequence[bytes], *, labels: bool = False, brief: bool = False
+) -> dict[bytes, History]:
     """Return the history of each known job, the deleted ones too.
 
-    A row of an attempt has its number, `outcome`, `worker` (None: nobody had it), `started_at`, `finished_at`, and its details.
+    A row of an attempt has its number, `outcome`, `worker` (None: nobody had it), `started_at`, `finished_at`, and its details;
+    brief: no result and no stack.
     """
     tables = cold.tables
     found: dict[bytes, History] = defaultdict(lambda: History([], {}))
     for some in chunks(ids):
         parts = [
-            _attempts(tables, tables.done, tables.done.c.finished_at, tables.done.c.outcome).where(among(tables.done.c.id, some)),
-            _attempts(tables, tables.running, null(), null()).where(among(tables.running.c.id, some)),
+            _attempts(tables, tables.done, tables.done.c.finished_at, tables.done.c.outcome, brief=brief).where(
+                among(tables.done.c.id, some)
+            ),
+            _attempts(tables, tables.running, null(), null(), brief=brief).where(among(tables.running.c.id, some)),
             _bare(tables.job).where(among(tables.job.c.id, some)),
             *([_bare(tables.label, key="key", value="value").where(among(tables.label.c.id, some))] if labels else []),
         ]
@@ -58,7 +65,7 @@ def histories(c: Connection, cold: Cold, ids: Sequence[bytes], *, labels: bool =
     return found
 
 
-def _attempts(tables: Tables, table: Table, finished_at: Any, outcome: Any) -> Select[Any]:
+def _attempts(tables: Tables, table: Table, finished_at: Any, outcome: Any, *, brief: bool) -> Select[Any]:
     """Select the attempts in `done` or `running`."""
     detail, handle, session, label = tables.attempt_detail, tables.handle, tables.session, tables.label
     source = (
@@ -73,7 +80,7 @@ def _attempts(tables: Tables, table: Table, finished_at: Any, outcome: Any) -> S
         outcome.label("outcome"),
         table.c.started_at,
         session.c.worker,
-        *(detail.c[name] for name in _DETAILS),
+        *(null().label(name) if brief and name in _LEFT_OUT else detail.c[name] for name in _DETAILS),
         type_coerce(null(), label.c.key.type).label("key"),
         type_coerce(null(), label.c.value.type).label("value"),
     ]

@@ -23,7 +23,7 @@ def outlines(c: Connection, cold: Cold, ids: Sequence[bytes]) -> dict[bytes, Out
             at.state,
             at.attempt,
             moment(max(at.created_at, ended.get(job_id, 0))),
-            at.size > 0,
+            at.size,
         )
         for job_id, at in standing(c, cold, ids).items()
         if at.state is not None

@@ -7,12 +7,15 @@ from sqlalchemy import Connection
 
 from protojobs_service.domain.job import AttemptRecord, JobId, JobRecord, Progress
 from protojobs_service.domain.lifecycle import FINAL_STATES, RETAKEN, Code, State
+from protojobs_service.domain.lots import lots
 from protojobs_service.domain.outcome import JobError
 from protojobs_service.domain.retry import Policy
-from protojobs_service.drivers.sql.cold.base import Cold, moment, moment_or_none
+from protojobs_service.drivers.sql.cold.base import CHUNK, Cold, moment, moment_or_none
 from protojobs_service.drivers.sql.cold.history import History, histories
+from protojobs_service.drivers.sql.cold.sizes import sizes
 from protojobs_service.drivers.sql.cold.standing import Standing, standing
 from protojobs_service.drivers.sql.tables import CANCEL_ASKED
+from protojobs_service.port.jobs import Brief
 
 COUNTED_ANYWAY = "SESSION_RESUMED"
 """Reason of a RELEASED attempt that was a crash until its session came back, after the job was final."""
@@ -24,6 +27,17 @@ def records(c: Connection, cold: Cold, ids: Sequence[bytes]) -> dict[bytes, JobR
     stands = {job_id: at for job_id, at in standing(c, cold, ids, envelopes=True, origins=True).items() if at.state is not None}
     found = histories(c, cold, list(stands), labels=True)
     return {job_id: _record(at, found[job_id]) for job_id, at in stands.items()}
+
+
+def brief_records(c: Connection, cold: Cold, ids: Sequence[bytes], brief: Brief) -> dict[bytes, JobRecord]:
+    """Return them without results and stacks, and of each envelope what `brief` keeps; no more are whole at once than fit."""
+    found: dict[bytes, JobRecord] = {}
+    for some in lots(ids, sizes(c, cold, ids, brief=True), CHUNK):
+        stood = standing(c, cold, some, envelopes=True, origins=True)
+        stands = {job_id: at._replace(envelope=brief(at.envelope)) for job_id, at in stood.items() if at.state is not None}
+        been = histories(c, cold, list(stands), labels=True, brief=True)
+        found |= {job_id: _record(at, been[job_id]) for job_id, at in stands.items()}
+    return found
 
 
 def attempts_of(c: Connection, cold: Cold, job_id: JobId) -> list[AttemptRecord] | None:
