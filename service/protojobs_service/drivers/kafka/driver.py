@@ -90,14 +90,14 @@ class KafkaDriver(Driver):
         self._reader = Reader(options, self._ownership)
         self._ownership.pause = self._reader.pause
         self._lag = Lag(options, self._topics, self._backlog, self._ledger, self._admin)
-        search = Search(options, self._topics, self._backlog, self._lag)
+        self._search = Search(options, self._topics, self._backlog, self._lag)
         self._jobs = KafkaJobs(
             side,
             self._routes,
             self._appender,
             self._backlog,
             self._intake,
-            search,
+            self._search,
             self._prepare,
             now or self._store_now,
             self._patience_s,
@@ -203,6 +203,7 @@ class KafkaDriver(Driver):
         await asyncio.gather(*tasks, return_exceptions=True)
         if self._failures is not None:
             await self._failures.leave()
+        self._search.close()
         await self._topics.close()
         await self._appender.close()
         await self._side.close()
