@@ -102,7 +102,7 @@ class KafkaDriver(Driver):
             now or self._store_now,
             self._patience_s,
         )
-        self._queues = KafkaQueues(side, self._routes, self._topics, self._backlog, self._intake, self._lag, self._ledger)
+        self._queues = KafkaQueues(side, self._routes, self._topics, self._backlog, self._intake, self._lag, self._ledger, fresh)
         self._tasks: list[asyncio.Task[None]] = []
         self._asked: frozenset[str] = frozenset()
         self._since: dict[str, float] = {}

@@ -26,9 +26,18 @@ class KafkaQueues(Queues):
     """See the port."""
 
     def __init__(
-        self, side: Driver, routes: Routes, topics: Topics, backlog: Backlog, intake: Intake, lag: Lag, ledger: Ledger
+        self,
+        side: Driver,
+        routes: Routes,
+        topics: Topics,
+        backlog: Backlog,
+        intake: Intake,
+        lag: Lag,
+        ledger: Ledger,
+        fresh: timedelta,
     ) -> None:
-        """Keep settings and counters in `side`."""
+        """Keep settings and counters in `side`. fresh: how old an id may be for which there is a record."""
+        self._fresh = fresh
         self._side, self._routes, self._topics = side, routes, topics
         self._backlog, self._intake, self._lag, self._ledger = backlog, intake, lag, ledger
 
@@ -102,10 +111,13 @@ class KafkaQueues(Queues):
         return any(stem is None or topic.rpartition(".")[0] == stem for topic in self._topics.partitions)
 
     async def _before(self, before: datetime | None, spans: Mapping[Place, Span]) -> dict[Place, int]:
-        """Return the offset behind the last record of each partition that is older than `before`."""
+        """Return an offset of each partition before which every job was accepted before `before`.
+
+        A record has the time of its ids, which are of the clocks of clients, and up to so much older than the jobs.
+        """
         if before is None or not spans:
             return {place: span.end for place, span in spans.items()}
-        found = await self._lag.offsets_at(before, list(spans))
+        found = await self._lag.offsets_at(before - self._fresh, list(spans))
         return {place: min(span.end, found[place]) for place, span in spans.items()}
 
     async def _skip(self, ends: Mapping[Place, int]) -> int:
