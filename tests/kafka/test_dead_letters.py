@@ -201,7 +201,8 @@ async def test_letters_that_a_topic_does_not_take_for_their_size_come_without_th
         await until_there(kafka_broker, kafka_prefix, await fail(driver, 1))
         topic = ConfigResource(ResourceType.TOPIC, f"{kafka_prefix}dead-letter")
         topic.add_incremental_config(ConfigEntry("max.message.bytes", "20000", incremental_operation=AlterConfigOpType.SET))
-        kafka_broker.admin().incremental_alter_configs([topic])[topic].result(timeout=30)
+        admin = kafka_broker.admin()
+        admin.incremental_alter_configs([topic])[topic].result(timeout=30)
         jobs = [new_job(body=bytes(size)) for size in (10, 50_000, 10)]
         await store_all(driver, jobs)
         worker = await connect(driver, "q")
