@@ -72,6 +72,7 @@ def test_there_is_time_to_stop() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_its_server_and_worker_pass_a_job_on_postgres(postgres_cluster: Cluster, hosts: Path) -> None:
     database = postgres_cluster.create_database()
     said = SERVICES["server"]["environment"]
@@ -82,6 +83,7 @@ def test_its_server_and_worker_pass_a_job_on_postgres(postgres_cluster: Cluster,
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_its_server_and_worker_pass_a_job_on_kafka(kafka_broker: KafkaCluster, kafka_prefix: str, hosts: Path) -> None:
     said = SERVICES["server-kafka"]["environment"]
     port = kafka_broker.servers.rpartition(":")[2]

@@ -13,7 +13,7 @@ import pytest
 from tests.release.container import Builder, Image, stop
 from tests.release.dockerfile import ROOT
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 PAGE = (ROOT / "docs" / "operations" / "images.md").read_text()
 HANDLERS = """

@@ -34,7 +34,7 @@ async def greet(ctx: JobContext) -> dict[str, str]:
     return {"greeting": f"Hello {ctx.data['name']}, at attempt {ctx.attempt}"}
 """
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")
