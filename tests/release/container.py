@@ -124,6 +124,7 @@ class Builder:
     def __post_init__(self) -> None:
         """Read the Dockerfile."""
         self._stages = read_stages(self.dockerfile)
+        self.place.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self.place) as directory:
             tried = subprocess.run(
                 ["unshare", "--mount", "--pid", "--fork", "/bin/sh", "-euc", _PROBE],

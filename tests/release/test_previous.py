@@ -1,6 +1,6 @@
 """A server, a worker and a client of the previous version work with those of this one, both ways, and so does the contract.
 
-Before the first release the previous version is the oldest commit whose contract nothing was taken from and which makes what is
+Before the first release the previous version is an earlier commit whose contract nothing was taken from and which makes what is
 needed here; afterwards it is the tag of the last release. Its code runs with today's dependencies.
 """
 
