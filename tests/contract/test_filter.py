@@ -168,8 +168,8 @@ async def test_outlines_say_where_jobs_stand(driver: Driver, clock: Clock) -> No
     assert unknown is None
     attempts = await driver.jobs.attempts(job_id)
     assert attempts is not None
-    assert ended == (job_id, "q", 7, failed.state, 1, attempts[-1].finished_at, True)
-    assert fresh == (waiting, "other", 5, State.PENDING, 0, stored.created_at, True)
+    assert ended == (job_id, "q", 7, failed.state, 1, attempts[-1].finished_at, len(failed.envelope))
+    assert fresh == (waiting, "other", 5, State.PENDING, 0, stored.created_at, len(stored.envelope))
 
 
 def _facts(job: JobRecord) -> Facts:

@@ -103,7 +103,7 @@ def _changed(descriptor: Descriptor, seen: Seen) -> Serialized:
     return change
 
 
-def _handler(channel: grpc.Channel, method: MethodDescriptor, seen: Seen) -> grpc.RpcMethodHandler[bytes, bytes]:
+def _handler(channel: grpc.Channel, method: MethodDescriptor, seen: Seen) -> "grpc.RpcMethodHandler[bytes, bytes]":
     path = f"/{method.containing_service.full_name}/{method.name}"
     asked, answered = _changed(method.input_type, seen), _changed(method.output_type, seen)
     arity = f"{'stream' if method.client_streaming else 'unary'}_{'stream' if method.server_streaming else 'unary'}"

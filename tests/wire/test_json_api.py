@@ -217,11 +217,11 @@ async def test_the_id_of_a_request_is_in_its_answer(http: httpx.AsyncClient) -> 
 
 
 async def test_who_is_too_many_is_told_when_to_come_again() -> None:
-    async with start_server(settings_for(limits={"max_calls": 1})) as server, _http(server) as http:
+    async with start_server(settings_for(limits={"max_streams": 1})) as server, _http(server) as http:
         waiting = asyncio.create_task(http.post("/v1/leases:acquire", json=_acquire(1, wait="20s")))
         await _calls(server, 1)
 
-        refused = await http.get("/v1/stats")
+        refused = await http.post("/v1/leases:acquire", json=_acquire(2, wait="20s"))
 
         waiting.cancel()
         assert (refused.status_code, refused.json()["details"][0]["reason"]) == (429, "OVERLOADED")
@@ -229,10 +229,10 @@ async def test_who_is_too_many_is_told_when_to_come_again() -> None:
 
 
 async def _calls(server: RunningServer, count: int) -> None:
-    """Wait until so many calls are under way."""
+    """Wait until so many calls wait for something to happen."""
 
     async def look() -> int:
-        return server.grpc.admission.calls
+        return server.grpc.admission.waiting
 
     await until(look, lambda calls: calls == count)
 
