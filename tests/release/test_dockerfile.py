@@ -8,6 +8,7 @@ import pytest
 from protojobs_service.settings import Settings
 
 from tests.release.dockerfile import ROOT, copies_from_context, exec_form, is_ignored, lineage, read_ignored, read_stages
+from tests.release.repository import tracked
 
 STAGES = read_stages(ROOT / "Dockerfile")
 IGNORED = read_ignored(ROOT / ".dockerignore")
@@ -25,9 +26,9 @@ def test_all_that_is_copied_is_in_the_repository_and_in_the_context() -> None:
 
     assert sources
     for source in sources:
-        tracked = _tracked(source)
-        assert tracked, source
-        assert [path for path in tracked if is_ignored(path, IGNORED)] == []
+        copied = tracked(source)
+        assert copied, source
+        assert [path for path in copied if is_ignored(path, IGNORED)] == []
 
 
 @pytest.mark.parametrize(
@@ -91,11 +92,6 @@ def test_the_images_have_the_python_that_runs_these_tests() -> None:
 
 def test_a_build_without_a_target_makes_the_server() -> None:
     assert list(STAGES)[-1] == "server"
-
-
-def _tracked(source: str) -> list[str]:
-    listed = subprocess.run(["git", "ls-files", "--", source], cwd=ROOT, capture_output=True, text=True, check=True)
-    return listed.stdout.splitlines()
 
 
 def _program(name: str) -> Path:

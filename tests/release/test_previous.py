@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import NOT_GIVEN_HERE
 from tests.release.dockerfile import ROOT
+from tests.release.repository import git
 
 PREVIOUS = "9ad6c641e55642ead5d43545978368c7c8c6cfe0"
 
@@ -41,11 +41,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 def previous(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Lay out the code of the previous version."""
     directory = tmp_path_factory.mktemp("previous")
-    command = ["git", "archive", "--format=tar", PREVIOUS, "--", "proto", *MEMBERS]
-    archive = subprocess.run(command, cwd=ROOT, capture_output=True, check=False)
-    if archive.returncode:
-        pytest.skip(f"{NOT_GIVEN_HERE}the history of the repository: {archive.stderr.decode().strip()}")
-    subprocess.run(["tar", "--extract"], cwd=directory, input=archive.stdout, check=True)
+    archive = git("archive", "--format=tar", PREVIOUS, "--", "proto", *MEMBERS)
+    subprocess.run(["tar", "--extract"], cwd=directory, input=archive, check=True)
     return directory
 
 

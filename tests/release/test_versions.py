@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.release.dockerfile import ROOT
+from tests.release.repository import tracked
 
 MEMBERS = ("proto/python", "service", "worker", "clients/python")
 # What a version may stand in, and what is fetched or built beside it.
@@ -19,10 +20,7 @@ KEPT = ("*.toml", "pom.xml", "package.json", "package-lock.json", "version.ts", 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
     """Copy the files that say a version."""
-    listed = subprocess.run(
-        ["git", "ls-files", "--", *(f"*{name}" for name in KEPT)], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    for name in listed.stdout.splitlines():
+    for name in tracked(*(f"*{name}" for name in KEPT)):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
     return tmp_path

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.release.dockerfile import ROOT
+from tests.release.repository import tracked
 
 PACKAGES = {
     "proto_jobs_proto": ("proto/python", "protojobs"),
@@ -42,12 +43,12 @@ def read(wheels: Path, name: str) -> tuple[set[str], Message]:
 @pytest.mark.parametrize("name", PACKAGES)
 def test_a_wheel_has_every_file_of_its_package_and_no_other(wheels: Path, name: str) -> None:
     member, package = PACKAGES[name]
-    listed = subprocess.run(["git", "ls-files", "--", package], cwd=ROOT / member, capture_output=True, text=True, check=True)
+    listed = tracked(package, directory=ROOT / member)
 
     held, _ = read(wheels, name)
 
     assert f"{package}/py.typed" in held
-    assert held == set(listed.stdout.splitlines())
+    assert held == set(listed)
 
 
 @pytest.mark.parametrize("name", PACKAGES)
