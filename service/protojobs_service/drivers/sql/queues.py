@@ -8,7 +8,7 @@ from itertools import count
 from protojobs_service.domain.queue import QueueSettings
 from protojobs_service.drivers.sql.cold import queues as cold_queues
 from protojobs_service.drivers.sql.cold import settings as cold_settings
-from protojobs_service.drivers.sql.cold.base import Cold, moment
+from protojobs_service.drivers.sql.cold.base import Cold, moment, span
 from protojobs_service.drivers.sql.cold.claimable import claimable
 from protojobs_service.drivers.sql.cold.clear import clear
 from protojobs_service.drivers.sql.cold.keys import forget_queue
@@ -21,7 +21,6 @@ from protojobs_service.drivers.sql.store import Store
 from protojobs_service.port.queues import Cleared, ClearQuery, QueueNumbers, Queues, SettingsBook
 
 _BATCH = 500
-_MICROSECOND = timedelta(microseconds=1)
 _TRUSTING = 2
 """How often a counter is believed that says a queue still has final jobs, after all of them were deleted."""
 
@@ -91,8 +90,7 @@ class SqlQueues(Queues):
         return found, moment(at)
 
     async def due_soon(self, within: timedelta, limit: int) -> Mapping[str, Mapping[str, int]]:
-        span = within // _MICROSECOND
-        return await self._store.run(lambda c: due_soon(c, self._cold, span, limit), write=False)
+        return await self._store.run(lambda c: due_soon(c, self._cold, span(within), limit), write=False)
 
     async def claimable(self, queues: Collection[str], most: int) -> Mapping[str, Mapping[str, int]]:
         return await self._store.run(lambda c: claimable(c, self._cold, queues, most), write=False)
