@@ -274,7 +274,7 @@ def _read(c: Connection, cold: Cold, wanted: Wanted, look: int, left: int, *, fi
     if is_cut:
         ids = ids[:count]
         after = ids[-1] if ids else wanted.after
-    found = records(c, cold, ids) if brief is None else brief_records(c, cold, ids, brief)
+    found = records(c, cold, ids) if brief is None else brief_records(c, cold, ids, of_each[:count], brief)
     return _Read([found[job_id] for job_id in ids], sum(of_each[:count]), after, is_cut)
 
 

@@ -16,6 +16,7 @@ from protojobs_service.drivers.sql.cold.ends import End
 from protojobs_service.drivers.sql.cold.handles import workers
 from protojobs_service.drivers.sql.cold.lanes import FLEET
 from protojobs_service.drivers.sql.cold.records import brief_records, error_of, reason_of, records
+from protojobs_service.drivers.sql.cold.sizes import sizes
 from protojobs_service.port.events import Flush, LogEnd, LogPage, LogQuery, Position
 
 _BRIEF = ("id", "attempt", "reason", "error_type", "error_message")
@@ -144,7 +145,9 @@ def _look_up(c: Connection, cold: Cold, ends: Sequence[End], query: LogQuery) ->
 
 
 def _records(c: Connection, cold: Cold, ids: Sequence[bytes], query: LogQuery) -> dict[bytes, JobRecord]:
-    return records(c, cold, ids) if query.brief is None else brief_records(c, cold, ids, query.brief)
+    return (
+        records(c, cold, ids) if query.brief is None else brief_records(c, cold, ids, sizes(c, cold, ids, brief=True), query.brief)
+    )
 
 
 def _details(detail: Table, query: LogQuery) -> Iterable[ColumnElement[Any]]:

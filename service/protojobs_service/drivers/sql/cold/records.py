@@ -12,7 +12,6 @@ from protojobs_service.domain.outcome import JobError
 from protojobs_service.domain.retry import Policy
 from protojobs_service.drivers.sql.cold.base import CHUNK, Cold, moment, moment_or_none
 from protojobs_service.drivers.sql.cold.history import History, histories
-from protojobs_service.drivers.sql.cold.sizes import sizes
 from protojobs_service.drivers.sql.cold.standing import Standing, standing
 from protojobs_service.drivers.sql.tables import CANCEL_ASKED
 from protojobs_service.port.jobs import Brief
@@ -29,10 +28,13 @@ def records(c: Connection, cold: Cold, ids: Sequence[bytes]) -> dict[bytes, JobR
     return {job_id: _record(at, found[job_id]) for job_id, at in stands.items()}
 
 
-def brief_records(c: Connection, cold: Cold, ids: Sequence[bytes], brief: Brief) -> dict[bytes, JobRecord]:
-    """Return them without results and stacks, and of each envelope what `brief` keeps; no more are whole at once than fit."""
+def brief_records(c: Connection, cold: Cold, ids: Sequence[bytes], of_each: Sequence[int], brief: Brief) -> dict[bytes, JobRecord]:
+    """Return them without results and stacks, and of each envelope what `brief` keeps; no more are whole at once than fit.
+
+    of_each: what `sizes` says of them.
+    """
     found: dict[bytes, JobRecord] = {}
-    for some in lots(ids, sizes(c, cold, ids, brief=True), CHUNK):
+    for some in lots(ids, of_each, CHUNK):
         stood = standing(c, cold, some, envelopes=True, origins=True)
         stands = {job_id: at._replace(envelope=brief(at.envelope)) for job_id, at in stood.items() if at.state is not None}
         been = histories(c, cold, list(stands), labels=True, brief=True)
