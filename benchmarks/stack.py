@@ -114,7 +114,7 @@ class Stack:
         """Return the CPU seconds of server, store and relay so far; an embedded store is part of its server."""
         used = {"server": cpu_s_of(self.server.pid)}
         if self.cluster is not None:
-            used["store"] = cpu_s_of(self._postmaster)
+            used["store"] = cpu_s_of(postmaster_of(self.cluster))
         if self.maria is not None:
             used["store"] = cpu_s_of(int((self.maria.home / "mariadb.pid").read_text()))
         if self.kafka is not None:
@@ -140,8 +140,7 @@ class Stack:
     def durability(self) -> dict[str, str]:
         """Return the settings that decide whether a commit outlives a power cut."""
         if self.cluster is not None:
-            names = ["fsync", "synchronous_commit", "full_page_writes", "wal_sync_method"]
-            return {name: self.cluster.execute(f"show {name}").strip() for name in names}
+            return durability_of(self.cluster)
         if self.maria is not None:
             names = ["innodb_flush_log_at_trx_commit", "innodb_doublewrite", "log_bin"]
             return {name: self.maria.execute(f"SELECT @@{name}").strip() for name in names}
@@ -164,10 +163,16 @@ class Stack:
             found["sqlite"] = sqlite3.sqlite_version
         return {"python": platform.python_version(), **found, "commit": _commit()}
 
-    @property
-    def _postmaster(self) -> int:
-        assert self.cluster is not None
-        return int((self.cluster.log.parent / "data" / "postmaster.pid").read_text().splitlines()[0])
+
+def durability_of(cluster: Cluster) -> dict[str, str]:
+    """Return the settings of a PostgreSQL that decide whether a commit outlives a power cut."""
+    names = ["fsync", "synchronous_commit", "full_page_writes", "wal_sync_method"]
+    return {name: cluster.execute(f"show {name}").strip() for name in names}
+
+
+def postmaster_of(cluster: Cluster) -> int:
+    """Return the process whose children are the whole of a PostgreSQL."""
+    return int((cluster.log.parent / "data" / "postmaster.pid").read_text().splitlines()[0])
 
 
 @contextmanager

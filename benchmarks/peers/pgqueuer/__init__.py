@@ -1,0 +1,1 @@
+"""pgqueuer, with batches of 200 on both sides of the handler."""

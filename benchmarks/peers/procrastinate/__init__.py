@@ -1,0 +1,1 @@
+"""Procrastinate, with many slots and jobs that are deleted when they succeed."""
