@@ -227,7 +227,7 @@ class SqlDriver(Driver):
         await self._store.close()
 
     async def ping(self) -> datetime:
-        return moment(await self._store.run(self._cold.clock, write=False))
+        return moment(await self._store.ask(self._cold.clock))
 
     async def maintain(self) -> None:
         await self._store.maintain()

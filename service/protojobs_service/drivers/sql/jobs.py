@@ -15,7 +15,7 @@ from protojobs_service.drivers.sql.cold.base import Cold, micros, span
 from protojobs_service.drivers.sql.cold.cancel import cancel
 from protojobs_service.drivers.sql.cold.delete import delete_jobs
 from protojobs_service.drivers.sql.cold.dispatch import LaneIds
-from protojobs_service.drivers.sql.cold.due import expire, promote
+from protojobs_service.drivers.sql.cold.due import expire, is_due, promote
 from protojobs_service.drivers.sql.cold.edit import KeysHeld, edit
 from protojobs_service.drivers.sql.cold.keys import forget_windows
 from protojobs_service.drivers.sql.cold.listing import Wanted, find_part
@@ -198,6 +198,8 @@ class SqlJobs(Jobs):
         return await self._store.run(lambda c: attempts_of(c, self._cold, job_id), write=False)
 
     async def promote(self, limit: int) -> int:
+        if not await self._store.ask(lambda c: is_due(c, self._cold), vital=True):
+            return 0
         with self._ready.positions.flight(limit) as base:
             promoted, arrivals = await self._store.run(lambda c: promote(c, self._cold, limit, base), vital=True)
         self._ready.add(arrivals, promoted)

@@ -7,7 +7,7 @@ from protojobs_service.domain.errors import QuotaExceeded
 from protojobs_service.domain.filter import Filter
 from protojobs_service.domain.queue import History, Retention
 from protojobs_service.drivers.sql.cold.base import Cold, span
-from protojobs_service.drivers.sql.cold.lanes import Registry, add_lanes, read_registry
+from protojobs_service.drivers.sql.cold.lanes import Registry, add_lanes, glance, read_registry
 from protojobs_service.drivers.sql.cold.settings import load
 from protojobs_service.drivers.sql.marks import Marks
 from protojobs_service.drivers.sql.positions import Positions
@@ -29,6 +29,7 @@ class Lanes:
         self._caps = {"max_queues": max_queues, "max_lanes": max_lanes}
         self._names: list[Pair | None] = [None]
         self._turn = 0
+        self._version = -1
         self._one_at_a_time = asyncio.Lock()
         self.ids: dict[Pair, int] = {}
         """Lanes whose queue exists."""
@@ -50,16 +51,18 @@ class Lanes:
         """What queues say of their concurrency keys; those that say nothing are left out."""
 
     async def reload(self) -> None:
-        """Read what is new: lanes, settings, non-empty lanes and the store's clock."""
+        """Read non-empty lanes and the store's clock; and lanes and settings if anybody has changed them."""
         async with self._one_at_a_time:  # an older snapshot must not overwrite a newer one
-            known = len(self._names) - 1
-            registry = await self._store.run(lambda c: read_registry(c, self._cold, known), write=False)
-            if self._positions.measure(registry.now):
+            found = await self._store.ask(lambda c: glance(c, self._cold))
+            if self._positions.measure(found.now):
                 self._marks.forget()
-            self._learn(registry)
-        self.news |= {lane for lane in registry.pending if not self._marks.knows(lane)}
-        self._marks.suspect(registry.pending)
-        orphans = {pair for lane in registry.pending if (pair := self.name(lane)) not in self.ids}
+            known = len(self._names) - 1
+            if (found.version, found.newest) != (self._version, known):
+                self._learn(await self._store.run(lambda c: read_registry(c, self._cold, known), write=False))
+            self.pending = frozenset(found.pending)
+        self.news |= {lane for lane in found.pending if not self._marks.knows(lane)}
+        self._marks.suspect(found.pending)
+        orphans = {pair for lane in found.pending if (pair := self.name(lane)) not in self.ids}
         if orphans:  # another replica stored jobs while the queue was being deleted
             await self.add(orphans)
 
@@ -136,7 +139,7 @@ class Lanes:
             self._names += [None] * (lane + 1 - len(self._names))
             self._names[lane] = (queue, kind)
             self._all.setdefault(queue, {})[kind] = lane
-        self.pending = frozenset(registry.pending)
+        self._version = registry.version
         if not registry.lanes and registry.queues == self._queues:
             return
         self._queues = registry.queues

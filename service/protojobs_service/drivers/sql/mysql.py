@@ -100,6 +100,10 @@ class MysqlStore:
         """Run a cold operation; see Store.run. A read sees one snapshot and takes no locks."""
         return await run_again(lambda: self._uncovered(operation, write=write, vital=vital), may_run_again)
 
+    async def ask(self, operation: Callable[[Connection], T], *, vital: bool = False) -> T:
+        """Run a short read; see Store.ask. In a transaction all the same: asyncmy needs two round trips to go without one."""
+        return await self.run(operation, write=False, vital=vital)
+
     async def _uncovered(self, operation: Callable[[Connection], T], *, write: bool, vital: bool) -> T:
         """Run once; a cancellation is raised as one.
 

@@ -38,6 +38,10 @@ _POSITION = attrgetter("position")
 _OLDEST = 140_000
 _VITAL_POOL_SIZE = 4
 _VITAL, _REST = "vital", "rest"
+_WRITE: Mapping[str, Any] = {}
+_SNAPSHOT: Mapping[str, Any] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+_ALONE: Mapping[str, Any] = {"isolation_level": "AUTOCOMMIT"}
+"""How a cold operation runs: execution options of its connection."""
 _HINTS = 1
 """Connections beside the pools and the hot links."""
 _POOL_SECONDS = 1.0
@@ -106,29 +110,33 @@ class PostgresStore:
 
     async def run(self, operation: Callable[[Connection], T], *, write: bool = True, vital: bool = False) -> T:
         """Run a cold operation; see Store.run. A read sees one snapshot and takes no locks."""
-        return await run_again(lambda: self._run_once(operation, write=write, vital=vital), may_run_again)
+        return await run_again(lambda: self._run_once(operation, _WRITE if write else _SNAPSHOT, vital=vital), may_run_again)
+
+    async def ask(self, operation: Callable[[Connection], T], *, vital: bool = False) -> T:
+        """Run a short read; see Store.ask. A statement is one round trip, where `run` has two more."""
+        return await run_again(lambda: self._run_once(operation, _ALONE, vital=vital), may_run_again)
 
     async def scan(self, operation: Callable[[Connection], T]) -> T:
         """Run a long read on one connection of the pool; see Store.scan."""
         return await self.run(operation, write=False)
 
-    async def _run_once(self, operation: Callable[[Connection], T], *, write: bool, vital: bool) -> T:
+    async def _run_once(self, operation: Callable[[Connection], T], options: Mapping[str, Any], *, vital: bool) -> T:
         engine = self._vital_engine if vital else self._engine
         if engine is None:
             raise StoreUnavailable("the store is not open")
         with self._asking.of(_VITAL if vital else _REST):
-            return await self._run_on(engine, operation, write=write)
+            return await self._run_on(engine, operation, options)
 
-    async def _run_on(self, engine: AsyncEngine, operation: Callable[[Connection], T], *, write: bool) -> T:
+    async def _run_on(self, engine: AsyncEngine, operation: Callable[[Connection], T], options: Mapping[str, Any]) -> T:
         async with engine.connect() as connection:
-            if not write:
-                await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            if options:
+                await connection.execution_options(**options)
             if self._offset is not None:
                 await _tell(connection, OFFSET_SETTING, self._offset[0], 0)
             milliseconds = int(statement_seconds() * 1000)
             await _tell(connection, "statement_timeout", milliseconds, int(STATEMENT_SECONDS * 1000))
             async with connection.begin():
-                return await connection.run_sync(logging_ends(operation) if write else operation)
+                return await connection.run_sync(operation if options else logging_ends(operation))
 
     async def dispatch(self, rows: Rows, slot: int) -> Inserted:
         """Insert jobs; see Store.dispatch. Every id must lie in `id_range`."""

@@ -34,7 +34,7 @@ class SqlQueues(Queues):
         self._told = 0
 
     async def settings(self, known_version: int) -> SettingsBook | None:
-        newest = await self._store.run(lambda c: cold_settings.version(c, self._cold), write=False, vital=True)
+        newest = await self._store.ask(lambda c: cold_settings.version(c, self._cold), vital=True)
         book = None
         if newest != known_version:
             book = await self._store.run(lambda c: cold_settings.book(c, self._cold), write=False, vital=True)

@@ -36,7 +36,7 @@ class SqlSchedules(Schedules):
         return await self._store.run(lambda c: list_schedules(c, self._cold, after, limit), write=False)
 
     async def fire(self, firing: Firing) -> Fired:
-        pairs = await self._store.run(lambda c: due_pairs(c, self._cold, firing.schedules), write=False)
+        pairs = await self._store.ask(lambda c: due_pairs(c, self._cold, firing.schedules))
         if not pairs:
             return Fired()
         full = await self._lanes.make(pairs)

@@ -119,7 +119,9 @@ class SqlSessions(Sessions):
         self._cold.replica.lost = not mine
 
     async def cancel_requests(self, handles: Sequence[Handle]) -> Sequence[CancelRequest]:
-        return await self._run(lambda c: cold_sessions.cancel_requests(c, self._cold, handles), write=False) if handles else []
+        if not handles:
+            return []
+        return await self._store.ask(lambda c: cold_sessions.cancel_requests(c, self._cold, handles), vital=True)
 
     async def list(self, queue: str | None, after: int, limit: int) -> Sequence[SessionRecord]:
         return await self._run(lambda c: cold_sessions.list_sessions(c, self._cold, queue, after, limit), write=False)
@@ -128,4 +130,6 @@ class SqlSessions(Sessions):
         return await self._run(lambda c: cold_sessions.drain(c, self._cold, session, deadline))
 
     async def draining(self, handles: Sequence[Handle]) -> Sequence[tuple[Handle, timedelta]]:
-        return await self._run(lambda c: cold_sessions.draining(c, self._cold, handles), write=False) if handles else []
+        if not handles:
+            return []
+        return await self._store.ask(lambda c: cold_sessions.draining(c, self._cold, handles), vital=True)

@@ -81,6 +81,10 @@ class SqliteStore:
         whole = logging_ends(operation) if write else operation
         return await thread.run(lambda link: link.run(whole))
 
+    async def ask(self, operation: Callable[[Connection], T], *, vital: bool = False) -> T:
+        """Run a short read; see Store.ask. A transaction is nothing to save here."""
+        return await self.run(operation, write=False, vital=vital)
+
     async def scan(self, operation: Callable[[Connection], T]) -> T:
         """Run a long read on a thread of its own, so that the other reads go on; see Store.scan."""
         if self._reader is None:

@@ -124,6 +124,14 @@ class Store(Protocol):
         """
         ...
 
+    async def ask(self, operation: Callable[[Connection], T], *, vital: bool = False) -> T:
+        """Run a short read without a transaction, so that asking often costs little.
+
+        Each of its statements sees what was committed when it began: an operation of several must not need one snapshot.
+        vital: see `run`.
+        """
+        ...
+
     async def scan(self, operation: Callable[[Connection], T]) -> T:
         """Run a read that takes long, of many short statements, in one snapshot; it keeps nobody waiting."""
         ...

@@ -206,16 +206,16 @@ def _write_tally(c: Connection, cold: Cold, slot: int, changes: Counter[tuple[in
     add(c, cold.tables.counter, rows, columns=["n"])
 
 
-# To make a statement and the key of its compiled form costs as much as to send it; there are a few of each table.
-_kept = lru_cache(maxsize=1024)
+kept = lru_cache(maxsize=1024)
+"""Keeps what makes a statement: to make one and the key of its compiled form costs as much as to send it."""
 
 
-@_kept
+@kept
 def _insert(table: Table) -> Insert:
     return table.insert()
 
 
-@_kept
+@kept
 def _insert_unless_known(dialect: str, table: Table) -> Insert:
     match dialect:
         case "postgresql":
@@ -226,12 +226,12 @@ def _insert_unless_known(dialect: str, table: Table) -> Insert:
             return sqlite.insert(table).on_conflict_do_nothing()
 
 
-@_kept
+@kept
 def _insert_or_replace(dialect: str, table: Table, columns: tuple[str, ...]) -> Insert:
     return _insert_or_change(dialect, table, lambda given: {name: given[name] for name in columns})
 
 
-@_kept
+@kept
 def _insert_or_add(dialect: str, table: Table, columns: tuple[str, ...]) -> Insert:
     return _insert_or_change(dialect, table, lambda given: {name: table.c[name] + given[name] for name in columns})
 

@@ -1,11 +1,13 @@
 """What time does to waiting jobs: due ones become pending, overdue ones expire."""
 
 from collections import Counter
+from collections.abc import Callable
+from typing import Any
 
-from sqlalchemy import Connection, delete, exists, select
+from sqlalchemy import ColumnElement, Connection, Select, Table, delete, exists, select
 
 from protojobs_service.domain.lifecycle import FINAL_STATES, Code, State
-from protojobs_service.drivers.sql.cold.base import Cold, among, chunks, tally
+from protojobs_service.drivers.sql.cold.base import Cold, among, chunks, kept, tally
 from protojobs_service.drivers.sql.cold.fairness import in_turn
 from protojobs_service.drivers.sql.cold.standing import standing
 from protojobs_service.drivers.sql.cold.waiting import (
@@ -21,6 +23,16 @@ from protojobs_service.drivers.sql.mysql_keys import by_index
 
 _GONE_ON = FINAL_STATES | {State.RETRYING}
 """Where no expire time counts any more: what is RETRYING has had a handler."""
+
+
+def is_due(c: Connection, cold: Cold) -> bool:
+    """Tell whether there is anything to promote: mostly there is not, and asking is cheaper than locking nothing."""
+    return c.execute(_first_due(cold.tables.due, cold.now)).first() is not None
+
+
+@kept
+def _first_due(due: Table, now: Callable[[], ColumnElement[int]]) -> Select[Any]:
+    return select(due.c.id).where(due.c.due_at <= now()).order_by(due.c.due_at).limit(1)
 
 
 def promote(c: Connection, cold: Cold, limit: int, base: int) -> tuple[int, set[Arrival]]:

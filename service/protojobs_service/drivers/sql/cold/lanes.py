@@ -1,44 +1,68 @@
 """The lane registry in the store: append-only ids of (queue, kind), and which lanes have pending jobs."""
 
-from collections.abc import Collection
-from typing import NamedTuple
+from collections.abc import Callable, Collection
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import ColumnElement, Connection, Select, func, select, true, update
 
 from protojobs_service.domain.errors import QuotaExceeded
 from protojobs_service.domain.lifecycle import State
-from protojobs_service.drivers.sql.cold.base import Cold, insert_new
+from protojobs_service.drivers.sql.cold.base import Cold, insert_new, kept
+from protojobs_service.drivers.sql.tables import Tables
 
 FLEET = 1
 """The id of the only row of `fleet`."""
 
 
-class Registry(NamedTuple):
-    """What a replica reloads: lanes above the last known one, queues with their settings, non-empty lanes, the clock."""
+class Glance(NamedTuple):
+    """What changes by the second: the clock and the non-empty lanes; and by which numbers the rest is known to have changed.
 
+    version: of the settings of queues, and of which queues there are. newest: the highest id of a lane, 0 where there is none.
+    """
+
+    version: int
+    newest: int
+    now: int
+    pending: set[int]
+
+
+class Registry(NamedTuple):
+    """What a replica reloads after a change: lanes above the last known one, queues with their settings; `version` of these."""
+
+    version: int
     lanes: list[tuple[int, str, str]]
     queues: dict[str, str]
-    pending: set[int]
-    now: int
 
 
-def read_registry(c: Connection, cold: Cold, after: int) -> Registry:
-    """Read lanes with an id above `after`, and the rest."""
-    lane, queue, counter = cold.tables.lane, cold.tables.queue, cold.tables.counter
-    lanes = c.execute(select(lane.c.id, lane.c.queue, lane.c.kind).where(lane.c.id > after).order_by(lane.c.id))
-    queues = c.execute(select(queue.c.name, queue.c.settings))
-    pending = c.execute(
+def glance(c: Connection, cold: Cold) -> Glance:
+    """Read a Glance, by one statement."""
+    rows = c.execute(_glance(cold.tables, cold.now)).all()
+    version, newest, now, _ = rows[0]
+    return Glance(version, newest, now, {row.pending for row in rows if row.pending is not None})
+
+
+@kept
+def _glance(tables: Tables, now: Callable[[], ColumnElement[int]]) -> Select[Any]:
+    fleet, lane, counter = tables.fleet, tables.lane, tables.counter
+    pending = (
         select(counter.c.lane)
         .where(counter.c.state == State.PENDING.value, counter.c.lane > 0)
         .group_by(counter.c.lane)
         .having(func.sum(counter.c.n) > 0)
+        .subquery("pending")
     )
-    return Registry(
-        [(row.id, row.queue, row.kind) for row in lanes],
-        {row.name: row.settings for row in queues},
-        set(pending.scalars()),
-        cold.clock(c),
-    )
+    newest = select(func.coalesce(func.max(lane.c.id), 0)).scalar_subquery()
+    columns = select(fleet.c.settings_version, newest, now(), pending.c.lane.label("pending"))
+    return columns.select_from(fleet.outerjoin(pending, true())).where(fleet.c.id == FLEET)
+
+
+def read_registry(c: Connection, cold: Cold, after: int) -> Registry:
+    """Read lanes with an id above `after`, and the rest, in one snapshot."""
+    fleet, lane, queue = cold.tables.fleet, cold.tables.lane, cold.tables.queue
+    version = c.execute(select(fleet.c.settings_version).where(fleet.c.id == FLEET)).scalar_one()
+    lanes = c.execute(select(lane.c.id, lane.c.queue, lane.c.kind).where(lane.c.id > after).order_by(lane.c.id))
+    queues = c.execute(select(queue.c.name, queue.c.settings))
+    return Registry(version, [(row.id, row.queue, row.kind) for row in lanes], {row.name: row.settings for row in queues})
 
 
 def add_lanes(c: Connection, cold: Cold, pairs: Collection[tuple[str, str]], *, max_queues: int, max_lanes: int) -> None:

@@ -6,12 +6,12 @@ from dataclasses import fields, replace
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection, case, func, select, update
+from sqlalchemy import Connection, Select, Table, case, func, select, update
 
 from protojobs_service.domain.queue import EventLevel, Fairness, History, QueueSettings, Retention
 from protojobs_service.domain.queue_limits import Overflow, RateLimit
 from protojobs_service.domain.retry import Jitter, PolicyChanges
-from protojobs_service.drivers.sql.cold.base import SECOND, Cold, insert_new, moment, moment_or_none
+from protojobs_service.drivers.sql.cold.base import SECOND, Cold, insert_new, kept, moment, moment_or_none
 from protojobs_service.drivers.sql.cold.lanes import FLEET
 from protojobs_service.drivers.sql.cold.queue_use import change_rate
 from protojobs_service.port.queues import SettingsBook
@@ -26,15 +26,15 @@ def dump(settings: QueueSettings) -> str:
     retry = {
         field.name: _plain(value) for field in fields(PolicyChanges) if (value := getattr(settings.retry, field.name)) is not None
     }
-    kept = {
+    lasting = {
         field.name: _plain(value)
         for field in fields(Retention)
         if (value := getattr(settings.retention, field.name)) != getattr(_DEFAULT.retention, field.name)
     }
     if retry:
         found["retry"] = retry
-    if kept:
-        found["retention"] = kept
+    if lasting:
+        found["retention"] = lasting
     if settings.strict_leases:
         found["strict_leases"] = True
     if settings.history is not History.ALL:
@@ -92,8 +92,12 @@ def load(name: str, text: str, **columns: Any) -> QueueSettings:
 
 def version(c: Connection, cold: Cold) -> int:
     """Return the newest version of the settings."""
-    fleet = cold.tables.fleet
-    return int(c.execute(select(fleet.c.settings_version).where(fleet.c.id == FLEET)).scalar_one())
+    return int(c.execute(_version(cold.tables.fleet)).scalar_one())
+
+
+@kept
+def _version(fleet: Table) -> Select[Any]:
+    return select(fleet.c.settings_version).where(fleet.c.id == FLEET)
 
 
 def book(c: Connection, cold: Cold) -> SettingsBook:

@@ -42,7 +42,7 @@ class _Turn:
 def due_pairs(c: Connection, cold: Cold, limit: int) -> set[Pair]:
     """Return queue and kind of the schedules whose time has come; empty where there is none."""
     table = cold.tables.schedule
-    due = select(table.c.queue, table.c.kind).where(table.c.wake_at <= cold.clock(c)).order_by(table.c.wake_at, table.c.name)
+    due = select(table.c.queue, table.c.kind).where(table.c.wake_at <= cold.now()).order_by(table.c.wake_at, table.c.name)
     return {(row.queue, row.kind) for row in c.execute(due.limit(limit))}
 
 
