@@ -64,6 +64,7 @@ class Producer:
         delay: float | None = None,
         run_at: float | None = None,
         expire_in: float | None = None,
+        priority: int = 5,
         labels: Mapping[str, str] | None = None,
         policy: RetryPolicy = FAST,
         ids: Sequence[str] | None = None,
@@ -72,7 +73,7 @@ class Producer:
         """Store jobs in batches, or one by one on the stream; return their ids. `ids`: dispatch these again."""
         jobs: list[str] = list(ids) if ids is not None else [self._ids.new() for _ in range(count)]
         payloads = [orjson.dumps({**(task or {}), "n": place, "card": PAYLOAD_WORD}) for place in range(len(jobs))]
-        request = JobRequest(kind).with_options(queue=queue, retry=policy)
+        request = JobRequest(kind).with_options(queue=queue, priority=priority, retry=policy)
         if delay is not None:
             request = request.delay(delay)
         if run_at is not None:
