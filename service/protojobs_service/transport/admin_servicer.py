@@ -12,7 +12,8 @@ from protojobs_service.domain.access import EVERY_QUEUE, Grant, Scope
 from protojobs_service.domain.errors import InvalidField
 from protojobs_service.transport.call import Context
 from protojobs_service.transport.caller import caller
-from protojobs_service.transport.convert import Pages, check_text, parse_page_size, parse_span, parse_time, to_timestamp
+from protojobs_service.transport.convert import check_text, parse_page_size, parse_span, parse_time, to_timestamp
+from protojobs_service.transport.pages import Pages
 
 SCOPES = {
     Scope.PRODUCER: admin_service_pb2.SCOPE_PRODUCER,
@@ -60,9 +61,9 @@ class AdminServicer:
     ) -> admin_service_pb2.ListTokensResponse:
         """Return a page of tokens."""
         size, pages = parse_page_size(request.page_size), Pages(request)
-        after = (pages.place(request.page_token) or b"").decode()
+        after = pages.name(request.page_token)
         found = await self._tokens.page(after, size + 1)
-        token = pages.token(found[size - 1].id.encode()) if len(found) > size else ""
+        token = pages.after_name(found[size - 1].id) if len(found) > size else ""
         return admin_service_pb2.ListTokensResponse(tokens=[_to_token(each) for each in found[:size]], next_page_token=token)
 
     async def RevokeToken(
@@ -76,17 +77,16 @@ class AdminServicer:
     ) -> admin_service_pb2.ListAuditEventsResponse:
         """Return a page of the audit log."""
         size, pages = parse_page_size(request.page_size), Pages(request)
-        place = pages.place(request.page_token)
         query = AuditQuery(
             limit=size + 1,
-            before=None if place is None else int.from_bytes(place),
+            before=pages.number(request.page_token),
             principal=check_text("principal", request.principal, _MOST_PRINCIPAL),
             rpc=check_text("rpc", request.rpc, _MOST_RPC),
             since=parse_time("start_time", request.start_time) if request.HasField("start_time") else None,
             until=parse_time("end_time", request.end_time) if request.HasField("end_time") else None,
         )
         found = await self._audit.page(query)
-        token = pages.token(found[size - 1].id.to_bytes(8)) if len(found) > size else ""
+        token = pages.after_number(found[size - 1].id) if len(found) > size else ""
         return admin_service_pb2.ListAuditEventsResponse(events=[_to_event(each) for each in found[:size]], next_page_token=token)
 
 

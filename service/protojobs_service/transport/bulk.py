@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
 
 from protojobs.v1 import job_service_pb2
 
@@ -11,12 +10,11 @@ from protojobs_service.domain import bounds
 from protojobs_service.domain.errors import InvalidField, JobNotFound
 from protojobs_service.domain.job import JobId
 from protojobs_service.transport import convert, ids
-from protojobs_service.transport.convert import EPOCH, Pages
 from protojobs_service.transport.filters import parse_filter
 from protojobs_service.transport.job_changes import edited
+from protojobs_service.transport.pages import Pages
 from protojobs_service.transport.permissions import access
 
-_MICROSECOND = timedelta(microseconds=1)
 _ACTIONS = {
     job_service_pb2.BULK_ACTION_RETRY: Action.RETRY,
     job_service_pb2.BULK_ACTION_CANCEL: Action.CANCEL,
@@ -24,7 +22,6 @@ _ACTIONS = {
     job_service_pb2.BULK_ACTION_MOVE: Action.MOVE,
     job_service_pb2.BULK_ACTION_SET_PRIORITY: Action.SET_PRIORITY,
 }
-_TIME_BYTES = 8
 
 
 def parse_bulk(request: job_service_pb2.BulkJobsRequest, pages: Pages) -> Bulk:
@@ -39,9 +36,9 @@ def parse_bulk(request: job_service_pb2.BulkJobsRequest, pages: Pages) -> Bulk:
     if request.queue and not queue:
         raise InvalidField("queue", "only with MOVE")
     before = None
-    if (place := pages.place(request.continuation_token, "continuation_token")) is not None:
-        before = EPOCH + int.from_bytes(place[:_TIME_BYTES]) * _MICROSECOND
-        query = replace(query, after=JobId(place[_TIME_BYTES:]) if len(place) > _TIME_BYTES else None)
+    if (step := pages.step(request.continuation_token)) is not None:
+        before, after = step
+        query = replace(query, after=after)
     priority = _parse_priority(request, action)
     return Bulk(
         action=action,
@@ -69,7 +66,7 @@ def to_response(done: Done, pages: Pages) -> job_service_pb2.BulkJobsResponse:
     """Return what a step did, and the token of the next one."""
     token = ""
     if done.follows:
-        token = pages.token(((done.before - EPOCH) // _MICROSECOND).to_bytes(_TIME_BYTES) + (done.after or b""))
+        token = pages.after_step(done.before, done.after)
     return job_service_pb2.BulkJobsResponse(
         changed=done.changed,
         skipped=done.skipped,

@@ -3,12 +3,9 @@
 JobSpecs are read in `specs`, ids in `ids`.
 """
 
-import base64
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from hashlib import blake2b
 from typing import Any
 
 from google.protobuf.duration_pb2 import Duration
@@ -169,39 +166,6 @@ def parse_page_size(value: int) -> int:
     if value > bounds.MAX_PAGE_SIZE:
         raise InvalidField("page_size", f"must be 1 to {bounds.MAX_PAGE_SIZE}, or 0 for the default")
     return value or bounds.DEFAULT_PAGE_SIZE
-
-
-class Pages:
-    """Makes and reads page tokens, each bound to the request that it came from (but for size and token)."""
-
-    def __init__(self, request: Message, *unbound: str) -> None:
-        twin = type(request)()
-        twin.CopyFrom(request)
-        for field in ("page_size", "page_token", "continuation_token", *unbound):
-            if field in twin.DESCRIPTOR.fields_by_name:
-                twin.ClearField(field)
-        name = request.DESCRIPTOR.full_name.encode()
-        self._request = blake2b(twin.SerializeToString(deterministic=True), key=name[:64], digest_size=8)
-
-    def token(self, place: bytes) -> str:
-        """Return the token of a page that begins after `place`."""
-        return base64.urlsafe_b64encode(self._seal(place) + place).decode().rstrip("=")
-
-    def _seal(self, place: bytes) -> bytes:
-        seal = self._request.copy()
-        seal.update(b"\0" + place)
-        return seal.digest()
-
-    def place(self, token: str, field: str = "page_token") -> bytes | None:
-        """Return where to go on, None at the start. Raises InvalidField for a token of another request."""
-        if not token:
-            return None
-        if not re.fullmatch(r"[A-Za-z0-9_-]{11,512}", token):
-            raise InvalidField(field, "is not a token of this call")
-        data = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)) if len(token) % 4 != 1 else b""
-        if data[:8] != self._seal(data[8:]):
-            raise InvalidField(field, "is a token of another request")
-        return data[8:]
 
 
 def to_timestamp(at: datetime) -> Timestamp:

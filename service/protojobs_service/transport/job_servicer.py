@@ -16,11 +16,11 @@ from protojobs_service.domain.lots import LOT_BYTES
 from protojobs_service.transport import bulk, convert, filters, ids, job_changes, wire
 from protojobs_service.transport.call import Context
 from protojobs_service.transport.chains import brief
-from protojobs_service.transport.convert import Pages
 from protojobs_service.transport.dispatch_stream import DispatchStream
 from protojobs_service.transport.ids import format_id
 from protojobs_service.transport.interceptors import Drain
 from protojobs_service.transport.job_access import check_draft, check_job, judge_items, narrow
+from protojobs_service.transport.pages import Pages
 from protojobs_service.transport.permissions import access
 from protojobs_service.transport.procedures import long_poll, parse, raw
 from protojobs_service.transport.results import OUTCOMES, id_text, is_all_created, place_errors, read_specs, to_result
@@ -120,17 +120,16 @@ class JobServicer:
         query = filters.parse_filter(request.filter, request.expression)
         if request.order not in job_service_pb2.JobOrder.values():
             raise InvalidField("order", "is no known order")
-        after = pages.place(request.page_token)
         query = replace(
             query,
-            after=None if after is None else JobId(after),
+            after=pages.job(request.page_token),
             newest_first=request.order != job_service_pb2.JOB_ORDER_OLDEST,
             limit=size,
             max_bytes=min(_FULL_BYTES, self._application.limits.max_send_bytes // 2) if full else _BRIEF_BYTES,
             brief=None if full else brief,
         )
         page = await self._application.inspect.list(await narrow(self._application, query, full=full))
-        token = "" if page.after is None else pages.token(page.after)
+        token = "" if page.after is None else pages.after_job(page.after)
         shows = access().shows
         jobs = [to_job(record, full=full, texts=shows(record.queue)) for record in page.jobs]
         return job_service_pb2.ListJobsResponse(jobs=jobs, next_page_token=token)
@@ -144,10 +143,10 @@ class JobServicer:
         job_id = ids.parse_id(request.job_id, "job_id")
         size = convert.parse_page_size(request.page_size)
         pages = Pages(request)
-        after = int.from_bytes(pages.place(request.page_token) or b"\0")
+        after = pages.number(request.page_token) or 0
         queue = await check_job(self._application, job_id)
         rest = [attempt for attempt in await self._application.inspect.attempts(job_id) if attempt.attempt > after]
-        token = pages.token(rest[size - 1].attempt.to_bytes(8)) if len(rest) > size else ""
+        token = pages.after_number(rest[size - 1].attempt) if len(rest) > size else ""
         texts = access().shows(queue)
         attempts = [to_attempt(attempt, texts=texts) for attempt in rest[:size]]
         return job_service_pb2.ListAttemptsResponse(attempts=attempts, next_page_token=token)

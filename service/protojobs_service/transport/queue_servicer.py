@@ -12,20 +12,18 @@ from protojobs.v1 import queue_service_pb2
 from protojobs_service.application import Application, Cleared, ClearQuery
 from protojobs_service.domain import bounds
 from protojobs_service.domain.errors import InvalidField
-from protojobs_service.domain.job import JobId
 from protojobs_service.domain.lifecycle import State
 from protojobs_service.domain.queue import EventLevel, Fairness, QueueSettings, Retention
 from protojobs_service.transport import convert
 from protojobs_service.transport.call import Context
-from protojobs_service.transport.convert import EPOCH, Pages
 from protojobs_service.transport.interceptors import Drain
+from protojobs_service.transport.pages import Pages
 from protojobs_service.transport.permissions import access
 from protojobs_service.transport.queue_history import KEPT_PATHS, parse_kept
 from protojobs_service.transport.queue_limits import LIMIT_PATHS, parse_limits
 from protojobs_service.transport.views import to_queue, to_stats
 from protojobs_service.transport.watch import watch_stats
 
-_MICROSECOND = timedelta(microseconds=1)
 _CLEARED_BY_DEFAULT = (State.SCHEDULED, State.PENDING, State.RETRYING)
 _OUTPUT_ONLY = ("name", "paused", "create_time", "update_time")
 _RETRY_FIELDS = ("max_retries", "initial_backoff", "multiplier", "max_backoff", "jitter", "max_retry_duration")
@@ -63,10 +61,10 @@ class QueueServicer:
         """Return a page of queues."""
         size = convert.parse_page_size(request.page_size)
         pages = Pages(request)
-        after = (pages.place(request.page_token) or b"").decode()
+        after = pages.name(request.page_token)
         may = access().may
         rest = [queue for queue in await self._queues.list() if queue.name > after and may(queue.name)]
-        token = pages.token(rest[size - 1].name.encode()) if len(rest) > size else ""
+        token = pages.after_name(rest[size - 1].name) if len(rest) > size else ""
         return queue_service_pb2.ListQueuesResponse(queues=[to_queue(queue) for queue in rest[:size]], next_page_token=token)
 
     async def GetQueue(self, request: queue_service_pb2.GetQueueRequest, _context: Context) -> queue_service_pb2.GetQueueResponse:
@@ -278,10 +276,9 @@ def _clear_query(request: queue_service_pb2.ClearQueueRequest, pages: Pages) -> 
         raise InvalidField(f"states[{states.index(State.RUNNING)}]", "RUNNING jobs are never deleted; cancel them")
     before = convert.parse_time("before", request.before) if request.HasField("before") else None
     after = None
-    place = pages.place(request.continuation_token, "continuation_token")
-    if place is not None:
-        before = EPOCH + int.from_bytes(place[:8]) * _MICROSECOND
-        after = JobId(place[8:])
+    step = pages.step(request.continuation_token)
+    if step is not None:
+        before, after = step
     return ClearQuery(
         queue=queue,
         states=frozenset(states or _CLEARED_BY_DEFAULT),
@@ -294,4 +291,4 @@ def _clear_query(request: queue_service_pb2.ClearQueueRequest, pages: Pages) -> 
 def _continuation(cleared: Cleared, pages: Pages) -> str:
     if cleared.after is None:
         return ""
-    return pages.token(((cleared.barrier - EPOCH) // _MICROSECOND).to_bytes(8) + cleared.after)
+    return pages.after_step(cleared.barrier, cleared.after)

@@ -15,9 +15,10 @@ from protojobs_service.domain.schedule import Schedule
 from protojobs_service.transport import convert, ids
 from protojobs_service.transport.call import Context
 from protojobs_service.transport.chains import strip
-from protojobs_service.transport.convert import Pages, to_timestamp
+from protojobs_service.transport.convert import to_timestamp
 from protojobs_service.transport.ids import format_id
 from protojobs_service.transport.job_access import chain_queues, check_draft
+from protojobs_service.transport.pages import Pages
 from protojobs_service.transport.permissions import Access, access
 from protojobs_service.transport.schedule_convert import parse_count, parse_definition, parse_from, parse_spec, to_schedule
 from protojobs_service.transport.specs import Specs
@@ -87,7 +88,7 @@ class ScheduleServicer:
         """Return a page of schedules, shorter than asked for where they are large."""
         size = convert.parse_page_size(request.page_size)
         pages = Pages(request)
-        after = (pages.place(request.page_token) or b"").decode()
+        after = pages.name(request.page_token)
         page: list[schedule_service_pb2.Schedule] = []
         taken = 0
         while len(page) < size and taken < _PAGE_BYTES:
@@ -98,7 +99,7 @@ class ScheduleServicer:
             taken += sum(len(each.template) for each in some)
             after = some[-1].name
         more = await self._schedules.page(after, 1)
-        token = pages.token(after.encode()) if more else ""
+        token = pages.after_name(after) if more else ""
         return schedule_service_pb2.ListSchedulesResponse(schedules=page, next_page_token=token)
 
     async def DeleteSchedule(

@@ -17,10 +17,11 @@ from protojobs_service.domain import bounds
 from protojobs_service.domain.errors import InvalidField, SessionNotFound
 from protojobs_service.transport import wire
 from protojobs_service.transport.call import Context
-from protojobs_service.transport.convert import Pages, check_name, parse_optional_span, parse_page_size, to_timestamp
+from protojobs_service.transport.convert import check_name, parse_optional_span, parse_page_size, to_timestamp
 from protojobs_service.transport.ids import format_id
 from protojobs_service.transport.lease_convert import SettleReader
 from protojobs_service.transport.lease_stream import LeaseStream
+from protojobs_service.transport.pages import Pages
 from protojobs_service.transport.permissions import Access, access
 from protojobs_service.transport.procedures import long_poll, parse, raw
 from protojobs_service.transport.specs import Specs
@@ -66,12 +67,11 @@ class WorkerServicer:
         """Return live worker sessions."""
         queue = check_name("queue", request.queue) if request.queue else None
         size, pages = parse_page_size(request.page_size), Pages(request)
-        place = pages.place(request.page_token)
-        records = await self._application.workers.list(queue, int.from_bytes(place or b"", "big"), size + 1)
+        records = await self._application.workers.list(queue, pages.number(request.page_token) or 0, size + 1)
         workers = [_to_worker(record, access()) for record in records[:size] if _is_seen(record, access())]
         response = worker_service_pb2.ListWorkersResponse(workers=workers)
         if len(records) > size:
-            response.next_page_token = pages.token(records[size - 1].session.to_bytes(8, "big"))
+            response.next_page_token = pages.after_number(records[size - 1].session)
         return response
 
     async def DrainWorker(

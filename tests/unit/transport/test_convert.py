@@ -9,13 +9,13 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given
 from hypothesis import strategies as st
-from protojobs.v1 import job_pb2, job_service_pb2
+from protojobs.v1 import job_pb2
 from protojobs_service.domain import bounds
 from protojobs_service.domain.errors import InvalidField, JobsError, PayloadTooLarge
 from protojobs_service.domain.job import Draft, NewJob
 from protojobs_service.domain.retry import Jitter, PolicyChanges
 from protojobs_service.transport import convert
-from protojobs_service.transport.convert import Pages, with_payload
+from protojobs_service.transport.convert import with_payload
 from protojobs_service.transport.ids import format_id, parse_id
 from protojobs_service.transport.specs import Specs, fingerprint
 from protojobs_service.transport.status import MalformedMessage
@@ -356,28 +356,6 @@ def test_a_new_payload_keeps_everything_else_of_an_envelope() -> None:
     for changed in (same, other):
         assert job_pb2.JobSpec.FromString(changed).headers["h"] == "v"
         assert unknown in changed
-
-
-def test_a_page_token_is_good_for_its_request_alone() -> None:
-    request = job_service_pb2.ListJobsRequest(filter=job_service_pb2.JobFilter(queues=["a"]), page_size=2)
-    token = Pages(request).token(b"place")
-    longer = job_service_pb2.ListJobsRequest(filter=job_service_pb2.JobFilter(queues=["a"]), page_size=9, page_token=token)
-    other = job_service_pb2.ListJobsRequest(filter=job_service_pb2.JobFilter(queues=["b"]))
-
-    assert Pages(longer).place(token) == b"place"
-    assert Pages(request).place("") is None
-    for bad in (Pages(other), Pages(job_service_pb2.ListAttemptsRequest())):
-        with pytest.raises(InvalidField, match="page_token"):
-            bad.place(token)
-
-
-@given(st.text(max_size=60))
-def test_a_token_that_was_made_up_is_refused(token: str) -> None:
-    pages = Pages(job_service_pb2.ListJobsRequest())
-
-    if token:
-        with pytest.raises(InvalidField, match="page_token"):
-            pages.place(token)
 
 
 @given(st.datetimes(timezones=st.just(UTC)))

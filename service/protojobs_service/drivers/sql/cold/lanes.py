@@ -37,8 +37,8 @@ class Registry(NamedTuple):
 def glance(c: Connection, cold: Cold) -> Glance:
     """Read a Glance, by one statement."""
     rows = c.execute(_glance(cold.tables, cold.now)).all()
-    version, newest, now, _ = rows[0]
-    return Glance(version, newest, now, {row.pending for row in rows if row.pending is not None})
+    one = rows[0]
+    return Glance(one.version, one.newest, one.now, {row.pending for row in rows if row.pending is not None})
 
 
 @kept
@@ -51,9 +51,13 @@ def _glance(tables: Tables, now: Callable[[], ColumnElement[int]]) -> Select[Any
         .having(func.sum(counter.c.n) > 0)
         .subquery("pending")
     )
-    newest = select(func.coalesce(func.max(lane.c.id), 0)).scalar_subquery()
-    columns = select(fleet.c.settings_version, newest, now(), pending.c.lane.label("pending"))
-    return columns.select_from(fleet.outerjoin(pending, true())).where(fleet.c.id == FLEET)
+    columns: list[ColumnElement[Any]] = [
+        fleet.c.settings_version.label("version"),
+        select(func.coalesce(func.max(lane.c.id), 0)).scalar_subquery().label("newest"),
+        now().label("now"),
+        pending.c.lane.label("pending"),
+    ]
+    return select(*columns).select_from(fleet.outerjoin(pending, true())).where(fleet.c.id == FLEET)
 
 
 def read_registry(c: Connection, cold: Cold, after: int) -> Registry:
