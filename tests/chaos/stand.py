@@ -103,13 +103,14 @@ class Stand:
         """Return the addresses of all servers."""
         return ",".join(server.address for server in self.servers)
 
-    async def add_server(self, **settings: str) -> Server:
-        """Start one more server; settings are PROTOJOBS_* without the prefix."""
+    async def add_server(self, *, env: Mapping[str, str] | None = None, **settings: str) -> Server:
+        """Start one more server; settings are PROTOJOBS_* without the prefix, `env` is anything else in its environment."""
         name = f"server-{len(self.servers) + 1}"
         port = _free_port()
         own = {f"PROTOJOBS_{key}": value for key, value in settings.items()}
-        env = {**SETTINGS, **self.store.env(), "PROTOJOBS_PORT": str(port), "PROTOJOBS_SERVER_ID": name, **self._env, **own}
-        server = Server(program=self._program(name, self._serve, env), address=f"127.0.0.1:{port}")
+        place = {"PROTOJOBS_PORT": str(port), "PROTOJOBS_SERVER_ID": name}
+        whole = {**SETTINGS, **self.store.env(), **place, **self._env, **own, **(env or {})}
+        server = Server(program=self._program(name, self._serve, whole), address=f"127.0.0.1:{port}")
         self.servers.append(server)
         await server.start()
         return server
