@@ -11,7 +11,7 @@ from protojobs_service import settings
 from protojobs_service.cli import app
 from typer.testing import CliRunner
 
-from tests.chart.rendering import RELEASE, VALUE_FILES, Object, find, pods, render
+from tests.chart.rendering import CHART, RELEASE, ROOT, VALUE_FILES, Object, find, pods, render
 
 Made = Callable[[str], list[Object]]
 NAMES = [path.name.removesuffix("-values.yaml") for path in VALUE_FILES]
@@ -183,6 +183,19 @@ def test_an_init_container_migrates_with_the_settings_of_the_server(made: Made, 
     assert (migration["args"], migration["image"]) == (["migrate", "upgrade"], spec["containers"][0]["image"])
     assert (migration["env"], server_id["name"]) == (environment, "PROTOJOBS_SERVER_ID")
     assert "tls" not in {mount["name"] for mount in migration["volumeMounts"]}
+
+
+def test_its_image_is_the_one_that_a_release_publishes(made: Made, helm: Path) -> None:
+    sqlite = next(path for path in VALUE_FILES if path.name == "sqlite-values.yaml")
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "release.yml").read_text())
+    name = workflow["jobs"]["images"]["env"]["IMAGE"]
+    for expression, value in {"github.repository_owner": "proto-jobs", "matrix.target": "server"}.items():
+        name = name.replace(f"${{{{ {expression} }}}}", value)
+    version = yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"]
+    mirrored = render(helm, sqlite, settings=("global.imageRegistry=mirror.example",))
+
+    assert _container(_server(made("sqlite"), "sqlite"))["image"] == f"{name}:{version}"
+    assert _container(_server(mirrored, "sqlite"))["image"] == f"mirror.example/proto-jobs/server:{version}"
 
 
 def test_servers_start_anew_when_their_settings_change(helm: Path) -> None:

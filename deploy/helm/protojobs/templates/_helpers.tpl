@@ -39,12 +39,17 @@ helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace 
 {{- end }}
 {{- end }}
 
-{{- /* Takes (list CONTEXT IMAGE TAG). */}}
+{{- /* Takes (list CONTEXT IMAGE TAG REGISTRY), the last two for what the image does not say. */}}
 {{- define "protojobs.image" -}}
 {{- $root := index . 0 }}{{ $image := index . 1 -}}
-{{- $registry := $image.registry | default $root.Values.global.imageRegistry }}
+{{- $registry := $image.registry | default $root.Values.global.imageRegistry | default (index . 3) }}
 {{- with $registry }}{{ trimSuffix "/" . }}/{{ end }}{{ $image.repository }}
 {{- if $image.digest }}@{{ $image.digest }}{{ else }}:{{ $image.tag | default (index . 2) }}{{ end }}
+{{- end }}
+
+{{- /* Servers, their migration and the test pod run one image, from where releases put it. */}}
+{{- define "protojobs.serverImage" -}}
+{{- include "protojobs.image" (list . .Values.image .Chart.AppVersion "ghcr.io") }}
 {{- end }}
 
 {{- define "protojobs.pullSecrets" }}

@@ -87,7 +87,7 @@
 {{- /* A container that migrates. Takes the context; the pod brings volumes. */}}
 {{- define "protojobs.migration" -}}
 - name: migrate
-  image: {{ include "protojobs.image" (list . .Values.image .Chart.AppVersion) }}
+  image: {{ include "protojobs.serverImage" . }}
   imagePullPolicy: {{ .Values.image.pullPolicy }}
   args: [migrate, upgrade]
   securityContext: {{- toYaml .Values.securityContext | nindent 4 }}

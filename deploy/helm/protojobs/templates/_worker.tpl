@@ -63,7 +63,7 @@ spec:
   terminationGracePeriodSeconds: {{ add $worker.grace 15 }}
   containers:
     - name: worker
-      image: {{ include "protojobs.image" (list $root $worker.image "") }}
+      image: {{ include "protojobs.image" (list $root $worker.image "" "") }}
       imagePullPolicy: {{ $worker.image.pullPolicy }}
       {{- with $worker.command }}
       command: {{- toYaml . | nindent 8 }}
