@@ -209,11 +209,13 @@ async def start_server(
     timings: Timings | None = None,
     says_audit: bool = False,
     otel: OtelSettings | None = None,
+    one_of_many: bool = False,
 ) -> AsyncGenerator[RunningServer]:
     """Serve as long as the context lasts; then NOT_SERVING, Drain on every stream, the grace, and the store closed last.
 
     driver: instead of the one that the settings choose. says_audit: what `auto` means for audit.stdout. otel: where spans and
-    metrics are pushed to, besides the admin port.
+    metrics are pushed to, besides the admin port. one_of_many: this is one of the processes of a server, and whoever starts them
+    tells `grpc.health` when all are ready.
     Raises InvalidSettings, StoreUnavailable, OSError.
     """
     _refuse_plaintext(settings)
@@ -238,7 +240,7 @@ async def start_server(
         authentication = authentication_of(settings, application.tokens, keeps_tokens=keeps_tokens)
         with _sole_error():
             async with application.running(), _relaying(settings, application) as relays:
-                server = GrpcServer(application, settings, telemetry, authentication)
+                server = GrpcServer(application, settings, telemetry, authentication, one_of_many=one_of_many)
                 admin = Admin(
                     application,
                     telemetry,

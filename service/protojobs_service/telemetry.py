@@ -52,11 +52,26 @@ class _StandardError(logging.Handler):
             self.handleError(record)
 
 
-def configure_logs(level: str, form: Format) -> None:
-    """Send every logger's events to standard error; from here on the root logger is ours."""
+class _Stamp:
+    """Puts the number of the process on every event."""
+
+    def __init__(self, process_no: int) -> None:
+        self._process_no = process_no
+
+    def __call__(self, _logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+        event["process_no"] = self._process_no
+        return event
+
+
+def configure_logs(level: str, form: Format, *, process_no: int | None = None) -> None:
+    """Send every logger's events to standard error; from here on the root logger is ours.
+
+    process_no: which of several processes of a server this is; every event carries it then.
+    """
     console = form == "console" or (form == "auto" and sys.stderr.isatty())
     tracebacks = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
     shared: list[Processor] = [
+        *([] if process_no is None else [_Stamp(process_no)]),
         structlog.contextvars.merge_contextvars,
         _add_span,
         structlog.stdlib.add_logger_name,

@@ -1,11 +1,6 @@
 """`protojobs serve` and `protojobs dev`: run the server until a signal."""
 
 import asyncio
-import gc
-import os
-import resource
-import signal
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,13 +10,11 @@ from rich.text import Text
 
 from protojobs_service.cli.config import ConfigOption, Driver
 from protojobs_service.cli.output import ExitCode, clean, fail
-from protojobs_service.domain.errors import StoreUnavailable
+from protojobs_service.cli.serving import run, spare_collector
 
 if TYPE_CHECKING:
     from protojobs_service.compose import RunningServer
     from protojobs_service.settings import Settings
-
-_COLLECT_AFTER = 50_000
 
 ListenOption = Annotated[str | None, typer.Option("--address", "-a", help="Where to listen.", metavar="HOST:PORT")]
 AdminOption = Annotated[
@@ -37,11 +30,20 @@ def serve(
     insecure: Annotated[
         bool | None, typer.Option("--insecure", help="Listen beyond loopback without TLS, too.", show_default=False)
     ] = None,
+    processes: Annotated[
+        int | None, typer.Option("--processes", help="Processes behind one port, each on a core. [default: 1]", metavar="N")
+    ] = None,
     config: ConfigOption = None,
 ) -> None:
     """Run a server."""
-    chosen = _load(config, driver=driver, insecure=insecure, **_listen(address, admin_address))
-    _run(chosen, migrate=migrate)
+    overrides = {"driver": driver, "insecure": insecure, "processes": processes, **_listen(address, admin_address)}
+    chosen = _load(config, **overrides)
+    if chosen.processes == 1:
+        _run(chosen, migrate=migrate)
+        return
+    from protojobs_service.cli.processes import supervise
+
+    supervise(chosen, config, overrides, migrate=migrate)
 
 
 def dev(
@@ -85,71 +87,24 @@ def _split(address: str, option: str) -> tuple[str, int]:
 
 
 def _run(chosen: "Settings", *, migrate: bool, greet: bool = False) -> None:
-    from protojobs_service.settings import InvalidSettings
-    from protojobs_service.telemetry import configure_logs
-
     # A greeting says what a starting server logs.
-    configure_logs("warning" if greet and chosen.log.level == "info" else chosen.log.level, chosen.log.format)
-    # A core dump would hold keys, tokens and payloads.
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    try:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_serve(chosen, migrate=migrate, greet=greet))
-    except InvalidSettings as error:
-        fail(str(error), ExitCode.USAGE)
-    except StoreUnavailable as error:
-        fail(error.message, ExitCode.UNAVAILABLE)
-    except OSError as error:
-        fail(str(error), ExitCode.UNAVAILABLE)
+    level = "warning" if greet and chosen.log.level == "info" else chosen.log.level
+    run(lambda stop: _serve(chosen, stop, migrate=migrate, greet=greet), chosen, level=level)
 
 
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """Return uvloop's, where it is installed (extra `uvloop`); None: the one of Python."""
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    return uvloop.new_event_loop
-
-
-async def _serve(chosen: "Settings", *, migrate: bool, greet: bool) -> None:
+async def _serve(chosen: "Settings", stop: asyncio.Event, *, migrate: bool, greet: bool) -> None:
     from protojobs_service import compose
     from protojobs_service.settings import OtelSettings
 
     if migrate and chosen.driver != "memory":
         await compose.upgrade_schema(chosen)
-    stop = asyncio.Event()
-    _stop_on_signals(stop)
     async with compose.start_server(chosen, says_audit=not greet, otel=OtelSettings()) as running:
-        _spare_collector()
+        spare_collector()
         if greet:
             _greet(chosen, running)
         await stop.wait()
         if greet:
             Console().print("stopping; once more to stop now")
-
-
-def _spare_collector() -> None:
-    """Let the collector of cycles look at what jobs leave behind, seldom, and not at what a server is made of.
-
-    A busy server makes tens of tuples for each job and next to no cycle: by default the collector takes 5 of 25 us a job.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(_COLLECT_AFTER, 20, 20)
-
-
-def _stop_on_signals(stop: asyncio.Event) -> None:
-    """Set `stop` at the first SIGTERM or SIGINT. The second one ends the process at once; nothing acknowledged is lost."""
-    loop = asyncio.get_running_loop()
-
-    def heard(number: int) -> None:
-        if stop.is_set():
-            os._exit(128 + number)
-        stop.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, heard, number)
 
 
 def _greet(chosen: "Settings", running: "RunningServer") -> None:

@@ -43,7 +43,8 @@ def _made(make: Callable[[], Settings]) -> Settings:
     try:
         return make()
     except ValidationError as error:
-        lines = [f"{'.'.join(str(part) for part in each['loc'])}: {each['msg']}" for each in error.errors()]
+        # What no single field is to blame for names its fields itself.
+        lines = [": ".join(filter(None, (".".join(map(str, each["loc"])), each["msg"]))) for each in error.errors()]
         raise InvalidSettings("\n".join(lines)) from None
     except (SettingsError, YAMLError) as error:
         raise InvalidSettings(str(error)) from None

@@ -3,9 +3,10 @@
 import os
 import socket
 from datetime import timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
 
 from protojobs_service.domain.bounds import Limits
@@ -30,6 +31,7 @@ from protojobs_service.settings.stores import (
 )
 
 DEFAULT_PORT = 50051
+_MOST_PORT = 65_535
 
 
 class Settings(BaseSettings):
@@ -51,6 +53,13 @@ class Settings(BaseSettings):
     scaler_host: str | None = Field(default=None, description="Address of KEDA's scaler; unset: the same as host.")
     scaler_port: int | None = Field(
         default=None, ge=0, le=65_535, description="Port of KEDA's external scaler, 6000 by custom; 0 picks one; unset: no scaler."
+    )
+    processes: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="Processes of this server behind one port, each with an admin port of its own, from admin_port on; not with "
+        "sqlite or memory.",
     )
     server_id: str = Field(
         default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}",
@@ -78,6 +87,42 @@ class Settings(BaseSettings):
     log: LogSettings = LogSettings()
     audit: AuditSettings = AuditSettings()
     shutdown: ShutdownSettings = ShutdownSettings()
+
+    @model_validator(mode="after")
+    def _check_processes(self) -> Self:
+        if self.processes > 1 and (why := self._why_one_process()):
+            raise PydanticCustomError("processes", "processes: {why}", {"why": why})
+        return self
+
+    def _why_one_process(self) -> str:
+        """Return what stands against several processes; empty where nothing does."""
+        if self.store_name in (DriverName.SQLITE, DriverName.MEMORY):
+            setting = "kafka.side" if self.driver is DriverName.KAFKA else "driver"
+            return (
+                f"{setting} {self.store_name} belongs to one process; more than one need postgres, mysql, or kafka with such a side"
+            )
+        last = self.admin_port + self.processes - 1
+        if self.admin_port == 0:
+            return ""
+        if last > _MOST_PORT:
+            return f"each has an admin port of its own, and the last one would be {last}"
+        names = {"port": self.port, "scaler_port": self.scaler_port}
+        taken = [name for name, port in names.items() if port is not None and self.admin_port <= port <= last]
+        return f"{taken[0]} is one of their admin ports, {self.admin_port} to {last}" if taken else ""
+
+    def of_process(self, number: int, *, port: int, scaler_port: int | None) -> dict[str, Any]:
+        """Return what the n-th process, from 1, has instead: a name and an admin port of its own, and ports that all share."""
+        own: dict[str, Any] = {
+            "processes": 1,
+            "server_id": f"{self.server_id}-{number}",
+            "port": port,
+            "admin_port": self.admin_port and self.admin_port + number - 1,
+            "scaler_port": scaler_port,
+            "grpc": {"reuse_port": True},
+        }
+        if self.kafka.instance is not None:
+            own["kafka"] = {"instance": f"{self.kafka.instance}-{number}"}
+        return own
 
     @property
     def store_name(self) -> DriverName:

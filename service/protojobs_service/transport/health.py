@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -68,9 +68,22 @@ class HealthServicer(health_pb2_grpc.HealthServicer):
 
 
 class Health:
-    """Says SERVING while the store answers: NOT_SERVING after some failed probes in a row, and for good once it drains."""
+    """Says SERVING while the store answers: NOT_SERVING after some failed probes in a row, and for good once it drains.
 
-    def __init__(self, store_time: StoreTime, clock: Clock, services: list[str], *, interval: float, failures: int) -> None:
+    one_of_many: of the processes of a server. SERVING begins when all of them have been ready at once; from then on each speaks for
+    itself, or the death of one would send the callers of all others away.
+    """
+
+    def __init__(
+        self,
+        store_time: StoreTime,
+        clock: Clock,
+        services: list[str],
+        *,
+        interval: float,
+        failures: int,
+        one_of_many: bool = False,
+    ) -> None:
         self.servicer = HealthServicer()
         self._store_time = store_time
         self._clock = clock
@@ -79,16 +92,37 @@ class Health:
         self._allowed = failures
         self._failed = 0
         self._draining = False
+        self._all_ready = self._joined = not one_of_many
+        self._changed: Callable[[bool], None] = _tell_nobody
+
+    @property
+    def is_ready(self) -> bool:
+        """Tell whether this process could serve, whatever the others do."""
+        return not self._draining and self._failed < self._allowed
 
     @property
     def is_serving(self) -> bool:
         """Tell what the services are said to be."""
-        return not self._draining and self._failed < self._allowed
+        return self.is_ready and self._joined
 
     @property
     def why_not(self) -> str:
-        """Return why it is not serving; empty where it is."""
-        return "" if self.is_serving else "draining" if self._draining else "the store does not answer"
+        """Return why no calls should be sent here, or to the others behind this port; empty where they should."""
+        if not self.is_ready:
+            return "draining" if self._draining else "the store does not answer"
+        return "" if self._all_ready else "another process of this server is not ready"
+
+    def watched_by(self, changed: Callable[[bool], None]) -> None:
+        """Tell `changed` now, and at every change, what `is_ready` is. Instead of whoever was told before."""
+        self._changed = changed
+        changed(self.is_ready)
+
+    def all_ready(self, ready: bool) -> None:
+        """Hear whether all processes of this server are ready, this one included."""
+        self._all_ready = ready
+        if ready and not self._joined:
+            self._joined = True
+            self._tell()
 
     async def start(self) -> None:
         """Name every service."""
@@ -102,7 +136,7 @@ class Health:
 
     async def probe(self) -> None:
         """Ask the store once."""
-        before = self.is_serving
+        before = self.is_ready
         try:
             await self._store_time.refresh()
         except JobsError as error:
@@ -112,13 +146,19 @@ class Health:
             if self._failed:
                 _log.info("store answers again", extra={"failed": self._failed})
             self._failed = 0
-        if self.is_serving != before:
+        if self.is_ready != before:
             self._tell()
+            self._changed(self.is_ready)
 
     async def drain(self) -> None:
         """Say NOT_SERVING from here on."""
         self._draining = True
         self._tell()
+        self._changed(False)
 
     def _tell(self) -> None:
         self.servicer.set(self._services, _SERVING if self.is_serving else _NOT_SERVING)
+
+
+def _tell_nobody(_: bool) -> None:
+    pass

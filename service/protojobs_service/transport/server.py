@@ -55,8 +55,15 @@ class GrpcServer:
     """Serves an application over gRPC."""
 
     def __init__(
-        self, application: Application, settings: Settings, telemetry: Telemetry, authentication: Authentication | None = None
+        self,
+        application: Application,
+        settings: Settings,
+        telemetry: Telemetry,
+        authentication: Authentication | None = None,
+        *,
+        one_of_many: bool = False,
     ) -> None:
+        """one_of_many: see `Health`."""
         self._application = application
         self._authentication = authentication
         self._open_streams = OpenStreams(application.clock)
@@ -81,7 +88,12 @@ class GrpcServer:
         names = [service.full_name for service in servicers]
         probes = settings.store
         self.health = Health(
-            application.store_time, SystemClock(), names, interval=probes.probe_interval, failures=probes.probe_failures
+            application.store_time,
+            SystemClock(),
+            names,
+            interval=probes.probe_interval,
+            failures=probes.probe_failures,
+            one_of_many=one_of_many,
         )
         version = service_version()
         interceptors: tuple[Interceptor, ...] = (

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 from grpc_health.v1 import health_pb2
-from protojobs_service.domain.errors import Overloaded
-from protojobs_service.transport.health import HealthServicer
+from protojobs_service.domain.errors import Overloaded, StoreUnavailable
+from protojobs_service.transport.health import Health, HealthServicer
 
 pytestmark = pytest.mark.asyncio
 
@@ -38,3 +38,57 @@ async def test_watchers_beyond_the_bound_are_refused_until_one_leaves() -> None:
     await third.told.wait()
     watching.cancel()
     await asyncio.wait([watching])
+
+
+class StoreTime:
+    """A store that answers or does not."""
+
+    def __init__(self) -> None:
+        self.answers = True
+
+    async def refresh(self) -> None:
+        """Answer."""
+        if not self.answers:
+            raise StoreUnavailable("gone")
+
+
+def _one_of_many() -> tuple[Health, StoreTime]:
+    store: Any = StoreTime()
+    return Health(store, store, ["a.B"], interval=1, failures=1, one_of_many=True), store
+
+
+async def _status(health: Health) -> int:
+    answer = await health.servicer.Check(health_pb2.HealthCheckRequest(service="a.B"), None)  # type: ignore[arg-type] # not used
+    return answer.status
+
+
+async def test_one_of_many_processes_serves_from_when_all_were_ready_and_is_ready_while_all_are() -> None:
+    health, _ = _one_of_many()
+    await health.start()
+    assert await _status(health) == health_pb2.HealthCheckResponse.NOT_SERVING
+    assert health.why_not == "another process of this server is not ready"
+
+    health.all_ready(True)
+    assert await _status(health) == health_pb2.HealthCheckResponse.SERVING
+    assert health.why_not == ""
+
+    health.all_ready(False)
+    assert await _status(health) == health_pb2.HealthCheckResponse.SERVING
+    assert health.why_not == "another process of this server is not ready"
+
+
+async def test_whoever_watches_a_process_hears_when_it_could_serve_by_itself() -> None:
+    health, store = _one_of_many()
+    heard: list[bool] = []
+    await health.start()
+    health.watched_by(heard.append)
+    store.answers = False
+    await health.probe()
+    await health.probe()
+    assert health.why_not == "the store does not answer"
+    store.answers = True
+    await health.probe()
+    await health.drain()
+
+    assert heard == [True, False, True, False]
+    assert health.why_not == "draining"

@@ -47,6 +47,15 @@ def test_an_event_is_one_line_of_json_with_its_fields_and_those_of_its_call(caps
     }
 
 
+def test_events_of_one_of_many_processes_say_which_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs("info", "json", process_no=2)
+
+    logging.getLogger("a.b").info("one")
+    structlog.get_logger("c").info("another")
+
+    assert [(line["event"], line["process_no"]) for line in _lines(capsys)] == [("one", 2), ("another", 2)]
+
+
 def test_a_record_of_the_audit_log_is_a_line_of_json_on_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
     record = NewAuditRecord(
         principal="token:1", via="grpc", rpc="a.B/C", target="q\n\u2028", outcome="OK", peer="ipv4:1", details={"n": "1"}
