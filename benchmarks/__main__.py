@@ -25,6 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(given)
     if chosen.auth and chosen.driver == "memory":
         parser.error("--auth needs a store that holds tokens, which memory is not")
+    if chosen.store_latency and chosen.driver in ("sqlite", "memory"):
+        parser.error("--store-latency needs a database that a server reaches by a network")
     if chosen.pairs is not None:
         return _compare(parser, chosen, given)
     load = Load(**{name: value for name in Load.__slots__ if (value := getattr(chosen, name)) is not None})
@@ -53,7 +55,7 @@ def _compare(parser: argparse.ArgumentParser, chosen: argparse.Namespace, given:
     elif len(plain) < len(one_run):
         a = pairs.here(" ".join(["benchmarks", *plain]), plain)
     else:
-        parser.error("--pairs compares with --against PATH, or with the same run without --auth, --tls, --tracing and --metrics")
+        parser.error("--pairs compares with --against PATH, or with the same run without --auth, --tls and the other extras")
     b = pairs.here(" ".join(["benchmarks", *one_run]), one_run)
     said = pairs.compare(a, b, chosen.pairs, lambda line: print(line, file=sys.stderr))
     print(json.dumps(said, indent=2) if chosen.json else pairs.table(said))
@@ -113,6 +115,10 @@ def _extra_options() -> argparse.ArgumentParser:
         "--trace-parent", choices=get_args(TraceParent), default="link", help="what workers make of a job's trace, with --tracing"
     )
     parser.add_argument("--metrics", action="store_true", help="server, producers and workers push metrics")
+    parser.add_argument("--processes", type=_positive, default=1, metavar="N", help="processes of the server, behind one port")
+    parser.add_argument(
+        "--store-latency", type=float, default=0.0, metavar="MS", help="milliseconds of a round trip between server and database"
+    )
     return parser
 
 

@@ -1,4 +1,4 @@
-"""What a run may have beside the defaults: tokens that are asked for, TLS, and traces of a share of the calls."""
+"""What a run may have beside the defaults: tokens, TLS, telemetry, more processes, a store that is far away."""
 
 import os
 from collections.abc import Generator, Mapping
@@ -30,7 +30,8 @@ _METRICS: Final = "OTEL_METRICS_EXPORTER"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Extras:
     """auth: the server asks for tokens. tls: it has a certificate. tracing: the share of traces that are kept, 0 to 1, None where
-    there are none. trace_parent: what workers make of a job's trace. metrics: everyone pushes theirs.
+    there are none. trace_parent: what workers make of a job's trace. metrics: everyone pushes theirs. processes: of the server.
+    store_latency: milliseconds of a round trip to the store, beside its own.
     """
 
     auth: bool = False
@@ -38,6 +39,8 @@ class Extras:
     tracing: float | None = None
     trace_parent: TraceParent = "link"
     metrics: bool = False
+    processes: int = 1
+    store_latency: float = 0.0
 
     @property
     def telemetry(self) -> bool:

@@ -128,8 +128,9 @@ class Stack:
         return {} if self.receiver is None else dict(Counter(self.receiver.services.values()))
 
     def server_rss_mb(self) -> float:
-        """Return the resident memory of the server."""
-        return round(psutil.Process(self.server.pid).memory_info().rss / 1e6, 1)
+        """Return the resident memory of the server, of all its processes together."""
+        server = psutil.Process(self.server.pid)
+        return round(sum(each.memory_info().rss for each in (server, *server.children())) / 1e6, 1)
 
     def wal_bytes(self) -> int | None:
         """Return how much PostgreSQL has written ahead since it was made."""
@@ -187,6 +188,10 @@ def running_stack(driver: Driver, extras: Extras | None = None) -> Generator[Sta
         receiver = exits.enter_context(receiving()) if wanted.telemetry else None
         port = _free_port()
         env = {"PROTOJOBS_PORT": str(port), "PROTOJOBS_ADMIN_PORT": "0", **_store(driver, directory, cluster, maria)}
+        env["PROTOJOBS_PROCESSES"] = str(wanted.processes)
+        if wanted.store_latency and (store := cluster or maria) is not None:
+            far = exits.enter_context(_far(store.port, wanted.store_latency, directory))
+            env = {name: value.replace(f"127.0.0.1:{store.port}/", f"127.0.0.1:{far}/") for name, value in env.items()}
         if kafka is not None:
             env |= {"PROTOJOBS_KAFKA__BROKERS": kafka.servers, "PROTOJOBS_KAFKA__SIDE": "postgres"}
             env["PROTOJOBS_KAFKA__REPLICATION"] = "1"
@@ -212,6 +217,18 @@ def running_stack(driver: Driver, extras: Extras | None = None) -> Generator[Sta
         with _channel(stack) as channel:
             until("the server serves", lambda: _serves(channel, server, log), within=60)
         yield stack
+
+
+@contextmanager
+def _far(port: int, milliseconds: float, directory: Path) -> Generator[int, None, None]:
+    """Put a port so far away; gives the one to dial instead."""
+    told = directory / "distance.log"
+    network = spawn([sys.executable, "-m", "benchmarks.distance", str(port), str(milliseconds)], told, {})
+    try:
+        until("the network is there", lambda: told.read_text().endswith("\n"), within=30)
+        yield int(told.read_text().splitlines()[0])
+    finally:
+        end(network)
 
 
 def _store(driver: Driver, directory: Path, cluster: Cluster | None, maria: MariaServer | None) -> dict[str, str]:
