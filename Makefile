@@ -20,7 +20,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo demo-polyglot test check fast chart interop format generate baseline bench bench-peers chaos lock clean
+.PHONY: help demo demo-polyglot test check fast chart interop format generate baseline bench bench-peers bench-check chaos lock clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -71,6 +71,9 @@ endif
 
 bench-peers: $(READY) ## Measure other job queues beside ours, those that this machine can have: JSON=1 ARGS='--only river'
 	@$(BIN)/python -m benchmarks.peers $(if $(filter-out 0,$(JSON)),--json) $(ARGS)
+
+bench-check: $(READY) ## Fail if CPU per job is 10 % above that of another checkout: AGAINST=../main ARGS='--driver sqlite'
+	@$(BIN)/python -m benchmarks.check $(if $(AGAINST),--against $(AGAINST)) $(ARGS)
 
 chaos: $(READY) ## Kill servers, workers and brokers in turn under load, and judge the history: ARGS='--driver postgres --jobs 1000000'
 	@$(BIN)/python -m tests.chaos $(ARGS)

@@ -12,6 +12,7 @@ from typing import Any, get_args
 from protojobs_worker.options import TraceParent
 
 from benchmarks import pairs
+from benchmarks.drivers import Driver
 from benchmarks.extras import Extras
 from benchmarks.run import Load, Result
 from benchmarks.scenarios import SCENARIOS
@@ -48,10 +49,10 @@ def _compare(parser: argparse.ArgumentParser, chosen: argparse.Namespace, given:
     _, one_run = _pair_options().parse_known_args(given)
     _, plain = _extra_options().parse_known_args(one_run)
     if chosen.against is not None:
-        home = chosen.against.resolve()
-        a = pairs.there(home, one_run)
-        if not a.python.exists():
-            parser.error(f"{home} has no environment: run `make bench` there once")
+        try:
+            a = pairs.there(chosen.against.resolve(), one_run)
+        except ValueError as error:
+            parser.error(str(error))
     elif len(plain) < len(one_run):
         a = pairs.here(" ".join(["benchmarks", *plain]), plain)
     else:
@@ -131,7 +132,7 @@ def _parser() -> argparse.ArgumentParser:
         parents=[_pair_options(), _extra_options()],
     )
     parser.add_argument("--scenario", choices=list(SCENARIOS), default="both")
-    parser.add_argument("--driver", choices=["postgres", "mariadb", "sqlite", "memory", "kafka"], default="sqlite")
+    parser.add_argument("--driver", choices=get_args(Driver), default="sqlite")
     parser.add_argument("--seconds", type=float, help=f"how long to dispatch (default {default.seconds:g})")
     parser.add_argument("--jobs", type=_positive, help="how many jobs to dispatch instead")
     parser.add_argument("--producers", type=_positive, help=f"producer processes (default {default.producers})")

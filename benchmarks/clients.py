@@ -17,7 +17,8 @@ from statistics import median
 from typing import Any, Final, get_args
 
 from benchmarks.courses import Course, Measured
-from benchmarks.stack import Driver, running_stack
+from benchmarks.drivers import Driver
+from benchmarks.stack import running_stack
 from tests.interop.languages import Language, NotOnThisMachine, present
 
 JOBS: Final = 50_000

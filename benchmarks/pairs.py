@@ -44,8 +44,11 @@ def here(name: str, arguments: Sequence[str]) -> Side:
 
 
 def there(home: Path, arguments: Sequence[str]) -> Side:
-    """Return a variant of another checkout."""
-    return Side(name=str(home), home=home, python=home / ".venv" / "bin" / "python", arguments=arguments)
+    """Return a variant of another checkout. Raises ValueError if that has no environment."""
+    python = home / ".venv" / "bin" / "python"
+    if not python.exists():
+        raise ValueError(f"{home} has no environment: run `make bench` there once")
+    return Side(name=str(home), home=home, python=python, arguments=arguments)
 
 
 def compare(a: Side, b: Side, count: int, tell: Callable[[str], None]) -> dict[str, Any]:
@@ -60,7 +63,7 @@ def compare(a: Side, b: Side, count: int, tell: Callable[[str], None]) -> dict[s
             said = side.run()
             runs[letter].append(said)
             tell(f"pair {number + 1} of {count}, {letter}: {said['jobs_per_s']:,.0f} jobs/s, {said['verdict']}")
-    values = {letter: [dict(_numbers(said)) for said in all_said] for letter, all_said in runs.items()}
+    values = {letter: [dict(numbers(said)) for said in all_said] for letter, all_said in runs.items()}
     common = [name for name in values["A"][0] if all(name in one for one in [*values["A"], *values["B"]])]
     return {
         "A": {"name": a.name, "arguments": list(a.arguments), "versions": runs["A"][0]["versions"]},
@@ -90,18 +93,19 @@ def _span(column: Mapping[str, float]) -> str:
 
 def _row(a: Sequence[float], b: Sequence[float]) -> dict[str, Any]:
     ratios = [theirs / ours for ours, theirs in zip(a, b, strict=True) if ours]
-    return {"A": _column(a), "B": _column(b), "ratio": round(median(ratios), 4) if len(ratios) == len(a) else None}
+    return {"A": column(a), "B": column(b), "ratio": round(median(ratios), 4) if len(ratios) == len(a) else None}
 
 
-def _column(values: Sequence[float]) -> dict[str, Any]:
+def column(values: Sequence[float]) -> dict[str, Any]:
+    """Return median, minimum, maximum and the values."""
     return {"median": median(values), "min": min(values), "max": max(values), "values": list(values)}
 
 
-def _numbers(said: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
+def numbers(said: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
     """Yield the figures of a result by their path."""
     for name, value in said.items():
         if isinstance(value, Mapping):
             if name not in _SAME_FOR_BOTH:
-                yield from _numbers(cast("Mapping[str, Any]", value), f"{prefix}{name}.")
+                yield from numbers(cast("Mapping[str, Any]", value), f"{prefix}{name}.")
         elif isinstance(value, int | float) and not isinstance(value, bool) and name not in _SAME_FOR_BOTH:
             yield f"{prefix}{name}", value

@@ -14,13 +14,14 @@ from collections.abc import Generator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import grpc
 import psutil
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from protojobs_client import Client, Options, QueueStats
 
+from benchmarks.drivers import Driver
 from benchmarks.extras import CONTROL, Extras, make_certificates, make_tokens
 from benchmarks.programs import BIN, ROOT, end, spawn
 from benchmarks.usage import cpu_s_of
@@ -33,9 +34,6 @@ from tests.telemetry.receiver import Receiver, receiving
 QUEUE: Final = "bench"
 WARM_UP_QUEUE: Final = f"{QUEUE}-warm-up"
 KIND: Final = "noop"
-
-Driver = Literal["postgres", "mariadb", "sqlite", "memory", "kafka"]
-"""kafka: one broker, with PostgreSQL as its side store."""
 
 
 @dataclass(slots=True, kw_only=True)

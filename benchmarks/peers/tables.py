@@ -1,9 +1,9 @@
 """Medians of rounds, ratios of Proto Jobs to a peer, and the table of both."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from statistics import median
 from typing import Any, Final
 
+from benchmarks.pairs import column
 from benchmarks.peers.figures import OURS, Figures
 
 COLUMNS: Final = {
@@ -26,10 +26,7 @@ def summarise(rounds: Sequence[Figures]) -> dict[str, dict[str, Any]]:
     """Return median, minimum, maximum and values of every figure that some round has."""
     names = dict.fromkeys(name for figures in rounds for name in figures)
     columns = {name: [figures[name] for figures in rounds if name in figures] for name in names}
-    return {
-        name: {"median": median(values), "min": min(values), "max": max(values), "values": values}
-        for name, values in columns.items()
-    }  # fmt: skip
+    return {name: column(values) for name, values in columns.items()}
 
 
 def ratios(ours: Mapping[str, Mapping[str, Any]], theirs: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
