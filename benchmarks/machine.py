@@ -1,10 +1,13 @@
-"""What a machine is, for results that are kept."""
+"""What ran and on what machine, for results that are kept."""
 
 import os
 import platform
+import subprocess
 from pathlib import Path
 
 import psutil
+
+from benchmarks.programs import ROOT
 
 
 def cpu_model() -> str:
@@ -17,7 +20,14 @@ def cpu_model() -> str:
     return next(named, platform.processor() or platform.machine())
 
 
-def describe() -> dict[str, str | int | float | None]:
+def commit() -> str:
+    """Return the commit of this checkout, with `-dirty` where files differ from it."""
+    command = ["git", "describe", "--always", "--dirty", "--exclude", "*"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    return done.stdout.strip() if done.returncode == 0 else "unknown"
+
+
+def machine() -> dict[str, str | int | float | None]:
     """Return processor, memory in GB, and system."""
     return {
         "cpu": cpu_model(),

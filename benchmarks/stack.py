@@ -23,7 +23,8 @@ from protojobs_client import Client, Options, QueueStats
 
 from benchmarks.drivers import Driver
 from benchmarks.extras import CONTROL, Extras, make_certificates, make_tokens
-from benchmarks.programs import BIN, ROOT, end, spawn
+from benchmarks.machine import commit
+from benchmarks.programs import BIN, end, spawn
 from benchmarks.usage import cpu_s_of
 from benchmarks.waiting import until
 from tests.brokers.cluster import KafkaCluster, running_brokers
@@ -160,7 +161,7 @@ class Stack:
             found["mariadb"] = self.maria.execute("SELECT version()").strip()
         if self.driver == "sqlite":
             found["sqlite"] = sqlite3.sqlite_version
-        return {"python": platform.python_version(), **found, "commit": _commit()}
+        return {"python": platform.python_version(), **found, "commit": commit()}
 
 
 def durability_of(cluster: Cluster) -> dict[str, str]:
@@ -273,8 +274,3 @@ def _free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
     return port
-
-
-def _commit() -> str:
-    done = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
-    return done.stdout.strip() if done.returncode == 0 else "unknown"

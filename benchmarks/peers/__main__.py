@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.machine import cpu_model
@@ -14,6 +15,7 @@ from benchmarks.peers import course, ours
 from benchmarks.peers.figures import OURS, Figures, Load, Outcome
 from benchmarks.peers.kinds import NAMES, NotInstallable, Peer, install
 from benchmarks.peers.tables import ratios, summarise, table
+from benchmarks.record import write
 
 _BROKEN: Final = (RuntimeError, TimeoutError, OSError)
 
@@ -112,10 +114,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=default.jobs, help=f"of drain (default {default.jobs})")
     parser.add_argument("--seconds", type=float, default=default.seconds, help=f"of the others (default {default.seconds:g})")
     parser.add_argument("--rounds", type=int, default=3, help="runs of each, in turn (default 3)")
+    parser.add_argument("--record", type=Path, metavar="FILE", help="keep the result; a file in benchmarks/results gets a page")
     parser.add_argument("--json", action="store_true", help="print JSON, with every value")
     chosen = parser.parse_args(arguments)
     load = Load(jobs=chosen.jobs, seconds=chosen.seconds)
     said = compare(chosen, load, lambda line: print(line, file=sys.stderr))
+    if chosen.record is not None:
+        write(chosen.record, "peers", said)
     print(json.dumps(said, indent=2) if chosen.json else table(said))
     return 0 if all(each["kept"] for each in said["runners"].values()) else 1
 
