@@ -31,7 +31,7 @@ def bash(commands: str, home: Path, env: Mapping[str, str], *, path: Path | None
     places = [str(place) for place in (path, BIN) if place is not None]
     whole = {**clean_environment(), **env, "PATH": os.pathsep.join([*places, os.environ["PATH"]])}
     done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", commands], cwd=home, env=whole, capture_output=True, text=True, timeout=50, check=False
+        ["bash", "-euo", "pipefail", "-c", commands], cwd=home, env=whole, capture_output=True, text=True, timeout=100, check=False
     )
     assert done.returncode == 0, f"{commands}\n{done.stdout}{done.stderr}"
     return done.stdout
