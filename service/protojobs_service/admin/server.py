@@ -124,7 +124,8 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.bind(address)
         listener.listen(_BACKLOG)
         listener.setblocking(False)
-    except OSError:
+    except OSError as error:
         listener.close()
-        raise
+        # Of several listeners, and several processes with one each, which?
+        raise OSError(f"cannot listen on {host}:{port}: {error.strerror}") from error
     return listener

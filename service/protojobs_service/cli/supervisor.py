@@ -127,6 +127,8 @@ class Supervisor:
         else:
             self._ready.discard(number)
         all_ready = len(self._ready) == len(self._numbers)
+        if all_ready and ready:
+            _log.info("all processes of the server are ready")
         for child in self._children.values():
             child.tell(all_ready=all_ready)
 

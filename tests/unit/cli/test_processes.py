@@ -54,6 +54,18 @@ def test_a_port_that_another_server_has_is_refused(monkeypatch: pytest.MonkeyPat
     assert f"cannot listen on 127.0.0.1:{port}" in refused.stderr
 
 
+def test_an_admin_port_that_somebody_has_is_named() -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        place = f"127.0.0.1:{other.getsockname()[1]}"
+
+        refused = run("serve", "--driver", "memory", "--address", "127.0.0.1:0", "--admin-address", place)
+
+    assert refused.exit_code == 3
+    assert f"cannot listen on {place}" in refused.stderr
+
+
 def test_each_process_has_a_name_and_an_admin_port_of_its_own_and_all_else_as_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
     env = {"DRIVER": "kafka", "PROCESSES": "3", "SERVER_ID": "one", "ADMIN_PORT": "9000", "KAFKA__SIDE": "postgres"}
     for name, value in {**env, "KAFKA__INSTANCE": "mine", "GRPC__KEEPALIVE_TIME": "77"}.items():

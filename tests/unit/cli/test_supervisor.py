@@ -90,7 +90,8 @@ class Stand:
         return child
 
 
-async def test_others_start_when_the_first_is_ready_and_all_are_told_when_all_are() -> None:
+async def test_others_start_when_the_first_is_ready_and_all_are_told_when_all_are(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
     stand = Stand(3)
     first = await stand.started()
     await stand.settled()
@@ -101,10 +102,12 @@ async def test_others_start_when_the_first_is_ready_and_all_are_told_when_all_ar
     second.say(True)
     await stand.settled()
     assert not any(first.told + second.told + third.told)
+    assert caplog.messages == []
     third.say(True)
     await stand.settled()
 
     assert [child.told[-1] for child in (first, second, third)] == [True, True, True]
+    assert caplog.messages == ["all processes of the server are ready"]
     stand.stop.set()
     assert await stand.running == 0
 
