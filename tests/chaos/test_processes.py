@@ -21,7 +21,7 @@ BOTH = {"server-1-1", "server-1-2"}
 
 
 @pytest.mark.asyncio
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize("store", [POSTGRES], indirect=True)
 async def test_a_killed_process_is_started_again_all_drain_and_nothing_is_lost(stand: Stand) -> None:
     stand.expect(log="process of the server ended, and starts again")
