@@ -3,12 +3,15 @@
 import argparse
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
+
+from protojobs_client import ProtoJobsError
 
 from benchmarks.machine import cpu_model
 from benchmarks.peers import course, ours
@@ -17,7 +20,7 @@ from benchmarks.peers.kinds import NAMES, NotInstallable, Peer, install
 from benchmarks.peers.tables import ratios, summarise, table
 from benchmarks.record import write
 
-_BROKEN: Final = (RuntimeError, TimeoutError, OSError)
+_BROKEN: Final = (RuntimeError, OSError, subprocess.SubprocessError, ProtoJobsError)  # TimeoutError is an OSError
 
 
 @dataclass(slots=True, kw_only=True)

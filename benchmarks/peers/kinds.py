@@ -12,6 +12,7 @@ from typing import Final
 from benchmarks.programs import BIN, ROOT
 
 HERE: Final = Path(__file__).parent
+GRAPHILE: Final = '"graphile-worker": '  # as package.json has it
 
 
 class NotInstallable(Exception):
@@ -50,11 +51,11 @@ def install(name: str) -> Peer:
 
 
 def _river(home: Path) -> Peer:
-    source, program = HERE / "river", home / "river"
-    _run(_tool("go"), ["build", "-o", program, "."], cwd=source)
+    go, source, program = _tool("go"), HERE / "river", home / "river"
+    _run(go, ["build", "-o", program, "."], cwd=source)
     return Peer(
         name="river",
-        version=_after(source / "go.mod", "github.com/riverqueue/river "),
+        version=f"{_after(source / 'go.mod', 'github.com/riverqueue/river ')} ({_run(go, ['env', 'GOVERSION'], cwd=source)})",
         setup="one process; 2000 workers, fetch cooldown 2 ms, poll 50 ms, InsertManyFast, the batch completer",
         table="river_job",
         left="state in ('available', 'running', 'retryable', 'scheduled', 'pending')",
@@ -95,7 +96,7 @@ def _graphile(home: Path) -> Peer:
         _remember(home, HERE / "graphile" / "package-lock.json")
     return Peer(
         name="graphile",
-        version=_after(HERE / "graphile" / "package.json", '"graphile-worker": "').rstrip('"'),
+        version=f"{_after(home / 'package.json', GRAPHILE)} (node {_run(node, ['--version'], cwd=home)})",
         setup="two processes; 24 slots, localQueue 500, completeJobBatchDelay 0, poll 50 ms, addJobs",
         table="graphile_worker._private_jobs",
         command=[node, home / "main.mjs"],
@@ -131,7 +132,7 @@ def _remember(home: Path, wanted: Path) -> None:
 def _after(file: Path, prefix: str) -> str:
     """Return the word that follows `prefix` at the begin of a line, which is a pinned version."""
     lines = (line.strip() for line in file.read_text().splitlines())
-    return next(line.removeprefix(prefix).split()[0] for line in lines if line.startswith(prefix))
+    return next(line.removeprefix(prefix).split()[0].strip('",') for line in lines if line.startswith(prefix))
 
 
 def _tool(name: str) -> str:
@@ -141,8 +142,10 @@ def _tool(name: str) -> str:
     return found
 
 
-def _run(tool: str, arguments: Sequence[str | Path], *, cwd: Path) -> None:
+def _run(tool: str, arguments: Sequence[str | Path], *, cwd: Path) -> str:
+    """Run a tool, and return what it said."""
     done = subprocess.run([tool, *arguments], cwd=cwd, capture_output=True, text=True, check=False)
     if done.returncode:
         last = (done.stderr or done.stdout).strip().splitlines() or ["it said nothing"]
         raise NotInstallable(f"{Path(tool).name} {arguments[0]} ended with {done.returncode}: {last[-1]}")
+    return done.stdout.strip()

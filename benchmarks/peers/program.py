@@ -114,8 +114,12 @@ class Program:
             raise RuntimeError(f"it ended with {self._process.returncode}: {self._last_words()}")
 
     def finish(self, *, within: float) -> None:
-        """Wait until it ends by itself. Raises RuntimeError if it failed."""
-        if self._process.wait(within):
+        """Wait until it ends by itself. Raises RuntimeError if it failed, TimeoutError."""
+        try:
+            code = self._process.wait(within)
+        except subprocess.TimeoutExpired:
+            raise TimeoutError(f"waited {within:g} s in vain until it ended") from None
+        if code:
             raise RuntimeError(f"it ended with {self._process.returncode}: {self._last_words()}")
 
     def stop(self) -> Mapping[str, Any]:
