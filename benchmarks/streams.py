@@ -17,8 +17,9 @@ import grpc.aio
 from protojobs.v1 import worker_service_pb2 as wire
 from protojobs.v1 import worker_service_pb2_grpc
 
+from benchmarks.drivers import Driver
 from benchmarks.extras import Extras
-from benchmarks.stack import QUEUE, Driver, Stack, running_stack
+from benchmarks.stack import QUEUE, Stack, running_stack
 
 # Each session is a row: more at once than a server has connections to its store are refused for the moment, which no worker minds.
 _OPENED_AT_ONCE: Final = 8
