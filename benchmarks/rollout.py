@@ -45,7 +45,7 @@ async def _run(chosen: argparse.Namespace, stand: Stand) -> dict[str, Any]:
         workers = [await stand.add_worker(f"worker-{number}", concurrency=8, ttl=30.0) for number in range(1, chosen.workers + 1)]
         await fleet.begin()
         over = asyncio.Event()
-        load = asyncio.ensure_future(_drip(producer, chosen.rate, over))
+        load = asyncio.ensure_future(drip(producer, chosen.rate, over))
         await after(chosen.settle)()
         calm_from = time.time()
         await after(chosen.settle)()
@@ -76,7 +76,7 @@ async def _run(chosen: argparse.Namespace, stand: Stand) -> dict[str, Any]:
         await stand.close()
 
 
-async def _drip(producer: Producer, per_s: float, over: asyncio.Event) -> int:
+async def drip(producer: Producer, per_s: float, over: asyncio.Event) -> int:
     """Dispatch so many jobs a second, whatever became of those before; return the number of calls."""
     began, sent = time.monotonic(), 0
     async with asyncio.TaskGroup() as group:

@@ -10,6 +10,8 @@ from protojobs_service.domain.bounds import MAX_PRIORITY
 
 MAX_RECORD_BYTES = 4 * 1024 * 1024
 """What a topic takes: the largest job that settings may allow (3 MiB), its headers and its frame."""
+_HEARTBEAT_MS = 1000
+"""A member learns by its next heartbeat that the group has missed another one: so much later it has that one's partitions."""
 
 Value = str | int | float | bool
 OnError = Callable[[KafkaError], None]
@@ -101,7 +103,7 @@ class Options:
         classic: dict[str, Value] = {
             "partition.assignment.strategy": "cooperative-sticky",
             "session.timeout.ms": timeout,
-            "heartbeat.interval.ms": timeout // 3,
+            "heartbeat.interval.ms": min(timeout // 3, _HEARTBEAT_MS),
             **({"group.instance.id": self.instance} if self.instance else {}),
         }
         return {

@@ -37,3 +37,8 @@ def test_properties_that_it_takes_are_no_complaint() -> None:
     overrides: dict[str, Value] = {"linger.ms": "5", "queued.min.messages": "10"}
 
     assert Options(brokers="127.0.0.1:1", overrides=overrides).find_complaint() is None
+
+
+@pytest.mark.parametrize(("timeout", "heartbeat"), [(1.5, 500), (10.0, 1000), (60.0, 1000)])
+def test_a_member_learns_within_a_second_that_another_was_missed(timeout: float, heartbeat: int) -> None:
+    assert Options(brokers="b:9092", session_timeout_s=timeout).consumer()["heartbeat.interval.ms"] == heartbeat
