@@ -15,7 +15,8 @@ from benchmarks import pairs
 from benchmarks.drivers import Driver
 from benchmarks.extras import Extras
 from benchmarks.run import Load, Result
-from benchmarks.scenarios import SCENARIOS
+from benchmarks.scenarios import NEEDS, SCENARIOS, Needs
+from benchmarks.sizes import positive, size_options
 from benchmarks.stack import Stack, running_stack
 
 
@@ -24,14 +25,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
     parser = _parser()
     chosen = parser.parse_args(given)
+    needs = NEEDS.get(chosen.scenario, Needs())
+    chosen.auth |= needs.auth
+    if chosen.driver not in needs.drivers:
+        parser.error(f"{chosen.scenario} runs with --driver {' or '.join(needs.drivers)}")
     if chosen.auth and chosen.driver == "memory":
-        parser.error("--auth needs a store that holds tokens, which memory is not")
+        parser.error("tokens need a store that holds them, which memory is not")
     if chosen.store_latency and chosen.driver in ("sqlite", "memory"):
         parser.error("--store-latency needs a database that a server reaches by a network")
     if chosen.pairs is not None:
         return _compare(parser, chosen, given)
     load = Load(**{name: value for name in Load.__slots__ if (value := getattr(chosen, name)) is not None})
-    with running_stack(chosen.driver, _extras(chosen)) as stack:
+    with running_stack(chosen.driver, _extras(chosen), needs.settings) as stack:
         with stack.connect() as client:
             result = SCENARIOS[chosen.scenario](stack, client, load)
         said = _describe(chosen.scenario, stack, load, result)
@@ -84,7 +89,7 @@ def _describe(scenario: str, stack: Stack, load: Load, result: Result) -> dict[s
 
 def _table(said: dict[str, Any]) -> str:
     lines = [f"{said['scenario']} on {said['driver']}: {said['jobs_per_s']:,.0f} jobs/s"]
-    lines += [f"  {name:<28}{_shown(value)}" for name, value in said.items() if name not in {"scenario", "driver", "jobs_per_s"}]
+    lines += [f"  {name:<27} {_shown(value)}" for name, value in said.items() if name not in {"scenario", "driver", "jobs_per_s"}]
     return "\n".join(lines)
 
 
@@ -97,7 +102,7 @@ _PLAIN = str.maketrans("", "", '{}"')
 
 def _pair_options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--pairs", type=_positive, metavar="N", help="run two variants in turn, N times each, and compare them")
+    parser.add_argument("--pairs", type=positive, metavar="N", help="run two variants in turn, N times each, and compare them")
     parser.add_argument(
         "--against", type=Path, metavar="PATH", help="with --pairs: another checkout, instead of this one without extras"
     )
@@ -129,33 +134,21 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m benchmarks",
         description="Measure Proto Jobs.",
         allow_abbrev=False,
-        parents=[_pair_options(), _extra_options()],
+        parents=[_pair_options(), _extra_options(), size_options()],
     )
     parser.add_argument("--scenario", choices=list(SCENARIOS), default="both")
     parser.add_argument("--driver", choices=get_args(Driver), default="sqlite")
     parser.add_argument("--seconds", type=float, help=f"how long to dispatch (default {default.seconds:g})")
-    parser.add_argument("--jobs", type=_positive, help="how many jobs to dispatch instead")
-    parser.add_argument("--producers", type=_positive, help=f"producer processes (default {default.producers})")
+    parser.add_argument("--jobs", type=positive, help="how many jobs to dispatch instead")
+    parser.add_argument("--producers", type=positive, help=f"producer processes (default {default.producers})")
     parser.add_argument(
-        "--outstanding", type=_positive, help=f"batches on their way at once, per producer (default {default.outstanding})"
+        "--outstanding", type=positive, help=f"batches on their way at once, per producer (default {default.outstanding})"
     )
-    parser.add_argument("--batch", type=_positive, help=f"jobs per dispatch (default {default.batch})")
-    parser.add_argument("--workers", type=_positive, help=f"worker processes, one stream each (default {default.workers})")
-    parser.add_argument("--window", type=_positive, help=f"jobs delivered and not settled, per worker (default {default.window})")
-    parser.add_argument("--concurrency", type=_positive, help=f"slots of a worker (default {default.concurrency})")
-    parser.add_argument("--backlog", type=_positive, help=f"inversion: unimportant jobs that wait (default {default.backlog})")
-    parser.add_argument("--watchers", type=int, nargs="+", metavar="N", help="watchers: streams, one run for each (default 0 1 10)")
-    parser.add_argument("--rates", type=float, nargs="+", metavar="R", help="latency: jobs/s, one run for each (default 1000 5000)")
-    parser.add_argument("--max-in-flight", type=_positive, help=f"limited: of the queue (default {default.max_in_flight})")
-    parser.add_argument("--claim-rate", type=float, help=f"limited: of the queue, jobs/s (default {default.claim_rate:g})")
+    parser.add_argument("--batch", type=positive, help=f"jobs per dispatch (default {default.batch})")
+    parser.add_argument("--workers", type=positive, help=f"worker processes, one stream each (default {default.workers})")
+    parser.add_argument("--window", type=positive, help=f"jobs delivered and not settled, per worker (default {default.window})")
+    parser.add_argument("--concurrency", type=positive, help=f"slots of a worker (default {default.concurrency})")
     return parser
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("at least 1")
-    return number
 
 
 def _share(text: str) -> float:

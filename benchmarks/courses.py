@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from protojobs_client import Client, QueueStats
 
-from benchmarks.producer import PAYLOAD
+from benchmarks.requests import PAYLOAD
 from benchmarks.stack import KIND, QUEUE, Stack
 from benchmarks.times import rate
 from benchmarks.usage import cpu_s_of, per_1000_jobs

@@ -20,7 +20,14 @@ from benchmarks.programs import BIN, run
 from tests.certificates import Authority, Files
 
 CONTROL: Final = "control"
-GRANTS: Final = {CONTROL: "admin", "producer": "producer:bench*", "worker": "worker:bench*", "watcher": "observer:bench*"}
+GRANTS: Final = {
+    CONTROL: "admin",
+    "producer": "producer:bench*",
+    "worker": "worker:bench*",
+    "watcher": "observer:bench*",
+    "streamer": "worker:bench*",
+    "pinger": "observer:bench*",
+}
 """Who calls, and what its token allows."""
 _ENDPOINT: Final = "OTEL_EXPORTER_OTLP_ENDPOINT"
 _TRACES: Final = "OTEL_TRACES_EXPORTER"

@@ -1,13 +1,14 @@
 """Scenarios of what jobs and queues may have: unique keys, limits, concurrency keys, and somebody who watches."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any, Final
 from uuid import UUID
 
-from protojobs_client import Client, DuplicateJobError, JobRequest, QueueStats, RateLimit
+from protojobs_client import Client, DuplicateJobError, JobRequest, RateLimit
 
-from benchmarks.producer import HOT_KEY
+from benchmarks.requests import HOT_KEY
 from benchmarks.run import Load, Outcome, Phase, Result, conclude
 from benchmarks.stack import KIND, QUEUE, Stack
 from benchmarks.times import notes, percentiles, rate
@@ -59,9 +60,9 @@ def limited(stack: Stack, client: Client, load: Load) -> Result:
     client.update_queue(QUEUE, max_in_flight=load.max_in_flight, rate_limit=RateLimit(per_second=load.claim_rate))
     phase, most = Phase(stack, client, load), 0
 
-    def look(numbers: QueueStats) -> None:
+    def look(counts: Mapping[str, int]) -> None:
         nonlocal most
-        most = max(most, numbers.running)
+        most = max(most, counts["running"])
 
     phase.produce(jobs=load.jobs or 100_000, within=300)
     phase.begin()

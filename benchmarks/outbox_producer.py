@@ -20,7 +20,7 @@ from sqlalchemy import Connection, create_engine, make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from benchmarks.extras import telemetry
-from benchmarks.producer import requests
+from benchmarks.requests import requests
 from benchmarks.stack import KIND
 from benchmarks.usage import own_cpu_s
 from tests.checker import Recorder

@@ -3,9 +3,9 @@
 import asyncio
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import count, cycle, islice, repeat
+from itertools import count, islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,16 +13,12 @@ import orjson
 from protojobs_client import AsyncClient, Dispatched, DispatchResult, JobRequest, Options, ProtoJobsError
 
 from benchmarks.extras import telemetry
+from benchmarks.requests import body, requests
 from benchmarks.stack import KIND, WARM_UP_QUEUE
 from benchmarks.usage import own_cpu_s
-from tests.checker import Recorder
+from tests.checker import Recorder, digest
 
-PAYLOAD = bytes(200)
-WARM_UP = 20
-HOT_KEY: Final = "hot"
-HOT_ONE_IN: Final = 10
-"""Of so many jobs one has the hot concurrency key."""
-OTHER_KEYS: Final = 1000
+WARM_UP: Final = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,26 +31,12 @@ class Call:
     keys: list[str | None]
 
 
-def requests(config: dict[str, Any]) -> Iterator[JobRequest]:
-    """Yield jobs for ever: all the same, or with the unique or concurrency keys that `keys` asks for."""
-    request = JobRequest(KIND).with_options(
-        queue=config["queue"], payload=PAYLOAD, content_type="application/octet-stream", priority=config.get("priority", 5)
-    )
-    match config.get("keys"):
-        case "unique":
-            return (request.unique(f"{config['name']}-{number}") for number in count())
-        case "hot":
-            hot = request.concurrency_key(HOT_KEY)
-            others = cycle([request.concurrency_key(f"key-{number}") for number in range(OTHER_KEYS)])
-            return (next(others) if number % HOT_ONE_IN else hot for number in count())
-        case _:
-            return repeat(request)
+Note = Callable[[Call], object]
 
 
-async def flood(client: AsyncClient, jobs_to_send: Iterator[JobRequest], config: dict[str, Any]) -> list[Call]:
-    """Keep so many batches outstanding, up to a number of jobs or for a number of seconds."""
+async def flood(client: AsyncClient, jobs_to_send: Iterator[JobRequest], config: dict[str, Any], note: Note) -> None:
+    """Keep so many batches outstanding, up to a number of jobs or for a number of seconds; streaming: each as single dispatches."""
     batch, jobs, seconds = config["batch"], config.get("jobs"), config.get("seconds")
-    calls: list[Call] = []
     numbers = count()
     end = None if seconds is None else time.monotonic() + seconds
 
@@ -66,55 +48,70 @@ async def flood(client: AsyncClient, jobs_to_send: Iterator[JobRequest], config:
             sent = list(islice(jobs_to_send, size))
             keys = [request.options.concurrency_key for request in sent] if config.get("keys") == "hot" else []
             began = time.monotonic()
-            results = await client.dispatch_many(sent)
-            calls.append(Call(intended=began, acked=time.monotonic(), results=results, keys=keys))
+            results = await (_singly(client, sent) if config.get("streaming") else client.dispatch_many(sent))
+            note(Call(intended=began, acked=time.monotonic(), results=results, keys=keys))
 
     async with asyncio.TaskGroup() as group:
         for _ in range(config["outstanding"]):
             group.create_task(stream())
-    return calls
 
 
-async def drip(client: AsyncClient, jobs_to_send: Iterator[JobRequest], config: dict[str, Any]) -> list[Call]:
-    """Send one job each `interval` seconds, whatever became of those before."""
-    calls: list[Call] = []
-    request = next(jobs_to_send)
+async def _singly(client: AsyncClient, jobs: list[JobRequest]) -> list[DispatchResult]:
+    return list(await asyncio.gather(*map(client.dispatch, jobs)))
+
+
+async def drip(client: AsyncClient, jobs_to_send: Iterator[JobRequest], config: dict[str, Any], note: Note) -> None:
+    """Send one job, or `together` of them in a batch, each `interval` seconds, whatever became of those before."""
+    together = config.get("together", 1)
+    warming = next(jobs_to_send).with_options(queue=WARM_UP_QUEUE)
     for _ in range(WARM_UP):
-        await client.dispatch(request.with_options(queue=WARM_UP_QUEUE))
+        await client.dispatch(warming)
 
     async def send(intended: float) -> None:
-        result = await client.dispatch(request)
-        calls.append(Call(intended=intended, acked=time.monotonic(), results=[result], keys=[]))
+        if together == 1:
+            results: list[DispatchResult] = [await client.dispatch(next(jobs_to_send))]
+        else:
+            results = await client.dispatch_many(list(islice(jobs_to_send, together)))
+        note(Call(intended=intended, acked=time.monotonic(), results=results, keys=[]))
 
     start = time.monotonic() + config["interval"]
     async with asyncio.TaskGroup() as group:
-        for number in range(config["jobs"]):
+        for number in range(config["jobs"] // together):
             intended = start + number * config["interval"]
             await asyncio.sleep(max(0.0, intended - time.monotonic()))
             group.create_task(send(intended))
-    return calls
 
 
 async def main(config: dict[str, Any]) -> None:
-    """Dispatch, then write history and usage."""
+    """Dispatch, then write history and usage; with `keep` False each call is written when it has ended, and not remembered."""
     load = drip if "interval" in config else flood
     options = Options.from_env().over(streaming=config.get("streaming", False))
-    with telemetry():
+    calls: list[Call] = []
+    told: dict[str, Any] = {name: config[name] for name in ("policy", "delay") if name in config}
+    mark = digest(body(size)) if (size := config.get("payload_bytes")) is not None else None
+    with Recorder(Path(config["history"]), config["name"]) as recorder, telemetry():
+
+        def write_now(call: Call) -> None:
+            write(recorder, call, config["queue"], mark, told)
+
         async with AsyncClient(options=options) as client:
             used = own_cpu_s()
-            calls = await load(client, requests(config), config)
+            await load(client, requests(config), config, calls.append if config.get("keep", True) else write_now)
             used = own_cpu_s() - used
-    with Recorder(Path(config["history"]), config["name"]) as recorder:
         for call in calls:
-            write(recorder, call, config["queue"])
+            write_now(call)
         recorder.write("noted", what="usage", role=config.get("role", "producers"), queue=config["queue"], cpu_s=used)
 
 
-def write(recorder: Recorder, call: Call, queue: str) -> None:
-    """Write one call as the events it stands for."""
+def write(recorder: Recorder, call: Call, queue: str, mark: int | None, told: dict[str, Any]) -> None:
+    """Write one call as the events it stands for. mark: the digest of each payload; told: what else was asked for."""
     jobs = [result.job_id for result in call.results]
-    keys = {"keys": call.keys} if call.keys else {}
-    recorder.write("dispatch", "invoke", t=call.intended, jobs=jobs, queue=queue, kind=KIND, **keys)
+    more = dict(told)
+    if call.keys:
+        more["keys"] = call.keys
+    if mark is not None:
+        more["digests"] = [mark] * len(jobs)
+    recorder.write("dispatch", "invoke", t=call.intended, jobs=jobs, queue=queue, kind=KIND, **more)
     stored = [result.job_id for result in call.results if isinstance(result, Dispatched)]
     recorder.write("dispatch", "ok", t=call.acked, jobs=stored)
     for result in call.results:

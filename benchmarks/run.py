@@ -1,12 +1,13 @@
 """One load on one queue, from its begin until all is done, and what the histories say of it."""
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
 from typing import Any, Final
 
-from protojobs_client import Client, QueueStats
+from protojobs_client import Client
 
 from benchmarks.stack import QUEUE, Stack
 from benchmarks.times import Times, notes, percentiles, rate
@@ -17,7 +18,8 @@ from tests.checker import History, Recorder, Report, judge, read_history
 DRAINED_WITHIN_S: Final = 900.0
 # Each look costs the server a few milliseconds; the figure is too low by at most so much.
 ASKED_EVERY_S: Final = 0.2
-_STATES: Final = ("pending", "running", "retrying", "scheduled", "completed", "failed", "cancelled", "expired")
+_TO_DO: Final = ("pending", "running", "retrying", "scheduled")
+_STATES: Final = (*_TO_DO, "completed", "failed", "cancelled", "expired")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +39,19 @@ class Load:
     rates: Sequence[float] = (1000.0, 5000.0)
     max_in_flight: int = 4000
     claim_rate: float = 100_000.0
+    pending: Sequence[int] = (1000, 100_000, 1_000_000)
+    scheduled: int = 1_000_000
+    busy: float = 60.0
+    queues: Sequence[int] = (1, 100, 10_000)
+    streams: Sequence[int] = (1, 100, 1000)
+    sizes: Sequence[int] = (0, 1024, 16_384, 262_144, 1_048_576)
+    failing: Sequence[float] = (1.0, 10.0, 50.0)
+    batches: Sequence[int] = (1, 10, 100, 1000)
+    callers: Sequence[int] = (1, 16, 64)
+    drain_streams: Sequence[int] = (1, 4, 32)
+    windows: Sequence[int] = (1, 50, 500)
+    others: float = 100.0
+    memory: float = 300.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -84,10 +99,14 @@ class Outcome:
 
 
 class Phase:
-    """Loads one queue. Measures from its making, or from `begin`, to `finish`; `outcome` reads the histories."""
+    """Loads one queue, or several, which then bear its name in histories.
 
-    def __init__(self, stack: Stack, client: Client, load: Load, queue: str = QUEUE) -> None:
+    Measures from its making, or from `begin`, to `finish`; `outcome` reads the histories.
+    """
+
+    def __init__(self, stack: Stack, client: Client, load: Load, queue: str = QUEUE, queues: Sequence[str] | None = None) -> None:
         self.stack, self.client, self.load, self.queue = stack, client, load, queue
+        self.queues = frozenset([queue] if queues is None else queues)
         self.suffix = queue.removeprefix(QUEUE)
         self._judged, self._done_at = "", 0.0
         self._used: dict[str, float] = {}
@@ -122,31 +141,44 @@ class Phase:
             self.stack.launch("producer", name, queue=self.queue, jobs=share, **wanted)
         self.stack.end_all("producer", within=within)
 
-    def wait(self, *, jobs: int = 0, within: float = DRAINED_WITHIN_S, look: Callable[[QueueStats], None] = lambda _: None) -> None:
+    def counts(self) -> Counter[str]:
+        """Return how many jobs are in which state, as the server says."""
+        found = Counter[str]()
+        for numbers in self.client.stats().queues:
+            if numbers.queue in self.queues:
+                found.update({state: getattr(numbers, state) for state in _STATES})
+        return found
+
+    def wait(
+        self,
+        *,
+        jobs: int = 0,
+        within: float = DRAINED_WITHIN_S,
+        every: float = ASKED_EVERY_S,
+        look: Callable[[Mapping[str, int]], None] = lambda _: None,
+    ) -> None:
         """Wait until nothing of the queue is left to do, and so many have completed. `look` sees the numbers on the way."""
 
         def is_over() -> bool:
-            numbers = self.stack.stats(self.client, self.queue)
-            if numbers is None:
-                return False
-            look(numbers)
-            return numbers.pending == numbers.running == numbers.retrying == numbers.scheduled == 0 and numbers.completed >= jobs
+            counts = self.counts()
+            look(counts)
+            return bool(counts) and not any(counts[state] for state in _TO_DO) and counts["completed"] >= jobs
 
-        self._done_at = until("everything is done", is_over, within=within, every=ASKED_EVERY_S)
+        self._done_at = until("everything is done", is_over, within=within, every=every)
 
-    def finish(self, judged: str) -> None:
+    def finish(self, judged: str, *, end_workers: bool = True) -> None:
         """Stop measuring, end the workers, and write what the store says. judged: stored, drained or ran, or cut off."""
         self._judged = judged
         self._used = {name: cpu_s - self._before[name] for name, cpu_s in self.stack.usage().items()}
         self._wal, self.rss = self.stack.wal_bytes(), self.stack.server_rss_mb()
-        self.stack.end_all("worker", within=60)
-        numbers = self.stack.stats(self.client, self.queue)
-        counts = {state.upper(): getattr(numbers, state) for state in _STATES} if numbers is not None else {}
+        if end_workers:
+            self.stack.end_all("worker", within=60)
+        counts = {state.upper(): number for state, number in self.counts().items()}
         with Recorder(self.stack.directory / "store.jsonl", "store") as recorder:
             recorder.write("dump", "stats", queue=self.queue, counts=counts)
             if judged in {"drained", "ran"}:
                 recorder.write("dump", "quiet", queues=[self.queue])
-        self.waiting = counts.get("PENDING", 0)
+        self.waiting = counts.get("PENDING", 0) + counts.get("SCHEDULED", 0)
 
     def cpu_s(self, history: History) -> dict[str, float]:
         """Return the CPU seconds of server, store and relay while it was measured, and of our programs while they worked."""

@@ -1,17 +1,34 @@
 """The plain scenarios, and the table of all. Each loads a stack, waits until everything is done, and returns its figures."""
 
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, get_args
 
 from protojobs_client import Client
 
+from benchmarks.failing import failures
 from benchmarks.features import hotkey, limited, unique, watchers
+from benchmarks.grids import dispatch_grid, drain_grid
+from benchmarks.growth import bloat, growth
+from benchmarks.holding import long
 from benchmarks.latencies import idle, inversion, latency
+from benchmarks.light import streams
 from benchmarks.outbox import outbox
+from benchmarks.payloads import payloads
 from benchmarks.run import Load, Phase, Result, single
-from benchmarks.stack import Stack
+from benchmarks.stack import Driver, Stack
+from benchmarks.tenancy import queues, tenants
 
 Scenario = Callable[[Stack, Client, Load], Result]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Needs:
+    """What a scenario cannot do without. auth: tokens, so that callers have limits of their own; settings: of the server."""
+
+    drivers: Sequence[Driver] = get_args(Driver)
+    auth: bool = False
+    settings: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 def both(stack: Stack, client: Client, load: Load) -> Result:
@@ -45,15 +62,31 @@ def dispatch(stack: Stack, client: Client, load: Load) -> Result:
 
 
 SCENARIOS: Final[dict[str, Scenario]] = {
+    "bloat": bloat,
     "both": both,
     "dispatch": dispatch,
+    "dispatch-grid": dispatch_grid,
     "drain": drain,
+    "drain-grid": drain_grid,
+    "failures": failures,
+    "growth": growth,
     "hotkey": hotkey,
     "idle": idle,
     "inversion": inversion,
     "latency": latency,
     "limited": limited,
+    "long": long,
     "outbox": outbox,
+    "payloads": payloads,
+    "queues": queues,
+    "streams": streams,
+    "tenants": tenants,
     "unique": unique,
     "watchers": watchers,
+}
+
+NEEDS: Final[dict[str, Needs]] = {
+    "bloat": Needs(drivers=["postgres"]),
+    "queues": Needs(settings={"PROTOJOBS_LIMITS__MAX_QUEUES": "100000", "PROTOJOBS_LIMITS__MAX_KINDS": "100000"}),
+    "streams": Needs(settings={"PROTOJOBS_LIMITS__STREAMS_PER_CALLER": "0"}),
 }

@@ -49,6 +49,7 @@ class Stack:
     tokens: Mapping[str, Path] = field(default_factory=dict[str, Path])
     ca: Path | None = None
     cluster: Cluster | None = None
+    database: str | None = None
     maria: MariaServer | None = None
     kafka: KafkaCluster | None = None
     receiver: Receiver | None = None
@@ -131,6 +132,20 @@ class Stack:
         server = psutil.Process(self.server.pid)
         return round(sum(each.memory_info().rss for each in (server, *server.children())) / 1e6, 1)
 
+    def forget_peak(self) -> None:
+        """Let the server's peak begin anew."""
+        for pid in self._server_pids():
+            Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+    def server_peak_mb(self) -> float:
+        """Return the largest resident memory of the server since its peak was forgotten, of all its processes together."""
+        told = [Path(f"/proc/{pid}/status").read_text() for pid in self._server_pids()]
+        return round(sum(int(status.partition("VmHWM:")[2].split()[0]) for status in told) * 1024 / 1e6, 1)
+
+    def _server_pids(self) -> list[int]:
+        server = psutil.Process(self.server.pid)
+        return [server.pid, *(each.pid for each in server.children())]
+
     def wal_bytes(self) -> int | None:
         """Return how much PostgreSQL has written ahead since it was made."""
         if self.cluster is None:
@@ -176,17 +191,21 @@ def postmaster_of(cluster: Cluster) -> int:
 
 
 @contextmanager
-def running_stack(driver: Driver, extras: Extras | None = None) -> Generator[Stack, None, None]:
-    """Start store and server; end them, and every program that still runs, at the end."""
+def running_stack(
+    driver: Driver, extras: Extras | None = None, settings: Mapping[str, str] | None = None
+) -> Generator[Stack, None, None]:
+    """Start store and server; end them, and every program that still runs, at the end. settings: variables of the server."""
     wanted = extras or Extras()
     with ExitStack() as exits:
         directory = Path(exits.enter_context(tempfile.TemporaryDirectory(prefix="protojobs-bench-")))
         cluster = exits.enter_context(running_cluster()) if driver in ("postgres", "kafka") else None
+        database = cluster.create_database() if cluster is not None else None
         maria = exits.enter_context(running_server()) if driver == "mariadb" else None
         kafka = exits.enter_context(running_brokers()) if driver == "kafka" else None
         receiver = exits.enter_context(receiving()) if wanted.telemetry else None
         port = _free_port()
-        env = {"PROTOJOBS_PORT": str(port), "PROTOJOBS_ADMIN_PORT": "0", **_store(driver, directory, cluster, maria)}
+        env = {"PROTOJOBS_PORT": str(port), "PROTOJOBS_ADMIN_PORT": "0", **(settings or {})}
+        env |= _store(driver, directory, cluster, database, maria)
         env["PROTOJOBS_PROCESSES"] = str(wanted.processes)
         if wanted.store_latency and (store := cluster or maria) is not None:
             far = exits.enter_context(_far(store.port, wanted.store_latency, directory))
@@ -210,7 +229,7 @@ def running_stack(driver: Driver, extras: Extras | None = None) -> Generator[Sta
         exits.callback(end, server)
         stack = Stack(
             driver=driver, directory=directory, address=f"127.0.0.1:{port}", server=server, extras=wanted, tokens=tokens, ca=ca,
-            cluster=cluster, maria=maria, kafka=kafka, receiver=receiver,
+            cluster=cluster, database=database, maria=maria, kafka=kafka, receiver=receiver,
         )  # fmt: skip
         exits.callback(_end_programs, stack)
         with _channel(stack) as channel:
@@ -230,9 +249,11 @@ def _far(port: int, milliseconds: float, directory: Path) -> Generator[int, None
         end(network)
 
 
-def _store(driver: Driver, directory: Path, cluster: Cluster | None, maria: MariaServer | None) -> dict[str, str]:
-    if cluster is not None:
-        dsn = cluster.dsn(cluster.create_database()).replace("postgresql+asyncpg://", "postgresql://")
+def _store(
+    driver: Driver, directory: Path, cluster: Cluster | None, database: str | None, maria: MariaServer | None
+) -> dict[str, str]:
+    if cluster is not None and database is not None:
+        dsn = cluster.dsn(database).replace("postgresql+asyncpg://", "postgresql://")
         return {"PROTOJOBS_DRIVER": driver, "PROTOJOBS_POSTGRES__DSN": dsn}
     if maria is not None:
         dsn = maria.dsn(maria.create_database()).replace("mysql+asyncmy://", "mysql://")

@@ -1,9 +1,11 @@
 """Reads from histories when things happened."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, Final
 
 from tests.checker import History
+
+_RUNS: Final = frozenset({"ran", "start"})
 
 
 class Times:
@@ -20,7 +22,7 @@ class Times:
                 self.sent[event.job] = event.t
             elif event.job not in self.sent:
                 continue
-            elif event.op == "ran":
+            elif event.op in _RUNS:
                 self.runs += 1
                 self.began.setdefault(event.job, event.t)
             elif event.op == "dispatch" and event.phase == "ok":
