@@ -79,6 +79,7 @@ def compare_with_calm(
         "server_grew_mb": grown_mb,
         "grows_at_most_mb": load.memory,
         **refusals,
+        "messages": [event.data["messages"] for event in history.events if "messages" in event.data],
         "kept": not wrong,
         "repeated_runs": report.repeated_runs,
         "calm": {**first.row(), "ping_ms": Pings.read(history, calm.queue)},

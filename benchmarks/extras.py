@@ -25,6 +25,7 @@ GRANTS: Final = {
     "producer": "producer:bench*",
     "worker": "worker:bench*",
     "watcher": "observer:bench*",
+    "flooder": "producer:bench*",
     "streamer": "worker:bench*",
     "pinger": "observer:bench*",
 }

@@ -50,6 +50,9 @@ class Load:
     callers: Sequence[int] = (1, 16, 64)
     drain_streams: Sequence[int] = (1, 4, 32)
     windows: Sequence[int] = (1, 50, 500)
+    burst: int = 1_000_000
+    calls: int = 1000
+    swarm: int = 1000
     others: float = 100.0
     memory: float = 300.0
 

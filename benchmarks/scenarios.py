@@ -13,6 +13,7 @@ from benchmarks.growth import bloat, growth
 from benchmarks.holding import long
 from benchmarks.latencies import idle, inversion, latency
 from benchmarks.light import streams
+from benchmarks.misuse import burst, mixed, slow, stalled, swarm
 from benchmarks.outbox import outbox
 from benchmarks.payloads import payloads
 from benchmarks.run import Load, Phase, Result, single
@@ -64,6 +65,7 @@ def dispatch(stack: Stack, client: Client, load: Load) -> Result:
 SCENARIOS: Final[dict[str, Scenario]] = {
     "bloat": bloat,
     "both": both,
+    "burst": burst,
     "dispatch": dispatch,
     "dispatch-grid": dispatch_grid,
     "drain": drain,
@@ -76,10 +78,14 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     "latency": latency,
     "limited": limited,
     "long": long,
+    "mixed": mixed,
     "outbox": outbox,
     "payloads": payloads,
     "queues": queues,
+    "slow": slow,
+    "stalled": stalled,
     "streams": streams,
+    "swarm": swarm,
     "tenants": tenants,
     "unique": unique,
     "watchers": watchers,
@@ -87,6 +93,11 @@ SCENARIOS: Final[dict[str, Scenario]] = {
 
 NEEDS: Final[dict[str, Needs]] = {
     "bloat": Needs(drivers=["postgres"]),
+    "burst": Needs(auth=True),
+    "mixed": Needs(auth=True),
     "queues": Needs(settings={"PROTOJOBS_LIMITS__MAX_QUEUES": "100000", "PROTOJOBS_LIMITS__MAX_KINDS": "100000"}),
+    "slow": Needs(drivers=["postgres"], auth=True),
+    "stalled": Needs(auth=True),
     "streams": Needs(settings={"PROTOJOBS_LIMITS__STREAMS_PER_CALLER": "0"}),
+    "swarm": Needs(auth=True),
 }

@@ -45,6 +45,9 @@ def size_options() -> argparse.ArgumentParser:
     numbers("--callers", "dispatch-grid: callers")
     numbers("--drain-streams", "drain-grid: streams")
     numbers("--windows", "drain-grid: window of each stream")
-    number("--others", "tenants: single jobs of the others, jobs/s", kind=float)
-    number("--memory", "tenants: by how much the server may grow, MB", kind=float)
+    number("--burst", "burst: jobs at once")
+    number("--calls", "burst and slow: calls on their way at once")
+    number("--swarm", "swarm: streams that a client opens")
+    number("--others", "tenants and bad input: single jobs of the others, jobs/s", kind=float)
+    number("--memory", "tenants and bad input: by how much the server may grow, MB", kind=float)
     return parser

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 AGAIN_AFTER_S: Final = 0.1
 OPENED_AT_ONCE: Final = 50
+UNSEEN: Final = "Internal error from Core"
+"""What gRPC for Python makes of a stream that has ended when it is written to: it no longer tells how it ended."""
 
 
 class Tally:
@@ -42,6 +44,7 @@ class Tally:
         self.rows: list[tuple[str, int, float]] = []
         self.opened = 0
         self.refusals: list[ProtoJobsError] = []
+        self.unseen = 0
         self.answers = Counter[str]()
 
 
@@ -64,6 +67,10 @@ class LightStream:
             try:
                 await self._hello()
             except grpc.aio.AioRpcError as error:
+                if error.details() == UNSEEN:
+                    self._tally.unseen += 1
+                    await asyncio.sleep(AGAIN_AFTER_S)
+                    continue
                 refusal = translate(error)
                 self._tally.refusals.append(refusal)
                 if refusal.retry_after is None:
@@ -203,6 +210,8 @@ async def main(config: dict[str, Any]) -> None:
         with_hint = sum(refusal.retry_after is not None for refusal in tally.refusals)
         told: dict[str, Any] = {
             "opened": tally.opened,
+            "ended_unseen": tally.unseen,
+            "messages": Counter(f"{refusal.code.name}: {refusal.message}" for refusal in tally.refusals),
             "refused": len(tally.refusals),
             "with_retry_info": with_hint,
             "settles": tally.answers,
