@@ -6,10 +6,10 @@ from typing import Any, Final
 
 from protojobs_client import Client
 
+from benchmarks.light import refused, without_hint
 from benchmarks.pings import Pings
 from benchmarks.run import Load, Phase, Result, conclude
 from benchmarks.stack import QUEUE, Stack
-from tests.checker import History
 
 MOST_TIMES: Final = 2.0
 """How much longer others may wait, at p99."""
@@ -69,8 +69,7 @@ def compare_with_calm(
     refusals = refused(history)
     wrong = [f"others wait {times:g} times as long at p99"] if times >= MOST_TIMES else []
     wrong += [f"the server grew by {grown_mb:g} MB"] if grown_mb > load.memory else []
-    if without := refusals["refused"] - refusals["with_retry_info"]:
-        wrong.append(f"{without} refusals do not say when to come again")
+    wrong += without_hint(refusals)
     if refuses and not refusals["refused"]:
         wrong.append("nothing was refused")
     figures: dict[str, Any] = {
@@ -88,9 +87,3 @@ def compare_with_calm(
     }
     lost = sum(outcome.lost for outcome in outcomes)
     return Result(report=report, jobs=second.jobs, seconds=second.seconds, lost=lost, wrong=wrong, figures=figures)
-
-
-def refused(history: History) -> dict[str, int]:
-    """Return how often somebody was told RESOURCE_EXHAUSTED, and how often with the time to come again."""
-    seen = [event.data for event in history.events if event.data.get("what") in {"streams", "refusals"}]
-    return {name: sum(told[name] for told in seen) for name in ("refused", "with_retry_info")}

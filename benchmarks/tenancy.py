@@ -6,7 +6,7 @@ from typing import Final
 from protojobs_client import Client
 
 from benchmarks.beside import Others, compare_with_calm
-from benchmarks.light import refused_streams, start_streams
+from benchmarks.light import refused, start_streams, without_hint
 from benchmarks.run import ASKED_EVERY_S, Load, Phase, Result, conclude
 from benchmarks.stack import QUEUE, Stack
 
@@ -25,14 +25,14 @@ def queues(stack: Stack, client: Client, load: Load) -> Result:
         for skew in ((False, True) if count > 1 else (False,))
     }
     report, history, outcomes = conclude(list(phases.values()))
-    refused = refused_streams(history)
+    refusals = refused(history)
     return Result(
         report=report,
         jobs=outcomes[-1].jobs,
         seconds=outcomes[-1].seconds,
         lost=sum(outcome.lost for outcome in outcomes),
-        wrong=[f"{refused} streams were refused"] if refused else [],
-        figures={name: outcome.row() for name, outcome in zip(phases, outcomes, strict=True)},
+        wrong=without_hint(refusals),
+        figures={**refusals, **{name: outcome.row() for name, outcome in zip(phases, outcomes, strict=True)}},
     )
 
 
