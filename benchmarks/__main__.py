@@ -121,7 +121,7 @@ def _extra_options() -> argparse.ArgumentParser:
         "--trace-parent", choices=get_args(TraceParent), default="link", help="what workers make of a job's trace, with --tracing"
     )
     parser.add_argument("--metrics", action="store_true", help="server, producers and workers push metrics")
-    parser.add_argument("--processes", type=_positive, default=1, metavar="N", help="processes of the server, behind one port")
+    parser.add_argument("--processes", type=positive, default=1, metavar="N", help="processes of the server, behind one port")
     parser.add_argument(
         "--store-latency", type=float, default=0.0, metavar="MS", help="milliseconds of a round trip between server and database"
     )

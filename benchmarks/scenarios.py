@@ -6,6 +6,7 @@ from typing import Final, get_args
 
 from protojobs_client import Client
 
+from benchmarks.drivers import Driver
 from benchmarks.failing import failures
 from benchmarks.features import hotkey, limited, unique, watchers
 from benchmarks.grids import dispatch_grid, drain_grid
@@ -17,7 +18,7 @@ from benchmarks.misuse import burst, mixed, slow, stalled, swarm
 from benchmarks.outbox import outbox
 from benchmarks.payloads import payloads
 from benchmarks.run import Load, Phase, Result, single
-from benchmarks.stack import Driver, Stack
+from benchmarks.stack import Stack
 from benchmarks.tenancy import queues, tenants
 
 Scenario = Callable[[Stack, Client, Load], Result]

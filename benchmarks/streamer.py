@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     Call = grpc.aio.StreamStreamCall[wire.LeaseRequest, wire.LeaseResponse]
 
 AGAIN_AFTER_S: Final = 0.1
-OPENED_AT_ONCE: Final = 50
+OPENED_AT_ONCE: Final = 8
 UNSEEN: Final = "Internal error from Core"
 """What gRPC for Python makes of a stream that has ended when it is written to: it no longer tells how it ended."""
 
