@@ -28,7 +28,8 @@ async def test_a_killed_process_is_started_again_all_drain_and_nothing_is_lost(s
     server = await stand.add_server(PROCESSES="2")
     await until("both processes answer on the one port", lambda: _answer(server, BOTH))
     for number in range(1, 5):
-        await stand.add_worker(f"worker-{number}", concurrency=8, ttl=10.0)
+        # Longer than the whole server may be away: an SDK gives its outcomes up after 80 % of it without an answer.
+        await stand.add_worker(f"worker-{number}", concurrency=8, ttl=60.0)
     # Not strict: of a call that a killed process has not answered, nobody knows what became of it.
     producers = [stand.producer(f"producer-{number}", strict=False) for number in (1, 2)]
     over = asyncio.Event()
@@ -36,7 +37,6 @@ async def test_a_killed_process_is_started_again_all_drain_and_nothing_is_lost(s
     async def load(producer: Producer) -> None:
         while not over.is_set():
             await producer.dispatch(20)
-            await producer.dispatch(5, singly=True)
             await producer.dispatch(1, delay=0.2)
             await asyncio.sleep(0.05)
 

@@ -118,4 +118,7 @@ async def _hear(line: Line, health: "Health", stop: asyncio.Event) -> None:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    # As of `protojobs`: a traceback with the values of variables would show secrets.
+    app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
+    app.command()(main)
+    app()
