@@ -57,7 +57,7 @@ class Server:
         self.program.start()
         await self.ready()
 
-    async def ready(self, within: float = 45.0) -> None:
+    async def ready(self, within: float = 90.0) -> None:
         """Wait until its health is SERVING."""
         # By default gRPC tries again ever less often, up to every two minutes.
         async with grpc.aio.insecure_channel(self.address, options=[("grpc.max_reconnect_backoff_ms", 200)]) as channel:
