@@ -37,6 +37,7 @@ def test_commands_in_pods_are_commands_of_the_server() -> None:
         assert set(re.findall(r"--[a-z-]+", command)) <= set(re.findall(r"--[a-z][a-z-]+", done.output))
 
 
+@pytest.mark.alone  # eight programs one after the other, each of which takes seconds beside others
 @pytest.mark.timeout(120)
 def test_tokens_are_made_by_the_page(postgres_dsn: str, tmp_path: Path) -> None:
     authority = Authority()
