@@ -6,17 +6,17 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, func, select, union_all
+from sqlalchemy import ColumnElement, Connection, Select, SmallInteger, Table, func, literal_column, select, true, union_all
 
 from protojobs_service.domain.lifecycle import State
 from protojobs_service.domain.queue_limits import bucket_at
-from protojobs_service.drivers.sql.cold.base import MINUTE, Cold, among, chunks, moment
+from protojobs_service.drivers.sql.cold.base import MINUTE, Cold, among, chunks, kept, moment
 from protojobs_service.drivers.sql.cold.queue_use import read_buckets
 from protojobs_service.drivers.sql.cold.settings import load
+from protojobs_service.drivers.sql.tables import Tables
 from protojobs_service.port.queues import QueueNumbers
 
 _BANDS = range(1, 10)
-_PROBES = 100
 _MINUTES = 6
 _RATE = "rate_limit"
 
@@ -53,10 +53,11 @@ def numbers(c: Connection, cold: Cold, queue: str | None) -> tuple[list[QueueNum
     waiting = [lane for lane in ids if counts[lane, State.PENDING] > 0]
     oldest, held = _oldest(c, cold, waiting), _oldest_held(c, cold, waiting)
     oldest |= {lane: min(at, oldest.get(lane, at)) for lane, at in held.items()}
-    sessions = [
-        (set(json.loads(row.queues)), frozenset[str](json.loads(row.kinds)))
-        for row in c.execute(select(tables.session.c.queues, tables.session.c.kinds).where(tables.session.c.closed_at.is_(None)))
-    ]
+    served: dict[str, list[frozenset[str]]] = defaultdict(list)
+    for row in c.execute(select(tables.session.c.queues, tables.session.c.kinds).where(tables.session.c.closed_at.is_(None))):
+        kinds = frozenset[str](json.loads(row.kinds))
+        for name in set(json.loads(row.queues)):
+            served[name].append(kinds)
     found = [
         _numbers(
             name,
@@ -65,7 +66,7 @@ def numbers(c: Connection, cold: Cold, queue: str | None) -> tuple[list[QueueNum
             minutes,
             oldest,
             held.keys(),
-            [kinds for served, kinds in sessions if name in served],
+            served[name],
             rate_spent=name in spent,
         )
         for name in queues
@@ -101,31 +102,44 @@ def _minutes(c: Connection, cold: Cold, lanes: Sequence[int], now: int) -> dict[
 
 def _oldest(c: Connection, cold: Cold, lanes: Sequence[int]) -> dict[int, int]:
     """Return when the oldest pending job of each lane was created: of the first of each band, which the index finds."""
-    ready, job = cold.tables.ready, cold.tables.job
-    probes: list[Any] = []
-    for lane in lanes:
-        for band in _BANDS:
-            first = select(ready.c.lane, ready.c.id).where(ready.c.lane == lane, ready.c.band == band)
-            cut = first.order_by(ready.c.position).limit(1).subquery()
-            probes.append(select(cut.c.lane, job.c.created_at).join_from(cut, job, job.c.id == cut.c.id))
-    return _earliest(c, probes)
+    return _earliest(c, cold, _first_ready(cold.tables), lanes)
 
 
 def _oldest_held(c: Connection, cold: Cold, lanes: Sequence[int]) -> dict[int, int]:
     """Return when the oldest of the jobs was created that wait for a place of their key, by lane: the one with the first id."""
-    held, job = cold.tables.held, cold.tables.job
-    probes: list[Any] = []
-    for lane in lanes:
-        cut = select(held.c.lane, held.c.id).where(held.c.lane == lane).order_by(held.c.id).limit(1).subquery()
-        probes.append(select(cut.c.lane, job.c.created_at).join_from(cut, job, job.c.id == cut.c.id))
-    return _earliest(c, probes)
+    return _earliest(c, cold, _first_held(cold.tables), lanes)
 
 
-def _earliest(c: Connection, probes: Sequence[Any]) -> dict[int, int]:
+# A subquery for each lane instead of a part of a union for each: a union of thousands takes seconds to make and to plan.
+@kept
+def _first_ready(tables: Tables) -> Select[Any]:
+    lane, ready = tables.lane, tables.ready
+    bands = union_all(*(select(literal_column(str(band), SmallInteger()).label("band")) for band in _BANDS)).subquery("bands")
+    first = select(ready.c.id).where(ready.c.lane == lane.c.id, ready.c.band == bands.c.band)
+    return _firsts(lane, first.order_by(ready.c.position)).select_from(lane.join(bands, true()))
+
+
+@kept
+def _first_held(tables: Tables) -> Select[Any]:
+    lane, held = tables.lane, tables.held
+    return _firsts(lane, select(held.c.id).where(held.c.lane == lane.c.id).order_by(held.c.id))
+
+
+def _firsts(lane: Table, ordered: Select[Any]) -> Select[Any]:
+    columns: list[ColumnElement[Any]] = [lane.c.id.label("lane"), ordered.limit(1).scalar_subquery().label("job")]
+    return select(*columns)
+
+
+def _earliest(c: Connection, cold: Cold, firsts: Select[Any], lanes: Sequence[int]) -> dict[int, int]:
+    job = cold.tables.job
+    of_job: dict[bytes, int] = {}
+    for some in chunks(lanes):
+        of_job |= {row.job: row.lane for row in c.execute(firsts.where(among(cold.tables.lane.c.id, some))) if row.job is not None}
     found: dict[int, int] = {}
-    for start in range(0, len(probes), _PROBES):
-        for row in c.execute(union_all(*probes[start : start + _PROBES])):
-            found[row.lane] = min(row.created_at, found.get(row.lane, row.created_at))
+    for ids in chunks(list(of_job)):
+        for row in c.execute(select(job.c.id, job.c.created_at).where(among(job.c.id, ids))):
+            lane = of_job[row.id]
+            found[lane] = min(row.created_at, found.get(lane, row.created_at))
     return found
 
 
