@@ -108,7 +108,8 @@ def _is_lost_connection(code: grpc.StatusCode, details: str) -> bool:
         case grpc.StatusCode.CANCELLED:
             return True
         case grpc.StatusCode.INTERNAL:
-            return details.startswith("Received RST_STREAM")
+            # The second: grpc.aio's words for a call that came to no end, as where its connection goes while it is being made.
+            return details.startswith(("Received RST_STREAM", "Internal error from Core"))
         case grpc.StatusCode.UNKNOWN:
             return details == "Stream removed"
         case _:

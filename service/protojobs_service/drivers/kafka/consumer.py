@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from protojobs_service.domain.errors import Unavailable
+from protojobs_service.drivers.kafka.client_log import client_log
 from protojobs_service.drivers.kafka.errors import NO_PLACE, NO_TOPIC, TIMED_OUT, translate
 from protojobs_service.drivers.kafka.options import Options
 from protojobs_service.drivers.kafka.topics import Place
@@ -137,7 +138,7 @@ class Reader:
 
     def _live(self) -> None:
         """Be a member of the group until the end, or until that fails for good. Raises KafkaException."""
-        consumer = Consumer(self._options.consumer(), logger=_log)
+        consumer = Consumer(self._options.consumer(), logger=client_log)
         committed_at = 0.0
         try:
             self._subscribe(consumer, self._wanted)

@@ -12,6 +12,7 @@ from confluent_kafka.admin import AdminClient
 
 from protojobs_service.domain.errors import JobsError
 from protojobs_service.drivers.kafka.backlog import Backlog, Partition
+from protojobs_service.drivers.kafka.client_log import client_log
 from protojobs_service.drivers.kafka.complaints import Complaints
 from protojobs_service.drivers.kafka.consumer import Reader
 from protojobs_service.drivers.kafka.dead_letters import DeadLetterTopic, Parking
@@ -76,7 +77,7 @@ class KafkaDriver(Driver):
         self._patience_s = patience.total_seconds()
         self._appender = Appender(options, self._complaints.explain)
         self._ledger = Ledger(side.side_store)
-        self._admin = AdminClient(options.admin(), logger=_log)
+        self._admin = AdminClient(options.admin(), logger=client_log)
         self._topics = Topics(options, self._admin)
         self._backlog = Backlog(self._topics.stem)
         self._routes = Routes(self._topics, fresh=fresh)

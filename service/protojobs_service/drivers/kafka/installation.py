@@ -1,19 +1,17 @@
 """Whose topics these are: a side store and a prefix of a cluster belong together, and to nobody else."""
 
 import asyncio
-import logging
 import time
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
 from protojobs_service.domain.errors import StoreUnavailable
+from protojobs_service.drivers.kafka.client_log import client_log
 from protojobs_service.drivers.kafka.errors import END_OF_PLACE, translated
 from protojobs_service.drivers.kafka.ledger import Ledger
 from protojobs_service.drivers.kafka.options import Options
 from protojobs_service.drivers.kafka.producer import Appender, Outgoing
 from protojobs_service.drivers.kafka.topics import Place, Topics
-
-_log = logging.getLogger(__name__)
 
 _READ_S = 10.0
 
@@ -52,7 +50,7 @@ async def check_owner(options: Options, topics: Topics, appender: Appender, ledg
 def _read_last(options: Options, topic: str) -> str | None:
     """Return the last of the few records there are. Leaders of a topic that was just made are waited for: the client does that."""
     consumer = Consumer(
-        {**options.consumer(), "group.id": f"{options.group_id}.installation", "enable.partition.eof": True}, logger=_log
+        {**options.consumer(), "group.id": f"{options.group_id}.installation", "enable.partition.eof": True}, logger=client_log
     )
     try:
         consumer.assign([TopicPartition(topic, 0, OFFSET_BEGINNING)])

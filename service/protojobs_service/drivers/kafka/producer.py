@@ -1,7 +1,6 @@
 """Appending records: one future for all records of a call, and one wake-up of the loop for each poll."""
 
 import asyncio
-import logging
 import threading
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -9,11 +8,10 @@ from typing import NamedTuple
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from protojobs_service.domain.errors import JobsError, Overloaded, StoreUnavailable
+from protojobs_service.drivers.kafka.client_log import client_log
 from protojobs_service.drivers.kafka.errors import translate, translated
 from protojobs_service.drivers.kafka.options import Options
 from protojobs_service.drivers.kafka.topics import Place
-
-_log = logging.getLogger(__name__)
 
 _POLL_S = 0.1
 _FLUSH_S = 5.0
@@ -64,7 +62,7 @@ class Appender:
 
     def open(self) -> None:
         """Start the thread. On the event loop."""
-        self._producer = Producer(self._options.producer(), logger=_log)
+        self._producer = Producer(self._options.producer(), logger=client_log)
         self._ending.clear()
         arguments = (self._producer, asyncio.get_running_loop())
         self._thread = threading.Thread(target=self._poll, args=arguments, name="kafka-producer", daemon=True)

@@ -1,7 +1,6 @@
 """Finding jobs that still lie in a topic, by id: the partition follows from the id, the place in it from the time in the id."""
 
 import asyncio
-import logging
 import threading
 import time
 from collections import defaultdict
@@ -14,13 +13,12 @@ from protojobs_service.domain.errors import StoreUnavailable
 from protojobs_service.domain.job import JobId, NewJob
 from protojobs_service.domain.recent import Recent
 from protojobs_service.drivers.kafka.backlog import Backlog
+from protojobs_service.drivers.kafka.client_log import client_log
 from protojobs_service.drivers.kafka.errors import translated
 from protojobs_service.drivers.kafka.lag import Lag, Span
 from protojobs_service.drivers.kafka.options import Options
 from protojobs_service.drivers.kafka.records import InvalidRecord, unpack
 from protojobs_service.drivers.kafka.topics import Place, Topics, partition_of
-
-_log = logging.getLogger(__name__)
 
 _EARLIER_MS = 2000
 """A record has the latest time of its ids, but no later one than the server's clock showed, which may differ between servers."""
@@ -111,7 +109,7 @@ class Search:
     ) -> None:
         if look.given_up.is_set():
             return
-        consumer = Consumer({**self._options.consumer(), "group.id": f"{self._options.group_id}.search"}, logger=_log)
+        consumer = Consumer({**self._options.consumer(), "group.id": f"{self._options.group_id}.search"}, logger=client_log)
         try:
             starts = self._starts(consumer, spans, wanted)
             left = {place: spans[place][1] for place, start in starts.items() if start < spans[place][1]}
