@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from protojobs_client import Client
 
-from benchmarks.run import Load, Phase, Result, conclude
+from benchmarks.run import Load, Phase, Result, conclude, several
 from benchmarks.stack import QUEUE, Stack
 from tests.checker import History
 
@@ -26,14 +26,7 @@ def failures(stack: Stack, client: Client, load: Load) -> Result:
             wrong.append(f"{completed} of {outcome.jobs} jobs of {phase.queue} have completed")
     if report.repeated_runs:
         wrong.append(f"{report.repeated_runs} runs that nobody asked for")
-    return Result(
-        report=report,
-        jobs=outcomes[-1].jobs,
-        seconds=outcomes[-1].seconds,
-        lost=sum(outcome.lost for outcome in outcomes),
-        wrong=wrong,
-        figures=rows,
-    )
+    return several(report, outcomes, rows, wrong)
 
 
 def _with_failing(stack: Stack, client: Client, load: Load, percent: float) -> Phase:

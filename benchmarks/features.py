@@ -9,7 +9,7 @@ from uuid import UUID
 from protojobs_client import Client, DuplicateJobError, JobRequest, RateLimit
 
 from benchmarks.requests import HOT_KEY
-from benchmarks.run import Load, Outcome, Phase, Result, conclude
+from benchmarks.run import Load, Outcome, Phase, Result, conclude, several
 from benchmarks.stack import KIND, QUEUE, Stack
 from benchmarks.times import notes, percentiles, rate
 from benchmarks.waiting import until
@@ -129,9 +129,7 @@ def watchers(stack: Stack, client: Client, load: Load) -> Result:
         f"watched_by_{streams}": {**outcome.row(), "caught_up_after_s": _behind(history, phase, outcome)}
         for streams, phase, outcome in zip(load.watchers, phases, outcomes, strict=True)
     }
-    last = outcomes[-1]
-    lost = sum(outcome.lost for outcome in outcomes)
-    return Result(report=report, jobs=last.jobs, seconds=last.seconds, lost=lost, figures=rows, wrong=wrong)
+    return several(report, outcomes, rows, wrong)
 
 
 def _watched(stack: Stack, client: Client, load: Load, streams: int) -> Phase:

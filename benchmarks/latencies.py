@@ -5,7 +5,7 @@ from typing import Final
 
 from protojobs_client import Client
 
-from benchmarks.run import Load, Phase, Result, conclude, read_all, single
+from benchmarks.run import Load, Phase, Result, conclude, read_all, several, single
 from benchmarks.stack import QUEUE, Stack
 from benchmarks.times import Times, percentiles, rate
 from benchmarks.usage import per_1000_jobs
@@ -38,9 +38,7 @@ def latency(stack: Stack, client: Client, load: Load) -> Result:
     phases = [_at_rate(stack, client, load, per_s) for per_s in load.rates]
     report, _, outcomes = conclude(phases)
     rows = {f"at_{per_s:g}_per_s": outcome.row() for per_s, outcome in zip(load.rates, outcomes, strict=True)}
-    last = outcomes[-1]
-    lost = sum(outcome.lost for outcome in outcomes)
-    return Result(report=report, jobs=last.jobs, seconds=last.seconds, lost=lost, figures=rows)
+    return several(report, outcomes, rows)
 
 
 def _at_rate(stack: Stack, client: Client, load: Load, per_s: float) -> Phase:

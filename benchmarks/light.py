@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from protojobs_client import Client
 
-from benchmarks.run import ASKED_EVERY_S, Load, Phase, Result, conclude
+from benchmarks.run import ASKED_EVERY_S, Load, Phase, Result, conclude, several
 from benchmarks.stack import QUEUE, Stack
 from benchmarks.times import notes
 from benchmarks.waiting import until
@@ -59,11 +59,9 @@ def streams(stack: Stack, client: Client, load: Load) -> Result:
     last, grown_mb = rows[f"streams_{max(phases)}"], round(phases[max(phases)].rss - phases[min(phases)].rss, 1)
     if grown_mb > MOST_GROWN_MB:
         wrong.append(f"{max(phases)} streams take {grown_mb:g} MB more than {min(phases)}")
-    return Result(
-        report=report,
-        jobs=outcomes[-1].jobs,
-        seconds=outcomes[-1].seconds,
-        lost=sum(outcome.lost for outcome in outcomes),
+    return several(
+        report,
+        outcomes,
         wrong=wrong,
         figures={
             "server_grew_mb": grown_mb,

@@ -7,7 +7,7 @@ from typing import Any, Final
 from protojobs_client import Client
 
 from benchmarks.pings import STALL_MS, Pings
-from benchmarks.run import Load, Phase, Result, conclude
+from benchmarks.run import Load, Phase, Result, conclude, several
 from benchmarks.stack import QUEUE, Stack
 from benchmarks.times import rate
 
@@ -36,14 +36,7 @@ def payloads(stack: Stack, client: Client, load: Load) -> Result:
         }
         if pings["max"] > STALL_MS:
             wrong.append(f"a caller waited {pings['max']:g} ms beside payloads of {size} bytes")
-    return Result(
-        report=report,
-        jobs=outcomes[-1].jobs,
-        seconds=outcomes[-1].seconds,
-        lost=sum(outcome.lost for outcome in outcomes),
-        wrong=wrong,
-        figures={"stall_at_most_ms": STALL_MS, "kept": not wrong, **rows},
-    )
+    return several(report, outcomes, {"stall_at_most_ms": STALL_MS, "kept": not wrong, **rows}, wrong)
 
 
 def fitting(load: Load, sizes: Sequence[int]) -> Load:

@@ -224,3 +224,10 @@ def single(phase: Phase) -> Result:
     """Return the result of a scenario that is one phase."""
     report, _, [outcome] = conclude([phase])
     return Result(report=report, jobs=outcome.jobs, seconds=outcome.seconds, lost=outcome.lost, figures=outcome.figures)
+
+
+def several(report: Report, outcomes: Sequence[Outcome], figures: dict[str, Any], wrong: Sequence[str] = ()) -> Result:
+    """Return the result of a scenario of several phases: the speed of the last one, and whatever any of them has lost."""
+    last = outcomes[-1]
+    lost = sum(outcome.lost for outcome in outcomes)
+    return Result(report=report, jobs=last.jobs, seconds=last.seconds, lost=lost, figures=figures, wrong=wrong)

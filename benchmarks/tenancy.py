@@ -7,7 +7,7 @@ from protojobs_client import Client
 
 from benchmarks.beside import Others, compare_with_calm
 from benchmarks.light import refused, start_streams, without_hint
-from benchmarks.run import ASKED_EVERY_S, Load, Phase, Result, conclude
+from benchmarks.run import ASKED_EVERY_S, Load, Phase, Result, conclude, several
 from benchmarks.stack import QUEUE, Stack
 
 OF_A_SESSION: Final = 100
@@ -26,14 +26,8 @@ def queues(stack: Stack, client: Client, load: Load) -> Result:
     }
     report, history, outcomes = conclude(list(phases.values()))
     refusals = refused(history)
-    return Result(
-        report=report,
-        jobs=outcomes[-1].jobs,
-        seconds=outcomes[-1].seconds,
-        lost=sum(outcome.lost for outcome in outcomes),
-        wrong=without_hint(refusals),
-        figures={**refusals, **{name: outcome.row() for name, outcome in zip(phases, outcomes, strict=True)}},
-    )
+    rows = {name: outcome.row() for name, outcome in zip(phases, outcomes, strict=True)}
+    return several(report, outcomes, {**refusals, **rows}, without_hint(refusals))
 
 
 def _on_queues(stack: Stack, client: Client, load: Load, count: int, *, skew: bool) -> Phase:
