@@ -77,7 +77,7 @@ def _descriptors() -> Sequence[FileDescriptorProto]:
 def _proto(contract: Sequence[_Commented]) -> str:
     parts = [
         "# The contract: services, messages, enums\n",
-        _made("the comments of proto/protojobs/v1"),
+        made("the comments of proto/protojobs/v1"),
         "Units, bounds, defaults and reasons stand with each field; [protocol.md](../protocol.md) tells how they play together.\n",
     ]
     for commented in contract:
@@ -89,7 +89,7 @@ def _proto(contract: Sequence[_Commented]) -> str:
             for place, method in enumerate(service.method):
                 takes = f"{'stream of ' if method.client_streaming else ''}`{_short(method.input_type)}`"
                 answers = f"{'stream of ' if method.server_streaming else ''}`{_short(method.output_type)}`"
-                parts.append(f"| `{method.name}` | {takes} | {answers} | {_cell(commented.of(_SERVICE, at, _METHOD, place))} |")
+                parts.append(f"| `{method.name}` | {takes} | {answers} | {cell(commented.of(_SERVICE, at, _METHOD, place))} |")
             parts.append("")
         for at, message in enumerate(file.message_type):
             parts += _message(commented, message, message.name, (_MESSAGE, at))
@@ -105,7 +105,7 @@ def _message(commented: _Commented, message: DescriptorProto, name: str, path: t
         yield "| field | type | no. | |\n|---|---|---|---|"
     for at, part in enumerate(message.field):
         choice = f" (one of `{message.oneof_decl[part.oneof_index].name}`)" if _is_choice(part) else ""
-        text = _cell(commented.of(*path, _FIELD, at))
+        text = cell(commented.of(*path, _FIELD, at))
         yield f"| `{part.name}` | {_type(part, maps)}{choice} | {part.number} | {text} |"
     yield ""
     for at, nested in enumerate(message.nested_type):
@@ -118,7 +118,7 @@ def _message(commented: _Commented, message: DescriptorProto, name: str, path: t
 def _enum(commented: _Commented, enum: EnumDescriptorProto, name: str, path: tuple[int, ...]) -> Iterator[str]:
     yield f"\n### enum {name}\n\n{commented.of(*path)}\n\n| value | no. | |\n|---|---|---|"
     for at, value in enumerate(enum.value):
-        yield f"| `{value.name}` | {value.number} | {_cell(commented.of(*path, _VALUE, at))} |"
+        yield f"| `{value.name}` | {value.number} | {cell(commented.of(*path, _VALUE, at))} |"
     yield ""
 
 
@@ -153,11 +153,11 @@ def _errors(commented: _Commented) -> str:
         reason = value.name.removeprefix(_PREFIX)
         told, _, text = commented.of(_ENUM, 0, _VALUE, at).partition(": ")
         code = told if told.replace(" or ", "").replace("_", "").isupper() else codes.get(reason, told)
-        rows.append(f"| `{reason}` | {code} | {_cell(text)} | `{classes.get(reason, 'by its code')}` |")
+        rows.append(f"| `{reason}` | {code} | {cell(text)} | `{classes.get(reason, 'by its code')}` |")
     lines = "\n".join(rows)
     return f"""# Errors
 
-{_made("proto/protojobs/v1/errors.proto")}
+{made("proto/protojobs/v1/errors.proto")}
 Every refusal is a `google.rpc.Status` with an `ErrorInfo` of the domain `protojobs.dev`; its `reason` is one of these, and is
 stable. Which errors are definite and which leave the outcome unknown: [guarantees.md](../guarantees.md), 2. The classes are those
 of `protojobs_client.errors`, whose `retryable` says whether the same call may be repeated.
@@ -185,7 +185,7 @@ def _settings() -> str:
     rows = "\n".join(_setting_rows("", Settings))
     return f"""# Settings of the server
 
-{_made("protojobs_service/settings")}
+{made("protojobs_service/settings")}
 By environment, or by a YAML file that `--config` or `PROTOJOBS_CONFIG` names (`limits: {{max_payload_bytes: 2048}}`); the
 environment wins over the file, options of the command over both. `protojobs config show` prints what is in force.
 
@@ -204,7 +204,7 @@ def _setting_rows(prefix: str, section: type[BaseModel]) -> Iterator[str]:
         full = f"{prefix}{name}"
         # Entries of a list have no variable of their own.
         variable = "" if "[]" in full else f"`PROTOJOBS_{full.replace('.', '__').upper()}`"
-        yield f"| `{full}` | {variable} | {_default(field)} | {_bounds(field)} | {_cell(field.description or '')} |"
+        yield f"| `{full}` | {variable} | {_default(field)} | {_bounds(field)} | {cell(field.description or '')} |"
         entry = next(iter(get_args(inner)), None)
         if _is_section(entry):
             yield from _setting_rows(f"{full}[].", entry)
@@ -236,7 +236,7 @@ def _cli() -> str:
     inner: dict[str, Any] = getattr(command, "commands", {})
     parts = [
         "# The command line\n",
-        _made("protojobs_service/cli"),
+        made("protojobs_service/cli"),
         f"{app.info.epilog}\n",
         "## The connection\n\nCommands with `--address` take these, too:\n",
         *_options(each for each in inner["health"].params if _is_of_connection(each)),
@@ -259,7 +259,7 @@ def _command(name: str, command: Any) -> Iterator[str]:
 
 
 def _options(parameters: Iterable[Any]) -> Iterator[str]:
-    rows = [f"| {_named(each)} | {_cell(each.help or '')} | {_standard(each)} |" for each in parameters]
+    rows = [f"| {_named(each)} | {cell(each.help or '')} | {_standard(each)} |" for each in parameters]
     if rows:
         yield "| option | | default |\n|---|---|---|"
         yield from rows
@@ -286,7 +286,8 @@ def _standard(parameter: Any) -> str:
 # ---- Markdown ----------------------------------------------------------------------------------------------
 
 
-def _made(source: str) -> str:
+def made(source: str) -> str:
+    """Return the line that says where a page comes from."""
     return f"<!-- generated by docs/generate.py from {source}; do not edit -->\n"
 
 
@@ -294,5 +295,6 @@ def _flat(comment: str) -> str:
     return " ".join(comment.split())
 
 
-def _cell(text: str) -> str:
+def cell(text: str) -> str:
+    """Return a text as it may stand in a cell of a table."""
     return " ".join(text.split()).replace("|", "\\|")
