@@ -107,18 +107,23 @@ class FakeStream:
 
     def __init__(self, log: FakeLog, wanted: job_service_pb2.JobFilter, place: int) -> None:
         self._log, self._wanted, self._place = log, wanted, place
-        self._greeted = False
+        self._greeted = self._cancelled = False
         self._news = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         log.hear(self._wake)
 
     async def read(self) -> job_service_pb2.WatchJobsResponse:
-        """Return what has come; the first time at once, with where it begins. Raises CursorExpiredError."""
+        """Return what has come; the first time at once, with where it begins. Raises CursorExpiredError.
+
+        Once it is cancelled, also while somebody reads, it raises CancelledError, as the call of a channel does.
+        """
         if not self._greeted:
             self._greeted = True
             return self._answer([])
         while True:
             self._news.clear()
+            if self._cancelled:
+                raise asyncio.CancelledError
             events = self._log.since(self._place)
             self._place += len(events)
             if found := [noted.event for noted in events if _matches(noted, self._wanted)]:
@@ -126,8 +131,10 @@ class FakeStream:
             await self._news.wait()
 
     def cancel(self) -> None:
-        """End it."""
+        """End it; whoever reads hears of it."""
+        self._cancelled = True
         self._log.leave(self._wake)
+        self._wake()
 
     def _answer(self, events: list[job_pb2.JobEvent]) -> job_service_pb2.WatchJobsResponse:
         return job_service_pb2.WatchJobsResponse(events=events, cursor=self._place.to_bytes(_CURSOR_BYTES))

@@ -1,9 +1,11 @@
 """The fake clients: what a producer's tests see, without a server."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from queue import Queue
 
 import pytest
+from protojobs.v1.job_service_pb2 import WatchJobsRequest
 from protojobs_client import (
     Client,
     DispatchOutcome,
@@ -24,6 +26,7 @@ from protojobs_client import (
     WaitTimeoutError,
 )
 from protojobs_client.errors import CursorExpiredError, JobIdReusedError, QueueFullError, UnsupportedError
+from protojobs_client.fake_log import FakeLog
 from protojobs_client.testing import START, FakeAsyncClient, FakeClient
 from protojobs_worker import Cancel, Discard, JobContext, Snooze, Worker
 from protojobs_worker.testing import run_due, run_due_async
@@ -227,6 +230,18 @@ def test_a_listener_hears_what_the_test_does_and_what_handlers_do() -> None:
         listener.stop()
 
     assert (event.id, event.after, same.id) == (job_id, JobState.COMPLETED, job_id)
+
+
+@pytest.mark.asyncio
+async def test_a_stream_of_events_that_is_cancelled_ends_for_its_reader() -> None:
+    stream = FakeLog().watch(WatchJobsRequest())
+    await stream.read()
+    async with asyncio.TaskGroup() as tasks:
+        reading = tasks.create_task(stream.read())
+        await asyncio.sleep(0)
+        stream.cancel()
+
+    assert reading.cancelled()
 
 
 def test_events_are_kept_for_a_day_of_the_fake_clock() -> None:
