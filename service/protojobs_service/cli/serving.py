@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from protojobs_service.settings import Settings
 
 _COLLECT_AFTER = 50_000
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 Serving = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
 
@@ -73,9 +74,14 @@ async def _until_signalled(serving: Serving, at_once: Callable[[], None]) -> Non
         stop.set()
 
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in _STOP_SIGNALS:
         loop.add_signal_handler(number, heard, number)
-    await serving(stop)
+    try:
+        await serving(stop)
+    finally:
+        # uvloop leaves them behind when it closes, and whoever goes on would never hear of a signal again.
+        for number in _STOP_SIGNALS:
+            loop.remove_signal_handler(number)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

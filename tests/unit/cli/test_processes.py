@@ -1,6 +1,7 @@
 """Settings of several processes, and what they tell each other."""
 
 import asyncio
+import signal
 import socket
 from pathlib import Path
 
@@ -52,6 +53,16 @@ def test_a_port_that_another_server_has_is_refused(monkeypatch: pytest.MonkeyPat
 
     assert refused.exit_code == 3
     assert f"cannot listen on 127.0.0.1:{port}" in refused.stderr
+
+
+def test_whoever_goes_on_after_a_server_hears_of_signals_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
+    monkeypatch.setenv("PROTOJOBS_POSTGRES__DSN", "postgresql://me@127.0.0.1/jobs")
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        refused = run("serve", "--driver", "postgres", "--processes", "2", "--address", f"127.0.0.1:{other.getsockname()[1]}")
+
+    assert refused.exit_code == 3
+    assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == before
 
 
 def test_an_admin_port_that_somebody_has_is_named() -> None:
