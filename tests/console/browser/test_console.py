@@ -313,7 +313,9 @@ async def test_a_live_page_whose_server_is_gone_says_since_when(page: Page, faul
     await page.clock.run_for(4000)
 
     await expect(page.locator("#live-switch")).to_have_text(re.compile(r"No answer since \d\d:\d\d:\d\d"))
-    faults.clear()  # the browser and htmx log each page that did not come
+    await page.unroute_all(behavior="wait")
+    await page.close()
+    faults.clear()  # the browser and htmx log each page that did not come, and it asked again and again
 
 
 async def test_hostile_text_is_drawn_and_does_nothing(page: Page, site: Site) -> None:
