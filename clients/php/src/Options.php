@@ -12,6 +12,7 @@ namespace ProtoJobs;
  */
 final class Options
 {
+    /** Where a server on this machine listens. */
     public const DEFAULT_ADDRESS = '127.0.0.1:50051';
 
     private const FLAGS = ['1' => true, 'true' => true, 'yes' => true, 'on' => true,

@@ -7,6 +7,8 @@ namespace ProtoJobs;
 /** What this client calls itself. */
 final class Version
 {
+    /** Name of this client. */
     public const SDK = 'protojobs-php';
+    /** Version of this client. */
     public const NUMBER = '0.1.0';
 }

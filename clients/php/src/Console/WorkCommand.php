@@ -45,6 +45,7 @@ final class WorkCommand extends Command
         }
     }
 
+    /** Declares queues and options. */
     protected function configure(): void
     {
         $value = InputOption::VALUE_REQUIRED;
@@ -62,6 +63,7 @@ final class WorkCommand extends Command
             ->addOption('log-level', null, $value, 'debug, info, warning or error', 'info');
     }
 
+    /** Runs the worker until it has left; returns the code of its ExitReason. */
     protected function execute(InputInterface $input, OutputInterface $output): int
     {
         $queues = [];

@@ -10,6 +10,7 @@ final class Chain implements Codec
     /** @var list<Codec> */
     private readonly array $codecs;
 
+    /** Takes any number of codecs, in the order in which they encode. */
     public function __construct(Codec ...$codecs)
     {
         $this->codecs = array_values($codecs);

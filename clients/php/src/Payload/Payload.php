@@ -9,10 +9,12 @@ use ProtoJobs\Exception\UndecodableException;
 /** Bytes and their media type. Returned by a handler, they are the result as they are. */
 final class Payload
 {
+    /** Media type of what `encode` makes of data. */
     public const JSON = 'application/json';
     /** Media type of what a codec has made: see docs/protocol.md, Envelopes. */
     public const ENVELOPE = 'application/vnd.protojobs.envelope';
 
+    /** Takes bytes as they are. */
     public function __construct(
         public readonly string $data,
         public readonly string $contentType = self::JSON,

@@ -35,6 +35,11 @@ final class CurlGrpcTransport implements Transport
     /** @var array<int, int> how transfers have ended, by the id of their handle */
     private array $ended = [];
 
+    /**
+     * Connects with the first call, not before.
+     *
+     * @throws \LogicException where the curl extension cannot speak HTTP/2
+     */
     public function __construct(private readonly Options $options)
     {
         if (!defined('CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE') || !(curl_version()['features'] & CURL_VERSION_HTTP2)) {

@@ -12,6 +12,7 @@ final class Token
     /** @var list<int> */
     private array $stamp = [];
 
+    /** A file goes before a value, and is read again when it has changed. */
     public function __construct(
         #[\SensitiveParameter] private ?string $value,
         private readonly ?string $file = null,

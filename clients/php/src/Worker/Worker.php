@@ -31,7 +31,9 @@ final class Worker
     private const TICK_SECONDS = 0.1;
     private const RARE_SECONDS = 1.0;
 
+    /** How it reaches the server. */
     public readonly Options $connection;
+    /** How it works. */
     public readonly WorkerOptions $options;
     private readonly Registry $registry;
     private readonly Listeners $listeners;

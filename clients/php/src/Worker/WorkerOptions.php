@@ -9,6 +9,7 @@ final class WorkerOptions
 {
     /** @var array<string, int> name => weight */
     public readonly array $queues;
+    /** Label for people. */
     public readonly string $name;
 
     /**
