@@ -69,8 +69,10 @@ final class Lane
     public function guard(array $pids): void
     {
         $this->guarded = $pids;
-        if ($this->pipe !== null && $this->pipe->isOpen()) {
+        if ($this->pipe?->isOpen()) {
             $this->pipe->send(['op' => 'guard', 'pids' => $pids]);
+        } elseif ($pids !== []) {
+            $this->isUp(); // not first with the next call: the worker may be killed before that
         }
     }
 
