@@ -241,9 +241,9 @@ class Model:
         waiting = [(job.next_at, job_id) for job_id, job in self.jobs.items() if job.is_waiting and job.next_at is not None]
         return [job_id for next_at, job_id in sorted(waiting) if next_at <= now]
 
-    def deadlines(self) -> bool:
-        """Tell whether any job waits that may expire."""
-        return any(job.is_waiting and job.expire_at is not None for job in self.jobs.values())
+    def mortal(self) -> set[JobId]:
+        """Return the waiting jobs that have a deadline."""
+        return {i for i, job in self.jobs.items() if job.is_waiting and job.expire_at is not None}
 
     def overdue(self, now: datetime) -> set[JobId]:
         """Return the waiting jobs that an expiry at `now` must end."""
@@ -251,7 +251,7 @@ class Model:
 
     def expirable(self, now: datetime) -> set[JobId]:
         """Return the waiting jobs that may have ended by `now`."""
-        return {i for i, job in self.jobs.items() if job.is_waiting and job.expire_at is not None and job.expire_at <= now}
+        return {i for i in self.mortal() if (at := self.jobs[i].expire_at) is not None and at <= now}
 
     def spare(self, now: datetime) -> None:
         """Note that an expiry met overdue jobs that run: a store may look at them again only 10 s later."""

@@ -5,13 +5,12 @@
 
 import asyncio
 import os
-from contextlib import AbstractAsyncContextManager
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from tests.contract.backends import BACKENDS, Bench, Kept
+from tests.contract.backends import BACKENDS, Kept
 from tests.contract.walk import Walk, World
 
 _ASIDE = {"kafka": 5}
@@ -29,8 +28,7 @@ WALKS = settings(
 def test_random_walk(request: pytest.FixtureRequest, backend: str) -> None:
     with asyncio.Runner() as runner:
         kept = Kept()
-        opening = BACKENDS[backend].open(request, kept)
-        world = World(runner.run(_enter(opening)), runner)
+        world = World(lambda: BACKENDS[backend].open(request, kept), runner)
 
         class OfThisWorld(Walk):
             def __init__(self) -> None:
@@ -40,13 +38,4 @@ def test_random_walk(request: pytest.FixtureRequest, backend: str) -> None:
             walks = settings(WALKS, max_examples=max(1, EXAMPLES // _ASIDE.get(backend, 1)))
             run_state_machine_as_test(OfThisWorld, settings=walks)
         finally:
-            runner.run(_exit(opening, kept))
-
-
-async def _enter(opening: AbstractAsyncContextManager[Bench]) -> Bench:
-    return await opening.__aenter__()
-
-
-async def _exit(opening: AbstractAsyncContextManager[Bench], kept: Kept) -> None:
-    await opening.__aexit__(None, None, None)
-    await kept.end()
+            runner.run(kept.end())

@@ -3,13 +3,13 @@
 import asyncio
 import secrets
 from collections import Counter, defaultdict
-from collections.abc import Coroutine, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant
 from protojobs_service.domain.errors import QueueNotFound
 from protojobs_service.domain.event import LOGGED, EventType
 from protojobs_service.domain.job import AttemptRecord, JobId, JobRecord
@@ -23,7 +23,10 @@ T = TypeVar("T")
 
 QUEUES = ("a", "b", "limited", "keyed", "ticking")
 LIMITED, KEYED, TICKING = 2, 3, 4
-UNREAD = 10
+UNREAD = 20
+"""Histories that are read together: they only grow, so that a few steps later is as good."""
+EVERY = 6
+"""In how many steps once all jobs are read, and not only those that the step may have changed."""
 MANY = 1000
 _READERS = 8  # at a time: fewer than a store has connections, for one of which a read waits a second at most
 
@@ -35,26 +38,34 @@ KINDS = st.sampled_from("xy")
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """The store of one backend, shared by every walk, and how to wait for it."""
+    """How a walk gets an empty store of the backend, and waits for it."""
 
-    bench: Bench
+    open: Callable[[], AbstractAsyncContextManager[Bench]]
     runner: asyncio.Runner
 
 
 class Ground(RuleBasedStateMachine):
-    """One walk, in queues of its own."""
+    """One walk, in a store of its own."""
 
     def __init__(self, world: World) -> None:
         super().__init__()
         self.world = world
-        self.driver, self.clock = world.bench.driver, world.bench.clock
+        self.opening = world.open()
+        bench = world.runner.run(_enter(self.opening))
+        self.driver, self.clock = bench.driver, bench.clock
         self.model = Model()
         name = f"walk-{secrets.token_hex(6)}"
         self.queues = [f"{name}-{place}" for place in QUEUES]
         self.touched: set[JobId] = set()
         self.unread: set[JobId] = set()
         self.sound = False
+        self.steps = 0
+        self.doomed = 0
         self.began = self.wait(self.driver.events.end()).position
+
+    @initialize(place=st.integers(0, len(QUEUES) - 1))
+    def choose_what_is_deleted_at_the_end(self, place: int) -> None:
+        self.doomed = place
 
     def wait(self, call: Coroutine[Any, Any, T]) -> T:
         """Return the value of a coroutine."""
@@ -68,29 +79,40 @@ class Ground(RuleBasedStateMachine):
         return value, Span(first, self.clock.now())
 
     def recount(self) -> None:
+        """Compare every job, and the numbers of every queue; counting anew mends nothing."""
         self.compare()
+        numbers, _ = self.wait(self.driver.queues.stats(None))
+        told = {each.queue: each.counts for each in numbers}
+        assert told.keys() <= set(self.queues)
         for queue in self.queues:
-            numbers, _ = self.wait(self.driver.queues.stats(queue))
             counted = Counter(job.state for job in self.model.jobs.values() if job.spec.queue == queue)
-            for each in numbers:
-                assert {state: each.counts.get(state, 0) for state in State} == {state: counted[state] for state in State}
+            counts = told.get(queue, {})
+            assert {state: counts.get(state, 0) for state in State} == {state: counted[state] for state in State}
         assert self.wait(self.driver.queues.reconcile()) == 0
 
     @invariant()
     def store_is_what_the_model_says(self) -> None:
-        if self.touched:
+        self.steps += 1
+        if self.steps % EVERY == 0:
             self.compare()
-            self.unread |= self.touched
-            self.touched = set()
+        elif self.touched:
+            self._compare_some(self.touched | self.model.mortal())
+        self.unread |= self.touched
+        self.touched = set()
         if len(self.unread) > UNREAD:
             self._compare_histories()
         self.sound = True
 
     def compare(self) -> None:
         """Compare every job; where its deadline has passed and whoever met it has ended it, the model follows."""
-        ids = list(self.model.jobs)
+        self._compare_some(self.model.jobs)
+
+    def _compare_some(self, wanted: Iterable[JobId]) -> None:
+        ids = list(wanted)
+        if not ids:
+            return
         records = self.wait(self.driver.jobs.get(ids))
-        expirable = self.model.expirable(self.clock.now()) if self.model.deadlines() else set[JobId]()
+        expirable = self.model.expirable(self.clock.now())
         for job_id, record in zip(ids, records, strict=True):
             job = self.model.jobs[job_id]
             if record is None:
@@ -120,8 +142,7 @@ class Ground(RuleBasedStateMachine):
 
     def follow_expiry(self) -> None:
         """Learn which of the jobs whose deadline has passed have been ended by now."""
-        if self.model.deadlines():
-            self.compare()
+        self._compare_some(self.model.mortal())
 
     def _compare_histories(self) -> None:
         ids, self.unread = sorted(self.unread), set()
@@ -148,7 +169,7 @@ class Ground(RuleBasedStateMachine):
         return [job_id for job_id in self.model.in_state(*states) if self.model.jobs[job_id].spec.queue == self.queues[queue]]
 
     def touch(self, *ids: JobId) -> None:
-        """Note whose history is to be compared; histories only grow, so that a few steps later is as good."""
+        """Note what a step may have changed: it is compared after the step, and its history later."""
         self.touched.update(ids)
 
     def pick(self, things: Sequence[T], which: int) -> T:
@@ -156,12 +177,26 @@ class Ground(RuleBasedStateMachine):
         return things[which % len(things)]
 
     def teardown(self) -> None:
-        """Read what was not read yet, unless the walk has failed, and leave nothing behind for the next one."""
-        if self.sound:
-            self.compare()
-            self._compare_histories()
-            self._compare_events()
-        self.wait(self._leave())
+        """Read what was not read yet, and delete a queue, unless the walk has failed."""
+        try:
+            if self.sound:
+                self.compare()
+                self._compare_histories()
+                self._compare_events()
+                self._delete_a_queue()
+        finally:
+            self.wait(_exit(self.opening))
+
+    def _delete_a_queue(self) -> None:
+        """Delete one with whatever stands in it: its jobs are gone, all others are as they were."""
+        name = self.queues[self.doomed]
+
+        self.wait(self._leave(name))
+
+        jobs = self.model.jobs
+        there = {job_id for job_id, record in zip(jobs, self.wait(self.driver.jobs.get(list(jobs))), strict=True) if record}
+        assert there == {job_id for job_id, job in jobs.items() if job.state is not None and job.spec.queue != name}
+        assert self.wait(self.driver.queues.reconcile()) == 0
 
     def _compare_events(self) -> None:
         """Every end of the walk is in the log, once, and nothing else. A crash that was taken back has been told before."""
@@ -181,9 +216,16 @@ class Ground(RuleBasedStateMachine):
             assert expected <= seen
             assert all((codes[number], type_) == (Code.RELEASED, EventType.RETRYING) for number, type_ in seen - expected)
 
-    async def _leave(self) -> None:
+    async def _leave(self, queue: str) -> None:
         for session in self.model.sessions:
             await self.driver.sessions.close(session.handle, [])
-        for queue in self.queues:
-            with suppress(QueueNotFound):
-                await self.driver.queues.delete(queue, force=True)
+        with suppress(QueueNotFound):
+            await self.driver.queues.delete(queue, force=True)
+
+
+async def _enter(opening: AbstractAsyncContextManager[Bench]) -> Bench:
+    return await opening.__aenter__()
+
+
+async def _exit(opening: AbstractAsyncContextManager[Bench]) -> None:
+    await opening.__aexit__(None, None, None)

@@ -55,6 +55,7 @@ class Pruning(ManyAtOnce):
         self.wait(self.clock.advance(seconds * SECOND))
         self.wait(self.driver.sessions.beat())
         self.recount()
+        self._compare_histories()
         self._compare_lists(states)
 
         _, span = self.during(self._prune())

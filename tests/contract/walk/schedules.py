@@ -153,11 +153,11 @@ class Schedules(KeyedQueue):
     def _full(self, name: str) -> str:
         return f"{self.queues[TICKING]}-{name}"
 
-    async def _leave(self) -> None:
+    async def _leave(self, queue: str) -> None:
         for name in self.schedules:
             with suppress(ScheduleNotFound):
                 await self.driver.schedules.change(self._full(name), remove())
-        await super()._leave()
+        await super()._leave(queue)
 
 
 def _multiples(interval: timedelta, after: datetime, to: datetime) -> set[datetime]:
