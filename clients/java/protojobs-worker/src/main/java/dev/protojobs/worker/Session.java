@@ -20,9 +20,9 @@ import java.util.Map;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.ScheduledExecutorService;
-import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.random.RandomGenerator;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -55,7 +55,7 @@ final class Session implements LeaseStream.Ears {
   private final List<WorkerListener> listeners;
   private final ScheduledExecutorService loop;
   private final Answers answers;
-  private final Pacing.Reconnect reconnect = new Pacing.Reconnect(ThreadLocalRandom.current());
+  private final Pacing.Reconnect reconnect;
   private final AtomicBoolean turnAsked = new AtomicBoolean();
   private final CompletableFuture<ExitReason> ended = new CompletableFuture<>();
   private Identity identity = new Identity();
@@ -74,12 +74,14 @@ final class Session implements LeaseStream.Ears {
       Map<String, Handler> handlers,
       Connection connection,
       List<WorkerListener> listeners,
-      ScheduledExecutorService loop) {
+      ScheduledExecutorService loop,
+      RandomGenerator random) {
     this.options = options;
     this.kinds = handlers.keySet().stream().sorted().toList();
     this.connection = connection;
     this.listeners = listeners;
     this.loop = loop;
+    reconnect = new Pacing.Reconnect(random);
     executor =
         new Executor(
             handlers,
@@ -94,13 +96,7 @@ final class Session implements LeaseStream.Ears {
     leaving = new Leaving(options, holding, listeners, this::wake);
     answers =
         new Answers(
-            holding,
-            executor,
-            listeners,
-            this::wake,
-            this::later,
-            ThreadLocalRandom.current(),
-            System::nanoTime);
+            holding, executor, listeners, this::wake, this::later, random, System::nanoTime);
   }
 
   private static long now() {

@@ -13,6 +13,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.SplittableRandom;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ScheduledExecutorService;
@@ -72,7 +73,7 @@ public final class Worker implements AutoCloseable {
     // What is due later has nobody to do it for once the session is over.
     single.setExecuteExistingDelayedTasksAfterShutdownPolicy(false);
     loop = single;
-    session = new Session(options, handlers, connection, listeners, loop);
+    session = new Session(options, handlers, connection, listeners, loop, new SplittableRandom());
     rules = new Rules(options, session, connection);
   }
 
