@@ -151,6 +151,8 @@ class Session:
                 self.down_since = self._clock()
         if stream.half_closed:
             self._over.set()
+        # The server may have ended the stream of a worker that leaves: there is nothing to come back for.
+        self._press(self._clock())
         if stream.leave_at is not None:
             # Told to leave: no backoff, but not before the server wants us back.
             return max(0.0, stream.leave_at - self._clock())

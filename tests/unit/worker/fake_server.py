@@ -168,6 +168,7 @@ class FakeServer:
     def __init__(self) -> None:
         self.address = ""
         self.pending = 0
+        self.opened = 0
         self._streams: asyncio.Queue[FakeStream] = asyncio.Queue()
 
     async def stream(self) -> FakeStream:
@@ -181,6 +182,7 @@ class FakeServer:
         context: grpc.aio.ServicerContext[wire.LeaseRequest, wire.LeaseResponse],
     ) -> None:
         stream = FakeStream(await anext(request_iterator))
+        self.opened += 1
         self._streams.put_nowait(stream)
 
         async def read() -> None:

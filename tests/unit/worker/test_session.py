@@ -249,6 +249,30 @@ async def test_drain_worker_finishes_and_ends(server: FakeServer) -> None:
     assert reason is ExitReason.DRAINED
 
 
+async def test_a_worker_that_has_nothing_left_opens_no_stream_after_one_that_the_server_ends(
+    server: FakeServer, noop_worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("random.uniform", lambda least, _most: least)
+    write = Stream.write
+
+    async def say_nothing_after_goodbye(stream: Stream, frame: wire.LeaseRequest, started_seq: int) -> None:
+        await write(stream, frame, started_seq)
+        if frame.HasField("goodbye"):
+            await asyncio.Event().wait()  # the end is heard before the worker closes its side
+
+    monkeypatch.setattr(Stream, "write", say_nothing_after_goodbye)
+
+    async with serving(noop_worker) as task:
+        stream = (await server.stream()).welcome()
+        noop_worker.stop()
+        await stream.expect("goodbye")
+        stream.end()
+        reason = await task
+
+    assert reason is ExitReason.SIGNAL
+    assert server.opened == 1
+
+
 async def test_a_silent_server_is_given_up_after_three_heartbeats(server: FakeServer, noop_worker: Worker) -> None:
     async with serving(noop_worker):
         first = (await server.stream()).welcome(heartbeat=0.1)

@@ -164,6 +164,8 @@ func (s *session) oneStream() time.Duration {
 	if stream.halfClosed {
 		s.end(s.leaving.exit)
 	}
+	// The server may have ended the stream of a worker that leaves: there is nothing to come back for.
+	s.press(time.Now())
 	if !stream.leaveAt.IsZero() {
 		// Told to leave: no backoff, but not before the server wants us back.
 		return max(0, time.Until(stream.leaveAt))

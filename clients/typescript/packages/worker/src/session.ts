@@ -179,6 +179,8 @@ export class Session {
       }
     }
     if (stream?.halfClosed === true) this.#over = true;
+    // The server may have ended the stream of a worker that leaves: there is nothing to come back for.
+    this.#press(this.#parts.clock());
     // Told to leave: no backoff, but not before the server wants us back.
     if (stream?.leaveAt !== undefined) return Math.max(0, stream.leaveAt - this.#parts.clock());
     return this.#reconnect.wait();

@@ -101,3 +101,12 @@ test("a server that falls silent again on the same stream stops handlers again",
 
   expect(stopped).toMatchObject([{ reason: "LEASE_LOST" }, { reason: "LEASE_LOST" }]);
 });
+
+test("a worker that has nothing left opens no stream after one that the server ends", async () => {
+  const stream = await leases.stream();
+  session.leave("SIGNAL");
+
+  stream.end();
+
+  expect(await Promise.race([running.then(() => "over"), leases.stream()])).toBe("over");
+});

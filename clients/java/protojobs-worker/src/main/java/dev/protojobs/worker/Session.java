@@ -288,6 +288,10 @@ final class Session implements LeaseStream.Ears {
     if (which.halfClosed()) {
       finish(leaving.exit());
     }
+    if (!over) {
+      // The server may have ended it first: a worker that leaves has nothing to come back for.
+      press(now());
+    }
     if (over) {
       return;
     }

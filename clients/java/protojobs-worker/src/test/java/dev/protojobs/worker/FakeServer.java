@@ -67,6 +67,11 @@ final class FakeServer extends WorkerServiceGrpc.WorkerServiceImplBase implement
     return found(streams.poll(PATIENCE_SECONDS, TimeUnit.SECONDS), "a stream");
   }
 
+  /** Counts streams that no test has taken yet. */
+  int waiting() {
+    return streams.size();
+  }
+
   private static <T> T found(T value, String what) {
     if (value == null) {
       throw new AssertionError("there was no " + what);
