@@ -38,8 +38,8 @@ class LogQuery:
     """What to read: flushes behind `after`, up to `until` where given, no new one once `limit` events are read.
 
     wanted: (queue, kind) -> whether events of these are to be looked up; the others are skipped. states: those that led to one of
-    these alone, where any is named. live: queues of which running attempts are to be told too, but for those of `known` without new
-    progress. brief: of each envelope only this is kept, and no stacks.
+    these alone, where any is named; flushes without any may be left out. live: queues of which running attempts are to be told too,
+    but for those of `known` without new progress. brief: of each envelope only this is kept, and no stacks.
     """
 
     after: Position

@@ -9,7 +9,9 @@ from typing import NamedTuple
 
 import pytest
 import pytest_asyncio
+from protojobs_service.domain.errors import CursorExpired
 from protojobs_service.domain.job import JobId, Lease
+from protojobs_service.domain.lifecycle import State
 from protojobs_service.domain.outcome import COMPLETE, Outcome
 from protojobs_service.drivers.sql.cold.cancel import cancel
 from protojobs_service.drivers.sql.cold.ends import logging_ends
@@ -165,3 +167,37 @@ async def test_a_transaction_that_is_run_again_logs_what_it_ended_once(replicas:
         await replicas.one.jobs.cancel([job_id], MINUTE)
 
     assert await Follower(replicas.one).read() == [job_id]
+
+
+async def test_a_reader_of_failures_passes_over_flushes_of_completions_up_to_one_that_failed(replicas: Replicas) -> None:
+    driver = replicas.one
+    worker = await connect(driver)
+    stored = await store_all(driver, [new_job() for _ in range(5)])
+    leases = {lease.id: lease for lease in await claim(driver, worker)}
+    for job_id in stored[:3]:
+        await _settle(driver, [leases[job_id]], COMPLETE)
+
+    passed = await driver.events.read(_failures({}))
+    await _settle(driver, [leases[stored[3]]], COMPLETE)
+    await _settle(driver, [leases[stored[4]]], FAIL_FOR_GOOD)
+    found = await driver.events.read(_failures(passed.position))
+
+    assert (passed.flushes, passed.complete) == ([], True)
+    assert [[event.id for _, event in flush.events] for flush in found.flushes] == [[stored[4]]]
+    assert (found.position, found.complete) == ((await driver.events.end()).position, True)
+
+
+async def test_a_reader_of_failures_passes_over_no_flush_that_is_not_kept_any_more(replicas: Replicas) -> None:
+    driver = replicas.one
+    worker = await connect(driver)
+    await store_all(driver, [new_job() for _ in range(3)])
+    for lease in await claim(driver, worker):
+        await _settle(driver, [lease], COMPLETE)
+    await driver.events.forget(-MINUTE, 1)
+
+    with pytest.raises(CursorExpired):
+        await driver.events.read(_failures({}))
+
+
+def _failures(after: Position) -> LogQuery:
+    return LogQuery(after=after, wanted=lambda _queue, _kind: True, states=frozenset({State.FAILED}))

@@ -1,11 +1,11 @@
 """Reading the log of what ended, and what runs beside it, in the snapshot of the caller's transaction."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Table, and_, delete, null, select
+from sqlalchemy import ColumnElement, Connection, Table, and_, case, delete, func, null, select
 
 from protojobs_service.domain.errors import CursorExpired, InvalidField
 from protojobs_service.domain.event import LOGGED, Ending, EventType, JobEvent, as_of, of_running
@@ -22,17 +22,20 @@ from protojobs_service.port.events import Flush, LogEnd, LogPage, LogQuery, Posi
 _BRIEF = ("id", "attempt", "reason", "error_type", "error_message")
 _AT_A_TIME = 16
 """Flushes in one read of a slot: each has up to 5000 ends."""
+_PASSED_AT_A_TIME = 1000
+"""Flushes that are passed over in one look, where nobody asks for completions."""
 _MOST_RUNNING = 5000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Row:
-    """A row of the log."""
+    """A row of the log. size: how many ends it holds; ends: those that are asked for, with their places."""
 
     slot: int
     seq: int
     at: int
-    ends: Sequence[End]
+    size: int
+    ends: Sequence[tuple[int, End]]
 
 
 class _Known(NamedTuple):
@@ -58,11 +61,8 @@ def log_end(c: Connection, cold: Cold) -> LogEnd:
 def read_log(c: Connection, cold: Cold, query: LogQuery) -> LogPage:
     """Return a page of the log. Raises CursorExpired, InvalidField; see the port."""
     rows, position, complete = _rows(c, cold, query)
-    asked = [[(place, end) for place, end in enumerate(row.ends) if not query.states or end.after in query.states] for row in rows]
-    known = _look_up(c, cold, [end for ends in asked for _, end in ends], query)
-    flushes = [
-        Flush(row.slot, row.seq, len(row.ends), list(_events(row.at, ends, known))) for row, ends in zip(rows, asked, strict=True)
-    ]
+    known = _look_up(c, cold, [end for row in rows for _, end in row.ends], query)
+    flushes = [Flush(row.slot, row.seq, row.size, list(_events(row.at, row.ends, known))) for row in rows]
     return LogPage(flushes, position, complete, _live(c, cold, query) if query.live else ())
 
 
@@ -91,38 +91,58 @@ def _rows(c: Connection, cold: Cold, query: LogQuery) -> tuple[list[_Row], Posit
     position = dict(query.after)
     found: list[_Row] = []
     size = 0
+    passes = bool(query.states) and State.COMPLETED not in query.states
     for slot, last in sorted(ends.items()):
         last = last if query.until is None else min(last, query.until.get(slot, 0))
-        while position.get(slot, 0) < last:
+        while (after := position.get(slot, 0)) < last:
             if size >= query.limit:
                 return found, position, False
-            for row in _next(c, cold, slot, position.get(slot, 0), last):
+            if passes and (passed := _completions(c, cold, slot, after, last)):
+                position[slot] = after + passed
+                continue
+            for row in _next(c, cold, slot, after, last, query.states):
                 found.append(row)
                 position[slot] = row.seq
-                size += len(row.ends)
+                size += max(1, len(row.ends))
                 if size >= query.limit:
                     break
     return found, position, True
 
 
-def _next(c: Connection, cold: Cold, slot: int, after: int, last: int) -> Sequence[_Row]:
+def _completions(c: Connection, cold: Cold, slot: int, after: int, last: int) -> int:
+    """Return how many flushes that come next hold plain completions alone; 0 where one of those looked at is missing."""
+    flush = cold.tables.done_flush
+    last = min(last, after + _PASSED_AT_A_TIME)
+    first_other = func.min(case((flush.c.changes.is_not(None), flush.c.seq)))
+    behind = (flush.c.slot == slot, flush.c.seq > after, flush.c.seq <= last)
+    found, first = c.execute(select(func.count(), first_other).where(*behind)).one()
+    if found < last - after:
+        return 0
+    return last - after if first is None else first - 1 - after
+
+
+def _next(c: Connection, cold: Cold, slot: int, after: int, last: int, states: Collection[State]) -> Sequence[_Row]:
     flush = cold.tables.done_flush
     behind = (flush.c.slot == slot, flush.c.seq > after, flush.c.seq <= last)
     rows = c.execute(select(flush).where(*behind).order_by(flush.c.seq).limit(_AT_A_TIME)).all()
     whole = [row for number, row in enumerate(rows, after + 1) if row.seq == number]
     if not whole:
         raise CursorExpired
-    return [_Row(slot=slot, seq=row.seq, at=row.at, ends=list(_ends(row))) for row in whole]
+    return [_Row(slot=slot, seq=row.seq, at=row.at, size=len(row.ids) // 16, ends=list(_ends(row, states))) for row in whole]
 
 
-def _ends(row: Any) -> Iterator[End]:
+def _ends(row: Any, states: Collection[State]) -> Iterator[tuple[int, End]]:
+    """Return the ends that led to one of these states, all where none is named, with their places."""
     ids, attempts, changes = (None if part is None else bytes(part) for part in (row.ids, row.attempts, row.changes))
+    wanted = {state.value for state in states}
     for i in range(len(ids or b"") // 16):
-        attempt = 1 if attempts is None else int.from_bytes(attempts[4 * i : 4 * i + 4])
-        code, before, after = (Code.COMPLETED, State.RUNNING.value, State.COMPLETED.value)
+        code, before, after = (Code.COMPLETED.value, State.RUNNING.value, State.COMPLETED.value)
         if changes is not None:
-            code, before, after = Code(changes[3 * i]), changes[3 * i + 1], changes[3 * i + 2]
-        yield End((ids or b"")[16 * i : 16 * i + 16], attempt, code, State(before), State(after) if after else None)
+            code, before, after = changes[3 * i : 3 * i + 3]
+        if wanted and after not in wanted:
+            continue
+        attempt = 1 if attempts is None else int.from_bytes(attempts[4 * i : 4 * i + 4])
+        yield i, End((ids or b"")[16 * i : 16 * i + 16], attempt, Code(code), State(before), State(after) if after else None)
 
 
 def _look_up(c: Connection, cold: Cold, ends: Sequence[End], query: LogQuery) -> _Known:
