@@ -37,6 +37,7 @@ class Load:
     backlog: int = 1_000_000
     watchers: Sequence[int] = (0, 1, 10)
     rates: Sequence[float] = (1000.0, 5000.0)
+    pace: float = 5000.0
     max_in_flight: int = 4000
     claim_rate: float = 100_000.0
     pending: Sequence[int] = (1000, 100_000, 1_000_000)

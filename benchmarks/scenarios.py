@@ -18,6 +18,7 @@ from benchmarks.misuse import burst, mixed, slow, stalled, swarm
 from benchmarks.outbox import outbox
 from benchmarks.payloads import payloads
 from benchmarks.run import Load, Phase, Result, single
+from benchmarks.soak import soak
 from benchmarks.stack import Stack
 from benchmarks.tenancy import queues, tenants
 
@@ -84,6 +85,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     "payloads": payloads,
     "queues": queues,
     "slow": slow,
+    "soak": soak,
     "stalled": stalled,
     "streams": streams,
     "swarm": swarm,

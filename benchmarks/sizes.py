@@ -32,6 +32,7 @@ def size_options() -> argparse.ArgumentParser:
     number("--backlog", "inversion: unimportant jobs that wait")
     numbers("--watchers", "watchers: streams", kind=int)
     numbers("--rates", "latency: jobs/s", kind=float)
+    number("--pace", "soak: jobs/s", kind=float)
     number("--max-in-flight", "limited: of the queue")
     number("--claim-rate", "limited: of the queue, jobs/s", kind=float)
     numbers("--pending", "growth: jobs that wait when the claims end")
