@@ -3,10 +3,11 @@
 Nothing sleeps: a hook runs the other call to its end inside the first one's transaction, which waits for it.
 """
 
+import asyncio
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
@@ -556,3 +557,22 @@ async def test_child_is_stored_where_its_queue_is_deleted_while_its_parent_compl
     assert await states_of(pair.here, [child.id]) == [State.PENDING]
     await pair.here._lanes.reload()  # finds a job in a lane whose queue is gone, and makes the queue again
     assert (await numbers_of(pair.here, "next")).counts[State.PENDING] == 1
+
+
+async def test_a_ping_waits_for_no_connection_behind_what_no_lease_depends_on(pair: Pair) -> None:
+    store, held, over = pair.here._store, asyncio.Semaphore(0), asyncio.Event()
+
+    def hold(c: Connection) -> None:
+        c.execute(select(1))
+        held.release()
+        await_only(over.wait())
+
+    size = store.pools()["rest"].size
+    holding = [asyncio.ensure_future(store.run(hold)) for _ in range(size)]
+    try:
+        for _ in range(size):
+            await held.acquire()
+        assert isinstance(await pair.here.ping(), datetime)
+    finally:
+        over.set()
+        await asyncio.gather(*holding)

@@ -227,7 +227,8 @@ class SqlDriver(Driver):
         await self._store.close()
 
     async def ping(self) -> datetime:
-        return moment(await self._store.ask(self._cold.clock))
+        # A store whose connections are busy is not away, and health and beats go by this.
+        return moment(await self._store.ask(self._cold.clock, vital=True))
 
     async def maintain(self) -> None:
         await self._store.maintain()
