@@ -27,6 +27,8 @@ _MOVES_PER_S = 500.0
 """So many workers at most are sent elsewhere a second, as far as that takes no longer than `_LONGEST_SPREAD_S`."""
 _LONGEST_SPREAD_S = 1.0
 _SHUTDOWN = Release(cause=ReleaseCause.SHUTDOWN)
+_OPENED_AT_ONCE = 2
+"""Sessions that the store opens at once. Of the few connections that leases depend on, renewals and outcomes need the others."""
 
 
 class Opened:
@@ -67,6 +69,7 @@ class Leasing:
         self._empty = asyncio.Event()
         self._empty.set()
         self._unbroken = Unbroken()
+        self._openings = asyncio.Semaphore(_OPENED_AT_ONCE)
 
     @property
     def sessions(self) -> Mapping[Handle, LeaseSession]:
@@ -80,10 +83,9 @@ class Leasing:
     async def open(self, hello: Hello, sink: LeaseSink) -> Opened:
         """Register a session, or resume it with exactly the leases of `hello.held`; its earlier stream here ends.
 
+        Sessions that begin together take turns; one whose worker goes meanwhile is not opened.
         Raises Draining, SessionSuperseded, StoreUnavailable.
         """
-        if not self._accepts:
-            raise Draining
         opening = Opening(
             secret=hello.secret,
             stream_no=hello.stream_no,
@@ -97,7 +99,10 @@ class Leasing:
             held=[Held(held.id, held.attempt, held.started) for held in hello.held],
             unary=hello.unary,
         )
-        opened = await self._unbroken.run(self._driver.sessions.open(opening), forsaken=self._let_go)
+        async with self._openings:
+            if not self._accepts:
+                raise Draining
+            opened = await self._unbroken.run(self._driver.sessions.open(opening), forsaken=self._let_go)
         now = self._clock.monotonic()
         earlier = self._by_secret.get(hello.secret)
         if earlier is not None:

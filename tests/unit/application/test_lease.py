@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 from protojobs_service.application import Window
-from protojobs_service.domain.errors import StoreUnavailable
+from protojobs_service.domain.errors import Draining, StoreUnavailable
 from protojobs_service.domain.job import Handle, Lease
 from protojobs_service.domain.lifecycle import State
 from protojobs_service.domain.outcome import Fail, JobError, Release, ReleaseCause
@@ -453,3 +453,44 @@ async def test_a_stream_that_leaves_while_it_is_opened_leaves_no_session_behind(
         stand.clock.now += 1
         await stand.driver.sessions.rescue(10)
     assert await stand.driver.sessions.list(None, 0, 10) == []
+
+
+async def test_sessions_that_begin_together_take_turns_at_the_store(stand: Stand) -> None:
+    inner, gate = stand.driver.sessions.open, asyncio.Event()
+    at_once: list[int] = []
+    running = 0
+
+    async def open_when_allowed(opening: Opening) -> Opened:
+        nonlocal running
+        running += 1
+        at_once.append(running)
+        await gate.wait()
+        running -= 1
+        return await inner(opening)
+
+    stand.driver.sessions.open = open_when_allowed  # type: ignore[method-assign] # a slow store
+    beginning = [asyncio.ensure_future(stand.worker()) for _ in range(50)]
+    await stand.clock.settle()
+    beginning[-1].cancel()  # it has gone before its turn
+    gate.set()
+    workers = await asyncio.gather(*beginning[:-1])
+
+    assert max(at_once) == 2
+    assert len(at_once) == len(workers) == len(stand.application.leasing.sessions) == 49
+
+
+async def test_a_session_whose_turn_comes_when_the_server_goes_is_refused(stand: Stand) -> None:
+    inner, gate = stand.driver.sessions.open, asyncio.Event()
+
+    async def open_when_allowed(opening: Opening) -> Opened:
+        await gate.wait()
+        return await inner(opening)
+
+    stand.driver.sessions.open = open_when_allowed  # type: ignore[method-assign] # a slow store
+    beginning = [asyncio.ensure_future(stand.worker()) for _ in range(3)]
+    await stand.clock.settle()
+    stand.application.leasing.drain()
+    gate.set()
+    _, _, last = await asyncio.gather(*beginning, return_exceptions=True)
+
+    assert isinstance(last, Draining)
