@@ -13,8 +13,10 @@ import pytest_asyncio
 from google.protobuf.duration_pb2 import Duration
 from protojobs.v1 import job_pb2, worker_service_pb2
 from protojobs_service.application import Timings
+from protojobs_service.compose import start_server
 from protojobs_service.domain.errors import Overloaded, StoreUnavailable
 from protojobs_service.port import News, Settled, Settlement
+from protojobs_service.transport import first_frame
 
 from tests.wire.lease_worker import (
     OK,
@@ -33,6 +35,7 @@ from tests.wire.lease_worker import (
     reason,
     serving,
 )
+from tests.wire.peer import settings_for
 
 pytestmark = pytest.mark.asyncio
 
@@ -105,6 +108,30 @@ async def test_bytes_that_are_no_message_end_the_stream(service: Service, witnes
     error = await stream.error()
 
     assert (error.code(), reason(error)) == (grpc.StatusCode.INVALID_ARGUMENT, "MALFORMED_MESSAGE")
+
+
+async def test_a_stream_on_which_no_hello_comes_ends(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(first_frame, "_SECONDS", 0.0)
+    stream = Stream(service.channel)
+
+    error = await stream.error()
+
+    assert (error.code(), reason(error)) == (grpc.StatusCode.UNAVAILABLE, "DRAINING")
+
+
+async def test_a_server_that_goes_does_not_wait_for_a_hello() -> None:
+    async with start_server(settings_for()) as server, grpc.aio.insecure_channel(server.address) as channel:
+        stream = Stream(channel)
+
+        async def streams() -> int:
+            return server.grpc.admission.streams
+
+        await eventually(streams, bool)
+
+        server.grpc.drain_signal.begin()
+        error = await stream.error()
+
+        assert (error.code(), reason(error)) == (grpc.StatusCode.UNAVAILABLE, "DRAINING")
 
 
 async def test_a_stream_that_ends_without_a_word_ends_with_ok(service: Service) -> None:

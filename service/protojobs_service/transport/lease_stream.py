@@ -29,6 +29,8 @@ from protojobs_service.domain.queue_limits import HoldCause
 from protojobs_service.transport import wire
 from protojobs_service.transport.call import Context
 from protojobs_service.transport.convert import parse_optional_span, to_duration, to_timestamp
+from protojobs_service.transport.first_frame import first_frame
+from protojobs_service.transport.interceptors import Drain
 from protojobs_service.transport.lease_answers import SettledBuilder, cancel_items, lease_refs, to_drain
 from protojobs_service.transport.lease_convert import (
     Outcomes,
@@ -58,10 +60,11 @@ _MODES = {
 class LeaseStream:
     """Serves one stream; it is the session's sink too."""
 
-    def __init__(self, application: Application, reader: SettleReader, server_id: str) -> None:
+    def __init__(self, application: Application, reader: SettleReader, drain: Drain, server_id: str) -> None:
         self._application = application
         self._leasing = application.leasing
         self._reader = reader
+        self._going = drain
         self._server_id = server_id
         self._session: LeaseSession | None = None
         self._max_frame_bytes = bounds.DEFAULT_FRAME_BYTES
@@ -85,7 +88,7 @@ class LeaseStream:
     async def run(self, frames: AsyncIterator[bytes], context: Context) -> None:
         """Serve the stream to its end. Raises what it must end with."""
         frames = aiter(frames)
-        first = await anext(frames, None)
+        first = await first_frame(frames, self._going)
         if first is None:
             return
         try:

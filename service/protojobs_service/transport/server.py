@@ -81,7 +81,7 @@ class GrpcServer:
             _service(job_service_pb2): JobServicer(application, specs, self.drain_signal, window=limits.dispatch_window),
             _service(queue_service_pb2): QueueServicer(application, self.drain_signal),
             _service(schedule_service_pb2): ScheduleServicer(application, specs),
-            _service(worker_service_pb2): WorkerServicer(application, specs, server_id=settings.server_id),
+            _service(worker_service_pb2): WorkerServicer(application, specs, self.drain_signal, server_id=settings.server_id),
             _service(server_service_pb2): ServerServicer(application, version=service_version(), server_id=settings.server_id),
             _service(admin_service_pb2): AdminServicer(application),
         }

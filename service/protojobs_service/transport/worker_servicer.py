@@ -19,6 +19,7 @@ from protojobs_service.transport import wire
 from protojobs_service.transport.call import Context
 from protojobs_service.transport.convert import check_name, parse_optional_span, parse_page_size, to_timestamp
 from protojobs_service.transport.ids import format_id
+from protojobs_service.transport.interceptors import Drain
 from protojobs_service.transport.lease_convert import SettleReader
 from protojobs_service.transport.lease_stream import LeaseStream
 from protojobs_service.transport.pages import Pages
@@ -34,8 +35,9 @@ _MAX_SESSION = 1 << 63
 class WorkerServicer:
     """Answers WorkerService over the use cases; one method per RPC, named as there."""
 
-    def __init__(self, application: Application, specs: Specs, *, server_id: str) -> None:
+    def __init__(self, application: Application, specs: Specs, drain: Drain, *, server_id: str) -> None:
         self._application = application
+        self._drain = drain
         self._server_id = server_id
         self._reader = SettleReader(specs, application.settle)
         self._unary = UnaryLeases(application, self._reader)
@@ -43,7 +45,7 @@ class WorkerServicer:
     @raw
     async def Lease(self, frames: AsyncIterator[bytes], context: Context) -> None:
         """Serve a stream of one worker."""
-        await LeaseStream(self._application, self._reader, self._server_id).run(frames, context)
+        await LeaseStream(self._application, self._reader, self._drain, self._server_id).run(frames, context)
 
     @long_poll(bounds.MAX_WAIT.total_seconds())
     async def AcquireLeases(self, request: worker_service_pb2.AcquireLeasesRequest, _context: Context) -> bytes:
