@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequen
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -209,12 +210,12 @@ async def start_server(
     timings: Timings | None = None,
     says_audit: bool = False,
     otel: OtelSettings | None = None,
-    one_of_many: bool = False,
+    process_no: int | None = None,
 ) -> AsyncGenerator[RunningServer]:
     """Serve as long as the context lasts; then NOT_SERVING, Drain on every stream, the grace, and the store closed last.
 
     driver: instead of the one that the settings choose. says_audit: what `auto` means for audit.stdout. otel: where spans and
-    metrics are pushed to, besides the admin port. one_of_many: this is one of the processes of a server, and whoever starts them
+    metrics are pushed to, besides the admin port. process_no: which of several processes of a server this is; whoever starts them
     tells `grpc.health` when all are ready.
     Raises InvalidSettings, StoreUnavailable, OSError.
     """
@@ -232,7 +233,7 @@ async def start_server(
         read_follow_ups=templates.follow_ups,
         brief=brief,
         audit_kept=timedelta(days=settings.audit.retention_days),
-        say_audit=say_audit if says[settings.audit.stdout] else say_nothing,
+        say_audit=partial(say_audit, process_no=process_no) if says[settings.audit.stdout] else say_nothing,
     )
     telemetry.count("protojobs.audit.lost", "Audit records that are in no store.", lambda: [(application.audit.lost, {})])
     try:
@@ -240,7 +241,7 @@ async def start_server(
         authentication = authentication_of(settings, application.tokens, keeps_tokens=keeps_tokens)
         with _sole_error():
             async with application.running(), _relaying(settings, application) as relays:
-                server = GrpcServer(application, settings, telemetry, authentication, one_of_many=one_of_many)
+                server = GrpcServer(application, settings, telemetry, authentication, one_of_many=process_no is not None)
                 admin = Admin(
                     application,
                     telemetry,

@@ -108,9 +108,13 @@ def configure_logs(level: str, form: Format, *, process_no: int | None = None) -
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
 
 
-def say_audit(record: NewAuditRecord) -> None:
-    """Write a record of the audit log to standard output, as one line of JSON. time: this machine's, as the store may be silent."""
+def say_audit(record: NewAuditRecord, *, process_no: int | None = None) -> None:
+    """Write a record of the audit log to standard output, as one line of JSON. time: this machine's, as the store may be silent.
+
+    process_no: as of `configure_logs`.
+    """
     line = {
+        **({} if process_no is None else {"process_no": process_no}),
         "event": "audit",
         "time": datetime.now(UTC),
         "principal": record.principal,

@@ -101,7 +101,7 @@ async def _serve(mine: Told, chosen: "Settings", stop: asyncio.Event) -> None:
     line = await Line.over(socket.socket(fileno=mine.line))
     if mine.migrate:
         await compose.upgrade_schema(chosen)
-    async with compose.start_server(chosen, says_audit=True, otel=OtelSettings(), one_of_many=True) as running:
+    async with compose.start_server(chosen, says_audit=True, otel=OtelSettings(), process_no=mine.number) as running:
         spare_collector()
         health = running.grpc.health
         async with asyncio.TaskGroup() as tasks:

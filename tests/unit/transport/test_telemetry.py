@@ -79,6 +79,13 @@ def test_a_record_of_the_audit_log_is_a_line_of_json_on_standard_output(capsys: 
     }
 
 
+def test_a_record_of_the_audit_log_says_which_of_many_processes_wrote_it(capsys: pytest.CaptureFixture[str]) -> None:
+    say_audit(NewAuditRecord(principal="", via="", rpc="", target="", outcome="OK", peer=""), process_no=2)
+
+    [line] = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert line["process_no"] == 2
+
+
 def test_nobody_who_acts_is_hurt_by_a_closed_standard_output(monkeypatch: pytest.MonkeyPatch) -> None:
     closed = io.StringIO()
     closed.close()
