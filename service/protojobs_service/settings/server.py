@@ -22,6 +22,7 @@ from protojobs_service.settings.serving import (
     ShutdownSettings,
 )
 from protojobs_service.settings.stores import (
+    LONGEST_INSTANCE,
     DriverName,
     KafkaSettings,
     MysqlSettings,
@@ -32,6 +33,7 @@ from protojobs_service.settings.stores import (
 
 DEFAULT_PORT = 50051
 _MOST_PORT = 65_535
+_LONGEST_ID = 128
 
 
 class Settings(BaseSettings):
@@ -63,7 +65,7 @@ class Settings(BaseSettings):
     )
     server_id: str = Field(
         default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}",
-        max_length=128,
+        max_length=_LONGEST_ID,
         description="Name of this server, for logs.",
     )
     insecure: bool = Field(default=False, description="Listen beyond loopback although nothing is encrypted or authenticated.")
@@ -101,13 +103,18 @@ class Settings(BaseSettings):
             return (
                 f"{setting} {self.store_name} belongs to one process; more than one need postgres, mysql, or kafka with such a side"
             )
+        ending = len(f"-{self.processes}")
+        names = (("server_id", self.server_id, _LONGEST_ID), ("kafka.instance", self.kafka.instance or "", LONGEST_INSTANCE))
+        for setting, name, most in names:
+            if len(name) > most - ending:
+                return f"{setting} has no room for their numbers: at most {most - ending} characters"
         last = self.admin_port + self.processes - 1
         if self.admin_port == 0:
             return ""
         if last > _MOST_PORT:
             return f"each has an admin port of its own, and the last one would be {last}"
-        names = {"port": self.port, "scaler_port": self.scaler_port}
-        taken = [name for name, port in names.items() if port is not None and self.admin_port <= port <= last]
+        ports = {"port": self.port, "scaler_port": self.scaler_port}
+        taken = [name for name, port in ports.items() if port is not None and self.admin_port <= port <= last]
         return f"{taken[0]} is one of their admin ports, {self.admin_port} to {last}" if taken else ""
 
     def of_process(self, number: int, *, port: int, scaler_port: int | None) -> dict[str, Any]:

@@ -44,6 +44,8 @@ class MysqlSettings(Section):
     )
 
 
+LONGEST_INSTANCE = 200
+
 Prefix = Annotated[str, Field(pattern=r"^[a-z0-9-]{1,40}$")]
 """Without a dot: no prefix is the beginning of another one's topics then."""
 
@@ -64,7 +66,7 @@ class KafkaSettings(Section):
     )
     instance: str | None = Field(
         default=None,
-        max_length=200,
+        max_length=LONGEST_INSTANCE,
         description="Static member of the group (classic): a server that restarts within session_timeout keeps its partitions.",
     )
     partitions: int = Field(

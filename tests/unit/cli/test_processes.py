@@ -22,6 +22,16 @@ from tests.unit.cli.conftest import run
         (["--driver", "postgres"], {"PROCESSES": "2", "ADMIN_PORT": "65535"}, "the last one would be 65536"),
         (["--driver", "mysql"], {"PROCESSES": "3", "PORT": "8082"}, "processes: port is one of their admin ports, 8080 to 8082"),
         (["--driver", "postgres"], {"PROCESSES": "2", "SCALER_PORT": "8081"}, "processes: scaler_port is one of their admin ports"),
+        (
+            ["--driver", "postgres"],
+            {"PROCESSES": "10", "SERVER_ID": "x" * 126},
+            "processes: server_id has no room for their numbers: at most 125",
+        ),
+        (
+            ["--driver", "kafka"],
+            {"PROCESSES": "2", "KAFKA__SIDE": "postgres", "KAFKA__INSTANCE": "x" * 199},
+            "processes: kafka.instance has no room for their numbers: at most 198",
+        ),
         (["--driver", "postgres"], {"PROCESSES": "0"}, "processes"),
         (["--driver", "postgres"], {"PROCESSES": "65"}, "processes"),
     ],
