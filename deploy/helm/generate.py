@@ -40,6 +40,8 @@ def settings_schema() -> dict[str, Any]:
     schema: dict[str, Any] = _resolved(whole, whole["$defs"])
     for name in _DECIDED:
         schema["properties"].pop(name, None)
+    # A static member has a name that stays its own, which no pod of a Deployment has: with one name for all they fence each other.
+    del schema["properties"]["kafka"]["properties"]["instance"]
     return schema
 
 
