@@ -1,9 +1,10 @@
-"""Run the interoperability tests and print what came of them: `make interop`.
+"""Run the interoperability tests and print what came of them: `make interop`, or print it of a report: `--tables FILE`.
 
 Two tables: pairs of languages on each store (dispatcher down, worker across), and requirements by language. A cell is the number of
 tests that passed; one with an exclamation mark has some that failed, a dash stands for what is not on this machine.
 """
 
+import argparse
 import os
 import subprocess
 import sys
@@ -47,9 +48,15 @@ class Cell:
 
 def main() -> int:
     """Run the tests with the arguments of the command; return their exit code."""
+    parser = argparse.ArgumentParser(description="Every other argument is for pytest.")
+    parser.add_argument("--tables", type=Path, metavar="FILE", help="run nothing; print what this report tells")
+    chosen, arguments = parser.parse_known_args()
+    if chosen.tables is not None:
+        print_tables(list(read(chosen.tables)))
+        return 0
     with tempfile.TemporaryDirectory() as home:
         report = Path(home) / "report.xml"
-        command = [str(Path(sys.executable).parent / "pytest"), "-q", *ARGUMENTS, f"--junitxml={report}", *sys.argv[1:]]
+        command = [str(Path(sys.executable).parent / "pytest"), "-q", *ARGUMENTS, f"--junitxml={report}", *arguments]
         code = subprocess.run(command, cwd=ROOT, check=False).returncode
         if report.exists():
             print_tables(list(read(report)))
