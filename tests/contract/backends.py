@@ -4,8 +4,9 @@ import secrets
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from hashlib import blake2b
 from random import Random
 from typing import Any, Protocol, cast
@@ -13,6 +14,7 @@ from typing import Any, Protocol, cast
 import pytest
 from protojobs_service.domain.job import Handle, JobId, Lease, NewJob, child_id
 from protojobs_service.domain.queue_limits import Hold
+from protojobs_service.domain.schedule import Schedule
 from protojobs_service.domain.unique import Unique
 from protojobs_service.drivers.kafka.driver import KafkaDriver
 from protojobs_service.drivers.kafka.options import Options as KafkaOptions
@@ -122,12 +124,14 @@ class Bench:
     """An opened driver with everything that a test holds of it.
 
     twin: opens another driver on the same store, as another server does; the same one again where a store belongs to one process.
+    copy_schedule: stores a schedule again under other, new names, thousands at once.
     """
 
     driver: Driver
     room: FakeRoom
     clock: Clock
     twin: Callable[[], AbstractAsyncContextManager[Driver]]
+    copy_schedule: Callable[[str, Sequence[str]], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,12 +193,23 @@ class _HandClock:
         self._now += span
 
 
+def _replaced_by(new: Schedule, old: Schedule | None, now: datetime) -> Schedule:
+    return new
+
+
 @asynccontextmanager
 async def _memory(request: pytest.FixtureRequest, kept: Kept) -> AsyncGenerator[Bench]:
     clock, room = _HandClock(), FakeRoom()
     driver = MemoryDriver(fingerprint=fingerprint, clock=clock, rng=Random(1))
     await driver.open(room, NamedFollowUps())
-    yield Bench(driver=driver, room=room, clock=clock, twin=lambda: nullcontext(driver))
+
+    async def copy_schedule(name: str, others: Sequence[str]) -> None:
+        schedule = await driver.schedules.get(name)
+        assert schedule is not None
+        for other in others:
+            await driver.schedules.change(other, partial(_replaced_by, replace(schedule, name=other)))
+
+    yield Bench(driver=driver, room=room, clock=clock, twin=lambda: nullcontext(driver), copy_schedule=copy_schedule)
     await driver.close()
 
 
@@ -255,7 +270,7 @@ async def _opened(kept: Kept, name: str, make: Callable[[], Awaitable[OpenStore]
 
     await driver.open(room, NamedFollowUps())
     try:
-        yield Bench(driver=driver, room=room, clock=opened.clock, twin=twin)
+        yield Bench(driver=driver, room=room, clock=opened.clock, twin=twin, copy_schedule=_copier(opened.store))
     finally:
         await driver.close()
 
@@ -279,6 +294,16 @@ def _empty(c: Connection, store: Store) -> None:
     else:
         for table in tables:
             c.execute(table.delete())
+
+
+def _copier(store: Store) -> Callable[[str, Sequence[str]], Awaitable[None]]:
+    table = store.tables.schedule
+
+    def copy(c: Connection, name: str, others: Sequence[str]) -> None:
+        row = c.execute(table.select().where(table.c.name == name)).mappings().one()
+        c.execute(table.insert(), [{**row, "name": other} for other in others])
+
+    return lambda name, others: store.run(lambda c: copy(c, name, others))
 
 
 async def _make_sqlite(request: pytest.FixtureRequest) -> OpenStore:
@@ -356,7 +381,8 @@ async def _kafka(request: pytest.FixtureRequest, kept: Kept) -> AsyncGenerator[B
     driver = KafkaDriver(side, options, fresh=timedelta(days=6), patience=timedelta(seconds=10), now=opened.clock.now)
     await driver.open(room, NamedFollowUps())
     try:
-        yield Bench(driver=driver, room=room, clock=_MovedFirst(driver, opened.clock), twin=lambda: nullcontext(driver))
+        clock, copy_schedule = _MovedFirst(driver, opened.clock), _copier(opened.store)
+        yield Bench(driver=driver, room=room, clock=clock, twin=lambda: nullcontext(driver), copy_schedule=copy_schedule)
     finally:
         await driver.close()
 
