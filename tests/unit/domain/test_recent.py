@@ -18,6 +18,18 @@ def test_what_was_set_last_is_there_and_no_more_than_the_bound(sets: list[tuple[
     assert list(table.items()) == list(expected.items())[-most:]
 
 
+@given(st.lists(st.lists(st.integers(0, 9))), st.integers(1, 6))
+def test_keys_that_are_added_together_are_set_one_after_the_other(calls: list[list[int]], most: int) -> None:
+    together, singly = Recent[int, int](most), Recent[int, int](most)
+
+    for number, keys in enumerate(calls):
+        together.add(keys, number)
+        for key in keys:
+            singly[key] = number
+
+    assert list(together.items()) == list(singly.items())
+
+
 def test_reading_keeps_nothing() -> None:
     table = Recent[str, int](2)
     table["a"], table["b"] = 1, 2

@@ -72,8 +72,8 @@ class KafkaJobs(Jobs):
         if not jobs:
             return []
         if atomic and len(jobs) > 1:  # records of several partitions are not one write
-            return await self._store(jobs, atomic=True, again=any(self._routes.has_seen(job.id) for job in jobs))
-        again = any(map(self._routes.has_seen, (job.id for job in jobs)))
+            return await self._store(jobs, atomic=True, again=self._routes.have_seen([job.id for job in jobs]))
+        again = self._routes.have_seen([job.id for job in jobs])
         places = self._routes.choose(jobs)
         direct = [job for job, place in zip(jobs, places, strict=True) if place is None]
         if not direct:
@@ -170,14 +170,14 @@ class KafkaJobs(Jobs):
 
     async def _append(self, jobs: Sequence[NewJob], places: Sequence[Place | None]) -> None:
         accepted_at = self._now()
-        parts: dict[tuple[Place, str], list[NewJob]] = defaultdict(list)
+        parts: dict[Place, list[NewJob]] = defaultdict(list)
         for job, place in zip(jobs, places, strict=True):
             if place is not None:
-                parts[place, job.queue].append(job)
+                parts[place].append(job)
         records = [
             Outgoing(place, packed.value, packed.time_ms)
-            for (place, queue), part in parts.items()
-            for packed in pack(queue, part, accepted_at)
+            for place, part in parts.items()
+            for packed in pack(part[0].queue, part, accepted_at)  # a topic is of one queue
         ]
         self._backlog.note_acked(await self._appender.append(records))
 
@@ -218,7 +218,7 @@ class KafkaJobs(Jobs):
 
     async def _wait(self, ids: Sequence[JobId]) -> bool:
         """Wait for what this replica has appended; tell whether that may have brought some of these jobs."""
-        if not any(map(self._routes.has_seen, ids)):
+        if not self._routes.have_seen(ids):
             return False
         await self._intake.caught_up(None, _SETTLE_S)
         return True

@@ -8,14 +8,14 @@ from protojobs_service.domain.queue import QueueSettings
 from protojobs_service.domain.recent import Recent
 from protojobs_service.drivers.kafka.options import MAX_RECORD_BYTES
 from protojobs_service.drivers.kafka.records import frame_bytes
-from protojobs_service.drivers.kafka.topics import Place, Topics, partition_of
+from protojobs_service.drivers.kafka.topics import Place, Topics, partition_of, places_of
 
 FRESH = timedelta(seconds=30)
 _AHEAD_MS = 1000
 """An id from further ahead would have no place in the order of times by which jobs are found in topics."""
 _RECENT = 200_000
-_HEADROOM = 1024
-"""What a broker may add to a record of the largest size."""
+_MOST_BYTES = MAX_RECORD_BYTES - 1024
+"""Less than the largest record by what a broker may add to it."""
 
 
 class Routes:
@@ -37,17 +37,31 @@ class Routes:
     def choose(self, jobs: Sequence[NewJob]) -> list[Place | None]:
         """Return the partition of each job, None for the side store, which gets all of a call that names an id twice."""
         now_ms = datetime.now(UTC).timestamp() * 1000
-        places = [self._place(job, now_ms) if _is_plain(job) else None for job in jobs]
-        recent = self._recent
+        oldest, newest = now_ms - self._fresh_ms, now_ms + _AHEAD_MS
+        recent, lanes = self._recent, dict[tuple[str, str, int], Sequence[Place]]()
+        places: list[Place | None] = []
         for job in jobs:
-            recent[job.id] = None
-        if len(jobs) > 1 and len({job.id for job in jobs}) < len(jobs):
-            return [None] * len(jobs)
-        return places
+            lane = (job.queue, job.kind, job.priority)
+            partitions = lanes.get(lane)
+            if partitions is None:
+                partitions = lanes[lane] = self._partitions(job)
+            if (
+                partitions
+                and _is_plain(job)
+                and job.id not in recent
+                and oldest <= int.from_bytes(job.id[:6]) <= newest
+                and frame_bytes(job) <= _MOST_BYTES
+            ):
+                places.append(partitions[partition_of(job.id, len(partitions))])
+            else:
+                places.append(None)
+        ids = [job.id for job in jobs]
+        recent.add(ids, None)
+        return places if len(jobs) == 1 or len(set(ids)) == len(ids) else [None] * len(jobs)
 
-    def has_seen(self, job_id: JobId) -> bool:
-        """Tell whether this replica has been given the id lately."""
-        return job_id in self._recent
+    def have_seen(self, ids: Iterable[JobId]) -> bool:
+        """Tell whether this replica has been given one of the ids lately."""
+        return any(map(self._recent.__contains__, ids))
 
     def learn(self, jobs: Iterable[NewJob]) -> set[str]:
         """Note queues and kinds that the side store has; return the topics that are missing."""
@@ -69,18 +83,12 @@ class Routes:
         """Forget a queue that was deleted."""
         self._known = {pair: None for pair in self._known if pair[0] != queue}
 
-    def _place(self, job: NewJob, now_ms: float) -> Place | None:
-        if (job.queue, job.kind) not in self._known or job.queue in self._side_only or job.id in self._recent:
-            return None
-        if (
-            not now_ms - self._fresh_ms <= int.from_bytes(job.id[:6]) <= now_ms + _AHEAD_MS
-            or frame_bytes(job) > MAX_RECORD_BYTES - _HEADROOM
-        ):
-            return None
+    def _partitions(self, job: NewJob) -> Sequence[Place]:
+        """Return the partitions of the topic that takes jobs like this one by queue, kind and priority; none where none does."""
+        if (job.queue, job.kind) not in self._known or job.queue in self._side_only:
+            return ()
         topic = self._topics.name(job.queue, job.priority)
-        if topic not in self.read_topics or (partitions := self._topics.partitions.get(topic)) is None:
-            return None
-        return Place(topic, partition_of(job.id, partitions))
+        return places_of(topic, self._topics.partitions.get(topic, 0)) if topic in self.read_topics else ()
 
 
 def needs_side(settings: QueueSettings) -> bool:
@@ -90,6 +98,5 @@ def needs_side(settings: QueueSettings) -> bool:
 
 def _is_plain(job: NewJob) -> bool:
     """Tell whether a job can be taken at once by anybody, and needs no answer from the side store."""
-    return not (job.delay or job.run_at or job.expire_at or job.labels or job.parent or job.unique or job.fairness_key) and (
-        job.concurrency_key is None
-    )
+    # delay, run_at, expire_at, labels, parent and unique all at once
+    return not any(job[6:12]) and not job.fairness_key and job.concurrency_key is None

@@ -3,8 +3,9 @@
 import asyncio
 import logging
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Future
+from functools import lru_cache
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -20,6 +21,8 @@ from protojobs_service.drivers.kafka.options import MAX_RECORD_BYTES, Options
 _log = logging.getLogger(__name__)
 _METADATA_S = 5.0
 _BANDS = tuple(f".{band}" for band in range(1, MAX_PRIORITY + 1))
+_NAMES = 4096
+"""Queues and topics of which is remembered what follows from their names: every call asks."""
 _DIGEST = re.compile(r"\.[0-9a-f]{16}\Z")
 
 
@@ -35,6 +38,7 @@ class Place(NamedTuple):
         return self.topic.rpartition(".")[0]
 
 
+@lru_cache(_NAMES)
 def stem_of(prefix: str, queue: str) -> str:
     """Return what the topics of a queue have in common; the band follows.
 
@@ -44,6 +48,12 @@ def stem_of(prefix: str, queue: str) -> str:
     if "_" in queue or _DIGEST.search(queue):
         queue = f"{queue.replace('_', '-')}.{blake2b(queue.encode(), digest_size=8).hexdigest()}"
     return f"{prefix}.{queue}"
+
+
+@lru_cache(_NAMES)
+def places_of(topic: str, partitions: int) -> Sequence[Place]:
+    """Return the partitions of a topic, by number."""
+    return [Place(topic, partition) for partition in range(partitions)]
 
 
 def topic_of(prefix: str, queue: str, band: int) -> str:

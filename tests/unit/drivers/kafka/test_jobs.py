@@ -42,7 +42,7 @@ class PlainRoutes:
     def choose(self, jobs: Sequence[NewJob]) -> list[Place | None]:
         return [None if job.delay else place() for job in jobs]
 
-    def has_seen(self, _: JobId) -> bool:
+    def have_seen(self, _: Sequence[JobId]) -> bool:
         return False
 
     def learn(self, _: Sequence[NewJob]) -> set[str]:

@@ -70,8 +70,8 @@ def test_an_id_that_comes_again_goes_to_the_side_store(routes: Routes) -> None:
     job = new_job()
     routes.choose([job])
 
-    assert routes.has_seen(job.id)
-    assert not routes.has_seen(new_id())
+    assert routes.have_seen([new_id(), job.id])
+    assert not routes.have_seen([new_id()])
     assert routes.choose([job]) == [None]
 
 
