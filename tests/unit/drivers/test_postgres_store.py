@@ -380,6 +380,25 @@ async def test_one_replica_hears_what_the_other_has_stored(ground: Ground, twin:
     await asyncio.wait(listening)
 
 
+async def test_replicas_hear_of_each_other_under_the_longest_names(postgres_dsn: str) -> None:
+    here, there = (PostgresStore(Options(url=postgres_dsn, schema="s" * 32, prefix="p" * 32)) for _ in range(2))
+    heard: asyncio.Queue[Collection[int]] = asyncio.Queue()
+    running = [
+        asyncio.ensure_future(there.listen(heard.put_nowait)),
+        asyncio.ensure_future(here.listen(lambda _: None)),
+    ]
+
+    async def is_heard() -> bool:
+        here.announce([3])
+        return not heard.empty()
+
+    await _until(is_heard)
+    assert list(await heard.get()) == [3]
+    for task in running:
+        task.cancel()
+    await asyncio.wait(running)
+
+
 async def test_hints_come_back_after_their_connection_was_cut(
     ground: Ground, twin: Ground, other: "asyncpg.Connection[Any]", monkeypatch: pytest.MonkeyPatch
 ) -> None:

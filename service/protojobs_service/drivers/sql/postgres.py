@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
+from hashlib import blake2b
 from operator import attrgetter
 from typing import Any, TypeVar
 
@@ -42,6 +43,7 @@ _WRITE: Mapping[str, Any] = {}
 _SNAPSHOT: Mapping[str, Any] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 _ALONE: Mapping[str, Any] = {"isolation_level": "AUTOCOMMIT"}
 """How a cold operation runs: execution options of its connection."""
+_LONGEST_NAME = 63
 _HINTS = 1
 """Connections beside the pools and the hot links."""
 _POOL_SECONDS = 1.0
@@ -75,7 +77,7 @@ class PostgresStore:
         self._claimer = self._link("claim", PLANNER)
         self._completer = self._link("complete", PLANNER)
         self._links = (self._dispatcher, self._claimer, self._completer)
-        self._hints = Hints(options.url, f"{options.schema or ''}.{options.prefix}jobs")
+        self._hints = Hints(options.url, _channel(f"{options.schema or ''}.{options.prefix}jobs"))
 
     async def open(self) -> None:
         """Connect and check version, durability and role; make partitions where the tables exist. Raises StoreUnavailable."""
@@ -243,6 +245,11 @@ class PostgresStore:
         event.listen(engine.sync_engine, "connect", _use_raw_ids)
         event.listen(engine.sync_engine, "checkout", _refuse_closed)
         return engine
+
+
+def _channel(name: str) -> str:
+    """Return the name of a channel: itself, or where PostgreSQL would refuse to notify it, its fingerprint."""
+    return name if len(name) <= _LONGEST_NAME else f"protojobs.{blake2b(name.encode(), digest_size=16).hexdigest()}"
 
 
 async def _tell(connection: AsyncConnection, setting: str, value: int, begun_with: int) -> None:
