@@ -142,6 +142,9 @@ class Health:
         except JobsError as error:
             self._failed += 1
             _log.warning("store probe failed", extra={"failed": self._failed, "why": error.message})
+        except Exception:  # noqa: BLE001 # a probe that ends by it would end the server
+            self._failed += 1
+            _log.exception("store probe failed", extra={"failed": self._failed})
         else:
             if self._failed:
                 _log.info("store answers again", extra={"failed": self._failed})

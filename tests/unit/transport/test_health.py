@@ -45,11 +45,12 @@ class StoreTime:
 
     def __init__(self) -> None:
         self.answers = True
+        self.error: Exception = StoreUnavailable("gone")
 
     async def refresh(self) -> None:
         """Answer."""
         if not self.answers:
-            raise StoreUnavailable("gone")
+            raise self.error
 
 
 def _one_of_many() -> tuple[Health, StoreTime]:
@@ -92,3 +93,14 @@ async def test_whoever_watches_a_process_hears_when_it_could_serve_by_itself() -
 
     assert heard == [True, False, True, False]
     assert health.why_not == "draining"
+
+
+async def test_a_probe_that_fails_as_nobody_expects_is_a_failed_probe(caplog: pytest.LogCaptureFixture) -> None:
+    health, store = _one_of_many()
+    health.all_ready(True)
+    store.answers, store.error = False, AttributeError("of a library")
+
+    await health.probe()
+
+    assert health.why_not == "the store does not answer"
+    assert "of a library" in caplog.text
