@@ -11,6 +11,7 @@ from protojobs_service.domain.access import ANONYMOUS, Principal
 from protojobs_service.domain.errors import Unauthenticated
 from protojobs_service.transport.call import Call, Context, Proceed
 from protojobs_service.transport.caller import calling
+from protojobs_service.transport.ending import ending
 from protojobs_service.transport.permissions import OPEN
 
 _LOOK_EVERY = 2.0
@@ -27,7 +28,7 @@ class OpenStreams:
 
     @contextmanager
     def cutting(self, principal: Principal, cut: Callable[[], None]) -> Generator[None]:
-        """Call `cut` once the credentials of `principal` have ended, as long as the context lasts."""
+        """Call `cut` at each look that finds the credentials of `principal` ended, as long as the context lasts."""
         cuts = self._cuts.setdefault(principal, set())
         cuts.add(cut)
         try:
@@ -73,13 +74,9 @@ class Authenticate:
 
     async def _run_while_valid(self, principal: Principal, call: Call, proceed: Proceed) -> Any:
         limit = asyncio.timeout(None)
-
-        def cut() -> None:
-            limit.reschedule(asyncio.get_running_loop().time())
-
         try:
             async with limit:
-                with self.streams.cutting(principal, cut):
+                with self.streams.cutting(principal, ending(limit)):
                     return await proceed(call)
         except TimeoutError:
             if limit.expired():

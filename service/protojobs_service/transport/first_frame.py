@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from protojobs_service.domain.errors import Draining
+from protojobs_service.transport.ending import ending
 from protojobs_service.transport.interceptors import Drain
 
 _SECONDS = 10.0
@@ -15,13 +16,9 @@ async def first_frame(frames: AsyncIterator[bytes], drain: Drain) -> bytes | Non
     Raises Draining where none comes within 10 s, or before the server goes.
     """
     limit = asyncio.timeout(_SECONDS)
-
-    def give_up() -> None:
-        limit.reschedule(asyncio.get_running_loop().time())
-
     try:
         async with limit:
-            with drain.calling(give_up):
+            with drain.calling(ending(limit)):
                 return await anext(frames, None)
     except TimeoutError:
         if limit.expired():

@@ -16,6 +16,7 @@ from protojobs_service import telemetry
 from protojobs_service.application import deadline_in
 from protojobs_service.domain.errors import Draining, Overloaded
 from protojobs_service.transport.call import Call, Context, Proceed
+from protojobs_service.transport.ending import ending
 from protojobs_service.transport.status import DETAILS_KEY, STATUS_CODES, DeadlinePassed, to_status
 
 _log = logging.getLogger(__name__)
@@ -142,13 +143,9 @@ class CutAtDrain:
         if not call.rpc.cut_at_drain:
             return await proceed(call)
         limit = asyncio.timeout(None)
-
-        def cut() -> None:
-            limit.reschedule(asyncio.get_running_loop().time() + _LAST_WORDS)
-
         try:
             async with limit:
-                with self.drain.calling(cut):
+                with self.drain.calling(ending(limit, _LAST_WORDS)):
                     return await proceed(call)
         except TimeoutError:
             if limit.expired():

@@ -124,6 +124,28 @@ async def test_all_streams_of_ended_credentials_end_at_the_next_look_and_no_othe
         each.cancel()
 
 
+async def test_a_stream_that_takes_its_time_to_end_is_looked_at_again() -> None:
+    stand, gone = Stand(), asyncio.Event()
+
+    async def linger(call: Call) -> None:
+        try:
+            await _never(call)
+        finally:
+            await gone.wait()
+
+    slow = asyncio.ensure_future(stand.authenticate(_call(), linger))
+    looking = asyncio.ensure_future(stand.streams.run(stand.authentication.still_valid))
+    await stand.clock.settle()
+    stand.tokens.ended.add("alice")
+
+    await stand.clock.advance(10)
+    assert not looking.done()
+    gone.set()
+    with pytest.raises(Unauthenticated):
+        await slow
+    looking.cancel()
+
+
 async def test_one_look_asks_once_for_each_caller_however_many_streams_are_open() -> None:
     stand = Stand()
     running = [asyncio.ensure_future(stand.authenticate(_call(name), _never)) for name in ("alice", "bob") for _ in range(50)]
