@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from protojobs_service.domain.errors import Unavailable
+from protojobs_service.domain.errors import NOT_NOW
 from protojobs_service.drivers.kafka.client_log import client_log
 from protojobs_service.drivers.kafka.errors import NO_PLACE, NO_TOPIC, TIMED_OUT, translate
 from protojobs_service.drivers.kafka.options import Options
@@ -288,12 +288,12 @@ class Reader:
         return [TopicPartition(place.topic, place.partition) for place in places if place in self._owned]
 
     def _ask(self, question: Coroutine[Any, Any, _T], longest_s: float) -> _T | None:
-        """Return what the loop answers; None where it takes too long, is going down, or the side store is."""
+        """Return what the loop answers; None where it takes too long, is going down, or the side store refuses."""
         assert self._loop is not None
         answer = asyncio.run_coroutine_threadsafe(question, self._loop)
         try:
             return answer.result(longest_s)
-        except (WaitedTooLong, CancelledError, Unavailable):
+        except (WaitedTooLong, CancelledError, *NOT_NOW):
             answer.cancel()  # nobody waits for it any more
             return None
 

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from protojobs_service.domain.errors import JobsError, Overloaded, StoreUnavailable
 from protojobs_service.drivers.kafka import consumer
 from protojobs_service.drivers.kafka.consumer import Reader, Seat, Sink
 from protojobs_service.drivers.kafka.errors import TIMED_OUT
@@ -97,3 +98,23 @@ async def test_what_was_committed_of_a_partition_that_was_cut_is_taken_back() ->
     reader._commit(cast("Consumer", client), asynchronous=True)
 
     assert client.commits == [(0, 10)]
+
+
+class AsksTooMuch:
+    """Stands on a side store that refuses whatever it is asked."""
+
+    def __init__(self, refusal: JobsError) -> None:
+        self.refusal = refusal
+
+    async def assigned(self, seats: Sequence[Seat]) -> dict[Place, int]:
+        raise self.refusal
+
+
+@pytest.mark.parametrize("refusal", [StoreUnavailable("gone"), Overloaded("busy")], ids=lambda each: each.reason)
+@pytest.mark.asyncio
+async def test_partitions_are_asked_for_again_where_the_side_store_refuses(refusal: JobsError) -> None:
+    reader = Reader(Options(brokers="nobody"), cast("Sink", AsksTooMuch(refusal)))
+    reader._loop = asyncio.get_running_loop()
+
+    with pytest.raises(KafkaException):
+        await asyncio.to_thread(reader._assigned, cast("Consumer", CutConsumer()), [TopicPartition("a", 0)])
