@@ -42,6 +42,7 @@ _AGED = timedelta(days=3)
 _MS = timedelta(milliseconds=1)
 _NEVER = datetime.min.replace(tzinfo=UTC)
 _ARRIVED = Dispatched(DispatchVerdict.CREATED, State.PENDING)
+_STARTED = Dispatched(DispatchVerdict.CREATED, State.RUNNING)
 _STORED = frozenset({DispatchVerdict.CREATED, DispatchVerdict.EXISTING, DispatchVerdict.REUSED, DispatchVerdict.REPLACED})
 
 
@@ -64,16 +65,20 @@ Done = Callable[[Mapping[Place, int]], None]
 
 
 class _Portion(NamedTuple):
-    """The first records of a partition, to be moved together: how many jobs each has.
+    """The first records of a partition, to be moved together, as the jobs of each.
 
     skipped: records before its barrier. size: bytes of the others.
     """
 
     partition: Partition
-    sizes: list[int]
-    jobs: list[NewJob]
+    records: list[list[NewJob]]
     skipped: int
     size: int = 0
+
+    @property
+    def jobs(self) -> int:
+        """Return how many there are."""
+        return sum(map(len, self.records))
 
 
 class Intake:
@@ -194,7 +199,7 @@ class Intake:
         try:
             for portion in portions:
                 await self._clear_the_head(portion)
-            await self._move([portion for portion in portions if portion.jobs])
+            await self._move([portion for portion in portions if portion.records])
         finally:
             self._is_moving = False
             self._moved.set()
@@ -223,18 +228,18 @@ class Intake:
 
     async def _store(self, portions: Sequence[_Portion]) -> None:
         """Store jobs in the order in which they were accepted, as far as they are read."""
-        jobs = [job for portion in portions for job in portion.jobs]
-        order = sorted(range(len(jobs)), key=lambda place: jobs[place].accepted_at or _NEVER)
-        stored = await self._side.jobs.dispatch([jobs[place] for place in order])
-        by_place = dict(zip(order, stored, strict=True))
-        answers = iter([by_place[place] for place in range(len(jobs))])
+        records = [jobs for portion in portions for jobs in portion.records]
+        order = sorted(range(len(records)), key=lambda place: records[place][0].accepted_at or _NEVER)
+        stored = iter(await self._side.jobs.dispatch([job for place in order for job in records[place]]))
+        by_place = {place: list(islice(stored, len(records[place]))) for place in order}
+        answers = iter([by_place[place] for place in range(len(records))])
         for portion in portions:
-            await self._finish(portion, list(islice(answers, len(portion.jobs))))
+            await self._finish(portion, list(islice(answers, len(portion.records))))
 
     async def _move_first(self, portion: _Portion) -> None:
         """Store the first record of a portion by itself. Parks it where that fails again and again. Raises Unavailable."""
         partition = portion.partition
-        first = portion._replace(sizes=portion.sizes[:1], jobs=portion.jobs[: portion.sizes[0]], skipped=0)
+        first = portion._replace(records=portion.records[:1], skipped=0)
         try:
             await self._store([first])
         except Unavailable:
@@ -257,7 +262,7 @@ class Intake:
             portion = self._portion(partition, min(left, self._allowance(partition)), room)
             if portion is not None:
                 portions.append(portion)
-                left -= len(portion.jobs)
+                left -= portion.jobs
                 room -= portion.size
             if left <= 0 or room <= 0:
                 break
@@ -267,23 +272,22 @@ class Intake:
         """room: bytes; the first record is taken whatever it has."""
         aged_ms = (datetime.now(UTC) - _AGED).timestamp() * 1000
         skipped = sum(1 for record in partition.records if record.offset < partition.barrier)
-        portion, size = _Portion(partition, [], [], skipped), 0
+        records, count, size = list[list[NewJob]](), 0, 0
         for record in islice(partition.records, skipped, None):
-            if (len(portion.jobs) >= most and record.time_ms > aged_ms) or len(portion.jobs) >= _MOST_JOBS:
+            if (count >= most and record.time_ms > aged_ms) or count >= _MOST_JOBS:
                 break
             if size and size + len(record.value) > room:
                 break
             try:
                 jobs = unpack(record.value)
             except InvalidRecord:
-                if portion.jobs or skipped:  # it is the first one of the next portion
+                if records or skipped:  # it is the first one of the next portion
                     break
-                return _Portion(partition, [0], [], 0)
-            portion.jobs.extend(jobs)
-            portion.sizes.append(len(jobs))
+                return _Portion(partition, [], 0)
+            records.append(jobs)
+            count += len(jobs)
             size += len(record.value)
-        portion = portion._replace(size=size)
-        return portion if portion.jobs or skipped else None
+        return _Portion(partition, records, skipped, size) if records or skipped else None
 
     async def _clear_the_head(self, portion: _Portion) -> None:
         """Drop the records before the barrier, or keep the first record where it can be looked at: it is of no use here."""
@@ -291,7 +295,7 @@ class Intake:
         if portion.skipped:
             await self._skip(partition.place, partition.jobs_of(portion.skipped))
             partition.drop(portion.skipped)
-        elif not portion.jobs:
+        elif not portion.records:
             await self._park_first(partition, "not a record of jobs")
 
     async def _park_first(self, partition: Partition, why: str) -> None:
@@ -304,17 +308,21 @@ class Intake:
         else:
             partition.drop(1)
 
-    async def _finish(self, portion: _Portion, answers: Sequence[Dispatched]) -> None:
+    async def _finish(self, portion: _Portion, answers: Sequence[Sequence[Dispatched]]) -> None:
         """Drop the records of which every job is stored; hold the partition where one is not."""
-        partition, jobs, rest = portion.partition, iter(portion.jobs), iter(answers)
-        for size in portion.sizes:
-            verdicts = list(islice(rest, size))
-            self._backlog.waiting[partition.stem] += sum(1 for each in verdicts if each == _ARRIVED)
-            refused = [job for job, each in zip(islice(jobs, size), verdicts, strict=True) if each.verdict not in _STORED]
+        partition = portion.partition
+        for jobs, verdicts in zip(portion.records, answers, strict=True):
+            arrived, started = verdicts.count(_ARRIVED), verdicts.count(_STARTED)
+            self._backlog.waiting[partition.stem] += arrived
+            if arrived + started == len(jobs):  # the price of a look at each job is paid only where one is not new
+                self.moved += len(jobs)
+                partition.drop(1)
+                continue
+            refused = [job for job, each in zip(jobs, verdicts, strict=True) if each.verdict not in _STORED]
             if refused and not any(map(_is_out_of_time, refused)):
                 partition.hold()
                 return
-            self.moved += size - len(refused)
+            self.moved += len(jobs) - len(refused)
             self.twice += sum(1 for each in verdicts if each.verdict is not DispatchVerdict.CREATED) - len(refused)
             if not refused:
                 partition.drop(1)

@@ -21,7 +21,7 @@ from protojobs_service.domain.bounds import (
     MIN_RUN_TIMEOUT,
     NAME,
 )
-from protojobs_service.domain.job import JobId, NewJob
+from protojobs_service.domain.job import NewJob, make_tuple
 from protojobs_service.domain.retry import Policy
 
 MAX_JOBS = 256
@@ -35,6 +35,11 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _US = timedelta(microseconds=1)
 _ZERO = timedelta()
 _FOLLOW_UPS, _NO_FOLLOW_UPS = 1, 2
+_FOLLOW_UPS_OF = {_FOLLOW_UPS: True, _NO_FOLLOW_UPS: False}
+_NO_DELAY_TO_UNIQUE = (None,) * 6
+"""delay, run_at, expire_at, labels, parent and unique of NewJob: who has one goes through no topic."""
+_NO_KEYS = (None, None)
+"""Its fairness_key and concurrency_key."""
 _FRAME = _HEAD.size + _JOB.size + 128 + 128
 
 
@@ -108,23 +113,20 @@ def _unpack(value: bytes) -> Iterator[NewJob]:
     queue = _name(value, at, name)
     at += name
     accepted_at = _EPOCH + timedelta(microseconds=accepted)
+    last, kind = b"", ""
     for _ in range(count):
-        job_id, priority, flags, kind, policy, kept, size = _JOB.unpack_from(value, at)
+        job_id, priority, flags, kind_size, policy_size, kept, size = _JOB.unpack_from(value, at)
         at += _JOB.size
-        end = at + kind + policy + size
+        policy_at = at + kind_size
+        envelope_at = policy_at + policy_size
+        end = envelope_at + size
         if end > len(value) or not MIN_PRIORITY <= priority <= MAX_PRIORITY:
             raise InvalidRecord("cut, or out of bounds")
-        yield NewJob(
-            JobId(job_id),
-            queue,
-            _name(value, at, kind),
-            priority,
-            value[end - size : end],
-            policy=_policy(value[at + kind : end - size]) if policy else None,
-            follow_ups={_FOLLOW_UPS: True, _NO_FOLLOW_UPS: False}.get(flags),
-            result_retention=_retention(kept),
-            accepted_at=accepted_at,
-        )
+        if (raw := value[at:policy_at]) != last or not raw:  # mostly runs of one kind
+            last, kind = raw, _name(value, at, kind_size)
+        policy = _policy(value[policy_at:envelope_at]) if policy_size else None
+        about = (policy, *_NO_DELAY_TO_UNIQUE, _FOLLOW_UPS_OF.get(flags), *_NO_KEYS, _retention(kept), accepted_at)
+        yield make_tuple(NewJob, (job_id, queue, kind, priority, value[envelope_at:end], *about))
         at = end
     if at != len(value):
         raise InvalidRecord("more than it says")
