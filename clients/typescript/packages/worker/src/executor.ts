@@ -28,6 +28,10 @@ export class Executor {
   readonly #active = new Set<Attempt>();
   #reports: Report[] = [];
   #updated: Attempt[] = [];
+  readonly #onUpdate = (attempt: Attempt): void => {
+    this.#updated.push(attempt);
+    this.wake();
+  };
 
   constructor(
     registry: Registry,
@@ -51,6 +55,7 @@ export class Executor {
   /** Begins the handlers of leases whose frame has left, in order. Returns those whose kind has no handler. */
   start(leases: readonly WireLease[]): WireLease[] {
     const unknown: WireLease[] = [];
+    const tracing = this.#activeTracing();
     for (const lease of leases) {
       const handler = this.#registry.get(lease.job.spec?.kind ?? "");
       if (handler === undefined) {
@@ -59,13 +64,9 @@ export class Executor {
       }
       const attempt = new Attempt(lease, handler);
       lease.run = attempt;
-      attempt.onUpdate = (told) => {
-        this.#updated.push(told);
-        this.wake();
-      };
+      attempt.onUpdate = this.#onUpdate;
       if (lease.stopFirst !== undefined) attempt.stop(lease.stopFirst, monotonic());
-      this.#active.add(attempt);
-      void this.#run(attempt);
+      this.#run(attempt, tracing);
     }
     return unknown;
   }
@@ -127,24 +128,63 @@ export class Executor {
     return new JobContext(attempt, this.#logger);
   }
 
-  async #run(attempt: Attempt): Promise<void> {
+  /** Looked up once for all that begin together: an SDK may come later than the worker. */
+  #activeTracing(): Tracing | undefined {
+    try {
+      const tracing = this.#tracing();
+      return tracing?.isIdle === true ? undefined : tracing;
+    } catch (error) {
+      this.#logger.warn("tracing failed", { error: error instanceof Error ? error.name : typeof error });
+      return undefined;
+    }
+  }
+
+  /** Runs a handler; one that returns no promise has ended with this, and costs none. */
+  #run(attempt: Attempt, tracing: Tracing | undefined): void {
     if (attempt.stopReason !== undefined) {
       this.#finish(attempt, stopped(attempt));
       return;
     }
     const context = this.contextOf(attempt);
-    const traced = this.#beginSpan(attempt);
-    this.#hooks.emit("job.processing", { context });
+    const traced = tracing === undefined ? undefined : this.#beginSpan(attempt, tracing);
+    if (this.#hooks.has("job.processing")) this.#hooks.emit("job.processing", { context });
     let outcome: Outcome;
     try {
-      const call = (): unknown => attempt.handler.invoke(context, attempt);
-      const value = traced === undefined ? call() : traced.run(call);
-      outcome = classify(attempt, isThenable(value) ? await value : value);
+      const value =
+        traced === undefined
+          ? attempt.handler.invoke(context, attempt)
+          : traced.run(() => attempt.handler.invoke(context, attempt));
+      if (isThenable(value)) {
+        this.#active.add(attempt);
+        void this.#wait(attempt, context, traced, value);
+        return;
+      }
+      outcome = classify(attempt, value);
     } catch (error) {
       outcome = classifyError(attempt, error, this.#logger);
     }
-    if (attempt.isLost) outcome = stopped(attempt);
-    this.#endSpan(traced, outcome);
+    this.#end(attempt, context, traced, outcome);
+  }
+
+  async #wait(
+    attempt: Attempt,
+    context: JobContext,
+    traced: Traced | undefined,
+    value: PromiseLike<unknown>,
+  ): Promise<void> {
+    let outcome: Outcome;
+    try {
+      outcome = classify(attempt, await value);
+    } catch (error) {
+      outcome = classifyError(attempt, error, this.#logger);
+    }
+    this.#active.delete(attempt);
+    this.#end(attempt, context, traced, outcome);
+  }
+
+  #end(attempt: Attempt, context: JobContext, traced: Traced | undefined, ended: Outcome): void {
+    const outcome = attempt.isLost ? stopped(attempt) : ended;
+    if (traced !== undefined) this.#endSpan(traced, outcome);
     if (this.#hooks.has("job.processed")) {
       this.#hooks.emit("job.processed", { context, outcome, seconds: monotonic() - attempt.beganAt });
     }
@@ -152,24 +192,23 @@ export class Executor {
   }
 
   #finish(attempt: Attempt, outcome: Outcome): void {
-    this.#active.delete(attempt);
     this.#reports.push({ attempt, outcome });
     this.wake();
   }
 
   /** Nor its outcome. */
-  #endSpan(traced: Traced | undefined, outcome: Outcome): void {
+  #endSpan(traced: Traced, outcome: Outcome): void {
     try {
-      traced?.ended(outcome);
+      traced.ended(outcome);
     } catch (error) {
       this.#logger.warn("tracing failed", { error: error instanceof Error ? error.name : typeof error });
     }
   }
 
   /** Tracing must not cost a job its run. */
-  #beginSpan(attempt: Attempt): Traced | undefined {
+  #beginSpan(attempt: Attempt, tracing: Tracing): Traced | undefined {
     try {
-      return this.#tracing()?.begin(attempt);
+      return tracing.begin(attempt);
     } catch (error) {
       this.#logger.warn("tracing failed", { error: error instanceof Error ? error.name : typeof error });
       return undefined;

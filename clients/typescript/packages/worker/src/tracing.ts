@@ -7,6 +7,8 @@ import { VERSION } from "./version.js";
 
 type Api = NonNullable<Awaited<ReturnType<typeof openTelemetry>>>;
 
+const TRACER = ["@protojobs/worker", VERSION] as const;
+
 /** A handler's span, and how to run the handler within it. */
 export interface Traced {
   run<T>(work: () => T): T;
@@ -34,6 +36,17 @@ export class Tracing {
     return api === undefined ? undefined : new Tracing(api, worker, continues);
   }
 
+  /** Nobody listens: the application has the API and no SDK, as through a library that it uses. */
+  get isIdle(): boolean {
+    const { propagation, ProxyTracerProvider, trace } = this.#api;
+    const provider = trace.getTracerProvider();
+    return (
+      provider instanceof ProxyTracerProvider &&
+      provider.getDelegateTracer(...TRACER) === undefined &&
+      propagation.fields().length === 0
+    );
+  }
+
   /** Starts the span of an attempt. */
   begin(attempt: Attempt): Traced {
     const { context, propagation, ROOT_CONTEXT, SpanKind, trace } = this.#api;
@@ -42,7 +55,7 @@ export class Tracing {
     const origin = propagation.extract(ROOT_CONTEXT, job.spec?.headers ?? {});
     const created = trace.getSpanContext(origin);
     const linked = !this.#continues && created !== undefined ? { links: [{ context: created }] } : {};
-    const span = trace.getTracer("@protojobs/worker", VERSION).startSpan(
+    const span = trace.getTracer(...TRACER).startSpan(
       `process ${queue}`,
       {
         kind: SpanKind.CONSUMER,

@@ -9,6 +9,7 @@ import { FakeServer } from "../../../testing/fake_server.js";
 import { Client } from "../../client/src/index.js";
 import { DispatchOutcome, JobService } from "../../client/src/proto.js";
 import { Worker, type WorkerOptions } from "../src/index.js";
+import { Tracing } from "../src/tracing.js";
 
 const TRACE_ID = "0af7651916cd43dd8448eb211c80319c";
 const HEADERS = { traceparent: `00-${TRACE_ID}-b7ad6b7169203331-01` };
@@ -103,4 +104,18 @@ test("a span that cannot be ended costs no job its outcome", async () => {
 
 test("a handler may go on with the trace of the dispatch", async () => {
   expect(await runOne({ traceParent: "continue" })).toBe(TRACE_ID);
+});
+
+test("tracing is idle where the application has the API alone, until it has an SDK or a propagator", async () => {
+  const tracing = await Tracing.ifInstalled("worker", false);
+  const idle = [tracing?.isIdle];
+
+  trace.disable();
+  idle.push(tracing?.isIdle);
+  propagation.disable();
+  idle.push(tracing?.isIdle);
+  trace.setGlobalTracerProvider(new BasicTracerProvider());
+  idle.push(tracing?.isIdle);
+
+  expect(idle).toEqual([false, false, true, false]);
 });
