@@ -7,6 +7,7 @@
 export { Bell } from "./bell.js";
 export { Connection, type Stubs } from "./connection.js";
 export { type Line } from "./dial.js";
+export { type RawFrame } from "./lease_frames.js";
 export { resolveOptions, type ResolvedOptions } from "./options.js";
 export { Sink } from "./sink.js";
 export { sizeOf, toSpec, withTrace } from "./spec.js";

@@ -9,6 +9,7 @@ import { QueueService } from "./gen/protojobs/v1/queue_service_pb.js";
 import { ScheduleService } from "./gen/protojobs/v1/schedule_service_pb.js";
 import { ServerService } from "./gen/protojobs/v1/server_service_pb.js";
 import { WorkerService } from "./gen/protojobs/v1/worker_service_pb.js";
+import { LeaseFrames } from "./lease_frames.js";
 import type { ResolvedOptions } from "./options.js";
 import { translate } from "./statuses.js";
 import type { Seconds } from "./time.js";
@@ -21,6 +22,7 @@ export interface Stubs {
   readonly queues: Client<typeof QueueService>;
   readonly schedules: Client<typeof ScheduleService>;
   readonly workers: Client<typeof WorkerService>;
+  readonly leases: Client<typeof LeaseFrames>;
   readonly server: Client<typeof ServerService>;
 }
 
@@ -56,6 +58,7 @@ export class Connection {
         queues: made(QueueService),
         schedules: made(ScheduleService),
         workers: made(WorkerService),
+        leases: made(LeaseFrames),
         server: made(ServerService),
       };
       this.#stubs.set(line, stubs);

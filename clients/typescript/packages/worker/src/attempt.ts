@@ -1,8 +1,8 @@
 import type { JobRequest, Seconds } from "@protojobs/client";
-import { monotonic, secondsOf } from "@protojobs/client/connecting";
-import type { LeasedJob } from "@protojobs/client/proto";
+import { monotonic } from "@protojobs/client/connecting";
 
 import { Children } from "./children.js";
+import type { DeliveredJob } from "./delivered.js";
 import type { Progress, WireLease } from "./frames.js";
 import type { Handler } from "./registry.js";
 
@@ -49,13 +49,11 @@ export class Attempt {
   constructor(lease: WireLease, handler: Handler) {
     this.lease = lease;
     this.handler = handler;
-    const { runTimeout } = lease.job;
-    const told = (runTimeout && secondsOf(runTimeout)) || DEFAULT_RUN_TIMEOUT;
-    this.runTimeout = Math.min(told, handler.timeout);
+    this.runTimeout = Math.min(lease.job.runTimeout || DEFAULT_RUN_TIMEOUT, handler.timeout);
   }
 
   /** The job as it was leased. */
-  get job(): LeasedJob {
+  get job(): DeliveredJob {
     return this.lease.job;
   }
 

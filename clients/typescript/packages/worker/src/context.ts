@@ -43,12 +43,12 @@ export class JobContext {
 
   /** Counted failures so far. */
   get failures(): number {
-    return this.#attempt.job.failures;
+    return this.#attempt.job.message.failures;
   }
 
   /** Failures that are retried; one more ends the job as FAILED. */
   get maxRetries(): number {
-    return this.#attempt.job.maxRetries;
+    return this.#attempt.job.message.maxRetries;
   }
 
   /** A failure now ends the job as FAILED. */
@@ -73,7 +73,7 @@ export class JobContext {
 
   /** Everything that was dispatched, as the contract has it; the payload as it is stored. */
   get spec(): JobSpec | undefined {
-    return this.#attempt.job.spec;
+    return this.#attempt.job.message.spec;
   }
 
   /** Payload as it was dispatched, without what a codec did to it. Throws UndecodableError if the codec cannot read it. */

@@ -2,16 +2,10 @@ import { setImmediate as immediate, setTimeout as sleep } from "node:timers/prom
 
 import type { Logger, Seconds } from "@protojobs/client";
 import { secondsOf, type Bell } from "@protojobs/client/connecting";
-import {
-  DrainReason,
-  ThrottleReason,
-  type Deliver,
-  type Drain,
-  type LeaseRequest,
-  type Throttle,
-} from "@protojobs/client/proto";
+import { DrainReason, ThrottleReason, type Drain, type LeaseRequest, type Throttle } from "@protojobs/client/proto";
 
 import type { Answers } from "./answers.js";
+import type { DeliveredJob } from "./delivered.js";
 import type { Executor } from "./executor.js";
 import * as frames from "./frames.js";
 import type { WireLease } from "./frames.js";
@@ -184,8 +178,8 @@ export class Conversation {
     }
   }
 
-  #onDeliver(stream: Stream, deliver: Deliver): void {
-    this.#holding.deliver(deliver);
+  #onDeliver(stream: Stream, jobs: readonly DeliveredJob[]): void {
+    this.#holding.deliver(jobs);
     const busy = this.#holding.ledger.running > 0;
     stream.delivered(this.#clock() + (busy ? RECEIPT : 0));
     if (!busy) this.#wake.ring();

@@ -57,7 +57,7 @@ export class Executor {
     const unknown: WireLease[] = [];
     const tracing = this.#activeTracing();
     for (const lease of leases) {
-      const handler = this.#registry.get(lease.job.spec?.kind ?? "");
+      const handler = this.#registry.get(lease.job.kind);
       if (handler === undefined) {
         unknown.push(lease);
         continue;

@@ -9,19 +9,19 @@ import {
   SettleItemSchema,
   SettleSchema,
   UpdateItemSchema,
-  type LeasedJob,
   type LeaseRequest,
   type SettleItem,
   type UpdateItem,
 } from "@protojobs/client/proto";
 
 import type { Attempt } from "./attempt.js";
+import type { DeliveredJob } from "./delivered.js";
 import type { Lease } from "./ledger.js";
 import { COMPLETED, cut, type Outcome } from "./outcomes.js";
 import { VERSION } from "./version.js";
 
 /** A lease of a job as it came over the wire. */
-export type WireLease = Lease<LeasedJob, Attempt>;
+export type WireLease = Lease<DeliveredJob, Attempt>;
 
 /** Most outcomes in one frame. */
 export const MAX_SETTLES = 10_000;

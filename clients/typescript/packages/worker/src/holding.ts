@@ -1,7 +1,7 @@
 import type { Logger, Seconds } from "@protojobs/client";
-import type { Deliver } from "@protojobs/client/proto";
 
 import type { Attempt, StopReason } from "./attempt.js";
+import type { DeliveredJob } from "./delivered.js";
 import type { Executor } from "./executor.js";
 import type { WireLease } from "./frames.js";
 import { Ledger } from "./ledger.js";
@@ -10,7 +10,6 @@ import type { ResolvedWorkerOptions } from "./options.js";
 import { CANCELLED, COMPLETED, released, timedOut, type Outcome } from "./outcomes.js";
 import { Prefetch } from "./pacing.js";
 import { Updates } from "./updates.js";
-import type { LeasedJob } from "@protojobs/client/proto";
 
 const WAITED_TOO_LONG: Seconds = 5;
 const ADAPT_EVERY: Seconds = 0.25;
@@ -23,7 +22,7 @@ export type Phase = "WORKING" | "QUIET" | "LEAVING";
  * `answers.ts` hears what the server makes of it.
  */
 export class Holding {
-  readonly ledger = new Ledger<LeasedJob, Attempt>();
+  readonly ledger = new Ledger<DeliveredJob, Attempt>();
   readonly updates = new Updates();
   limits: Limits = limitsOf(undefined);
   phase: Phase = "WORKING";
@@ -89,9 +88,9 @@ export class Holding {
   }
 
   /** Takes delivered jobs. */
-  deliver({ items }: Deliver): void {
+  deliver(jobs: readonly DeliveredJob[]): void {
     this.lastBusy = this.#clock();
-    const superseded = this.ledger.deliver(items.map((job) => ({ jobId: job.jobId, attempt: job.attempt, job })));
+    const superseded = this.ledger.deliver(jobs.map((job) => ({ jobId: job.jobId, attempt: job.attempt, job })));
     this.stop(superseded, "LEASE_LOST");
     if (this.phase === "LEAVING") this.ledger.dropWaiting();
     else if (this.phase === "QUIET") this.ledger.releaseWaiting("SHUTDOWN");
@@ -126,7 +125,7 @@ export class Holding {
     const standing = free.filter((lease) => lease.state === "RUNNING");
     this.ledger.running -= free.length - standing.length;
     for (const lease of this.#executor.start(standing)) {
-      this.#logger.warn("no handler for kind", { jobId: lease.jobId, kind: lease.job.spec?.kind });
+      this.#logger.warn("no handler for kind", { jobId: lease.jobId, kind: lease.job.kind });
       this.ledger.end(lease, released("UNKNOWN_KIND"));
     }
     this.#wake();

@@ -5,13 +5,14 @@ import {
   UndecodableError,
   type Codec,
   type Payload,
+  type PayloadContext,
   type Seconds,
   type Use,
 } from "@protojobs/client";
-import type { LeasedJob } from "@protojobs/client/proto";
 
 import type { Attempt } from "./attempt.js";
 import type { JobContext } from "./context.js";
+import type { DeliveredJob } from "./delivered.js";
 import { InvalidPayloadError } from "./outcomes.js";
 
 /** What may be said about a handler when it is registered. */
@@ -84,26 +85,29 @@ export class Registry {
 }
 
 /** Returns the payload of a job as its producer gave it. Throws UndecodableError. */
-export function openPayload({ spec, jobId }: LeasedJob, codec: Codec): Payload {
-  const stored = { data: spec?.payload ?? new Uint8Array(), contentType: spec?.contentType || "application/json" };
-  return open(stored, spec?.kind ?? "", spec?.queue ?? "", jobId, codec, "payload");
+export function openPayload(job: DeliveredJob, codec: Codec): Payload {
+  return open({ data: job.payload, contentType: job.contentType || "application/json" }, job, codec, "payload");
 }
 
 /** Returns a checkpoint as an earlier attempt gave it; undefined where there is none. Throws UndecodableError. */
-export function openCheckpoint({ spec, jobId, checkpoint }: LeasedJob, codec: Codec): Uint8Array | undefined {
+export function openCheckpoint(job: DeliveredJob, codec: Codec): Uint8Array | undefined {
+  const { checkpoint } = job.message;
   if (checkpoint.length === 0) return undefined;
-  const stored = { data: checkpoint, contentType: "application/json" };
-  return open(stored, spec?.kind ?? "", spec?.queue ?? "", jobId, codec, "checkpoint").data;
+  return open({ data: checkpoint, contentType: "application/json" }, job, codec, "checkpoint").data;
 }
 
 /** Returns what the server stores of a result or checkpoint. */
-export function seal({ spec, jobId }: LeasedJob, plain: Payload, codec: Codec, use: Use): Uint8Array {
-  if (codec === plainCodec) return plain.data;
-  return codec.encode(plain, { kind: spec?.kind ?? "", queue: spec?.queue ?? "", use, jobId }).data;
+export function seal(job: DeliveredJob, plain: Payload, codec: Codec, use: Use): Uint8Array {
+  return codec === plainCodec ? plain.data : codec.encode(plain, about(job, use)).data;
 }
 
-function open(stored: Payload, kind: string, queue: string, jobId: string, codec: Codec, use: Use): Payload {
-  return codec === plainCodec ? stored : codec.decode(stored, { kind, queue, use, jobId });
+function open(stored: Payload, job: DeliveredJob, codec: Codec, use: Use): Payload {
+  return codec === plainCodec ? stored : codec.decode(stored, about(job, use));
+}
+
+/** What a codec hears of the job whose bytes it gets. */
+function about({ jobId, kind, message }: DeliveredJob, use: Use): PayloadContext {
+  return { kind, queue: message.spec?.queue ?? "", use, jobId };
 }
 
 function readBytes(attempt: Attempt, codec: Codec): Uint8Array {

@@ -86,7 +86,7 @@ export class Service {
       open: (requests, signal) => {
         const { line, stubs } = this.#connection.current();
         this.#line = line;
-        return stubs.workers.lease(requests, { signal });
+        return stubs.leases.lease(requests, { signal });
       },
       lost: (silent) => {
         const line = this.#line;

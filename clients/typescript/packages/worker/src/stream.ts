@@ -1,11 +1,13 @@
 import { ProtoJobsError, UnavailableError, type Seconds } from "@protojobs/client";
-import { Sink, translate } from "@protojobs/client/connecting";
-import type { LeaseRequest, LeaseResponse, Welcome } from "@protojobs/client/proto";
+import { Sink, translate, type RawFrame } from "@protojobs/client/connecting";
+import type { LeaseRequest, Welcome } from "@protojobs/client/proto";
+
+import { readIncoming, type Incoming } from "./incoming.js";
 
 const WELCOME_MS = 10_000;
 
 /** Opens the call of a stream. */
-export type OpenCall = (requests: AsyncIterable<LeaseRequest>, signal: AbortSignal) => AsyncIterable<LeaseResponse>;
+export type OpenCall = (requests: AsyncIterable<LeaseRequest>, signal: AbortSignal) => AsyncIterable<RawFrame>;
 
 /** The stream is over; `error` tells why, unless it simply ended. */
 export class StreamEnded extends Error {
@@ -33,7 +35,7 @@ export class Stream {
   halfClosed = false;
   readonly #sink = new Sink<LeaseRequest>();
   readonly #abort = new AbortController();
-  readonly #answers: AsyncIterator<LeaseResponse>;
+  readonly #answers: AsyncIterator<RawFrame>;
   readonly #clock: () => Seconds;
   #seq = 0n;
   #unanswered: { readonly seq: bigint; readonly at: Seconds }[] = [];
@@ -77,18 +79,19 @@ export class Stream {
   }
 
   /** Reads a frame. Throws StreamEnded. */
-  async read(): Promise<LeaseResponse> {
-    let result: IteratorResult<LeaseResponse>;
+  async read(): Promise<Incoming> {
+    let frame: Incoming | undefined;
     try {
-      result = await this.#answers.next();
+      const result = await this.#answers.next();
+      if (result.done !== true) frame = readIncoming(result.value);
     } catch (error) {
       throw new StreamEnded(this.#dropped ? undefined : translate(error));
     }
-    if (result.done === true) throw new StreamEnded();
-    const frame = result.value;
+    if (frame === undefined) throw new StreamEnded();
+    const { receivedSeq } = frame;
     this.lastRead = this.#clock();
     this.receivedSeq = frame.seq;
-    const answered = this.#unanswered.findLastIndex(({ seq }) => seq <= frame.receivedSeq);
+    const answered = this.#unanswered.findLastIndex(({ seq }) => seq <= receivedSeq);
     if (answered >= 0) {
       this.answeredAt = this.#unanswered[answered]?.at ?? this.answeredAt;
       this.#unanswered.splice(0, answered + 1);

@@ -51,8 +51,9 @@ export class Tracing {
   begin(attempt: Attempt): Traced {
     const { context, propagation, ROOT_CONTEXT, SpanKind, trace } = this.#api;
     const { lease, job } = attempt;
-    const queue = job.spec?.queue ?? "";
-    const origin = propagation.extract(ROOT_CONTEXT, job.spec?.headers ?? {});
+    const { spec } = job.message;
+    const queue = spec?.queue ?? "";
+    const origin = propagation.extract(ROOT_CONTEXT, spec?.headers ?? {});
     const created = trace.getSpanContext(origin);
     const linked = !this.#continues && created !== undefined ? { links: [{ context: created }] } : {};
     const span = trace.getTracer(...TRACER).startSpan(

@@ -39,7 +39,7 @@ beforeEach(async () => {
   const clock = (): number => now;
   session = new Session({ options, kinds, executor, hooks, logger: silentLogger, clock, uniform: (low) => low });
   running = session.run({
-    open: (requests, signal) => connection.current().stubs.workers.lease(requests, { signal }),
+    open: (requests, signal) => connection.current().stubs.leases.lease(requests, { signal }),
     lost: () => undefined,
   });
 });
