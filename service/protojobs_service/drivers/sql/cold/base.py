@@ -102,8 +102,13 @@ def chunks(values: Sequence[T]) -> Iterator[Sequence[T]]:
 
 def among(column: "Column[Any] | ColumnElement[Any]", values: Sequence[Any]) -> ColumnElement[bool]:
     """Return `column IN values` (at most CHUNK of them), padded to one of four lengths so that few statements are prepared."""
+    return column.in_(padded(values))
+
+
+def padded(values: Sequence[T]) -> list[T]:
+    """Return `values` (at most CHUNK of them), the last one repeated up to one of four lengths."""
     size = next(size for size in _SIZES if size >= len(values))
-    return column.in_([*values, *[values[-1]] * (size - len(values))])
+    return [*values, *[values[-1]] * (size - len(values))]
 
 
 def among_keys(columns: Sequence["Column[Any]"], keys: Sequence[tuple[Any, ...]]) -> ColumnElement[bool]:

@@ -5,12 +5,15 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
+    BindParameter,
     ColumnElement,
+    CompoundSelect,
     Connection,
     Integer,
     Select,
     Table,
     and_,
+    bindparam,
     func,
     literal_column,
     null,
@@ -19,7 +22,7 @@ from sqlalchemy import (
     union_all,
 )
 
-from protojobs_service.drivers.sql.cold.base import Cold, among, chunks
+from protojobs_service.drivers.sql.cold.base import Cold, chunks, kept, padded
 from protojobs_service.drivers.sql.tables import Tables
 
 _DETAILS = ("reason", "error_type", "error_message", "error_stack", "result", "progress_ratio", "progress_message", "progress_at")
@@ -43,18 +46,10 @@ def histories(
     A row of an attempt has its number, `outcome`, `worker` (None: nobody had it), `started_at`, `finished_at`, and its details;
     brief: no result and no stack.
     """
-    tables = cold.tables
+    statement = _statement(cold.tables, labels, brief)
     found: dict[bytes, History] = defaultdict(lambda: History([], {}))
     for some in chunks(ids):
-        parts = [
-            _attempts(tables, tables.done, tables.done.c.finished_at, tables.done.c.outcome, brief=brief).where(
-                among(tables.done.c.id, some)
-            ),
-            _attempts(tables, tables.running, null(), null(), brief=brief).where(among(tables.running.c.id, some)),
-            _bare(tables.job).where(among(tables.job.c.id, some)),
-            *([_bare(tables.label, key="key", value="value").where(among(tables.label.c.id, some))] if labels else []),
-        ]
-        for row in c.execute(union_all(*parts)):
+        for row in c.execute(statement, {"ids": padded(some)}):
             history = found[row.id]
             if row.key is not None:
                 history.labels[row.key] = row.value
@@ -63,6 +58,20 @@ def histories(
     for history in found.values():
         history.attempts.sort(key=lambda row: row.attempt)
     return found
+
+
+@kept
+def _statement(tables: Tables, labels: bool, brief: bool) -> CompoundSelect[Any]:
+    ids: BindParameter[Sequence[bytes]] = bindparam("ids", expanding=True)
+    parts = [
+        _attempts(tables, tables.done, tables.done.c.finished_at, tables.done.c.outcome, brief=brief).where(
+            tables.done.c.id.in_(ids)
+        ),
+        _attempts(tables, tables.running, null(), null(), brief=brief).where(tables.running.c.id.in_(ids)),
+        _bare(tables.job).where(tables.job.c.id.in_(ids)),
+        *([_bare(tables.label, key="key", value="value").where(tables.label.c.id.in_(ids))] if labels else []),
+    ]
+    return union_all(*parts)
 
 
 def _attempts(tables: Tables, table: Table, finished_at: Any, outcome: Any, *, brief: bool) -> Select[Any]:

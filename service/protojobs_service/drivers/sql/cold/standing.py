@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, and_, func, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, func, select
 
 from protojobs_service.domain.lifecycle import STATE_OF_CODE, Code, State
-from protojobs_service.drivers.sql.cold.base import Cold, among, chunks
+from protojobs_service.drivers.sql.cold.base import Cold, chunks, kept, padded
 from protojobs_service.drivers.sql.tables import Tables
 
 
@@ -43,7 +43,16 @@ def standing(
     c: Connection, cold: Cold, ids: Iterable[bytes], *, envelopes: bool = False, origins: bool = False
 ) -> dict[bytes, Standing]:
     """Return where each known id stands, the deleted ones too. Only where asked: the envelope; deadline and parent (`origins`)."""
-    tables = cold.tables
+    statement = _statement(cold.tables, envelopes, origins)
+    found: dict[bytes, Standing] = {}
+    for some in chunks(list(ids)):
+        for row in c.execute(statement, {"ids": padded(some)}).mappings():
+            found[row["id"]] = _standing(row)
+    return found
+
+
+@kept
+def _statement(tables: Tables, envelopes: bool, origins: bool) -> Select[Any]:
     job, lane, running, due = tables.job, tables.lane, tables.running, tables.due
     held, ready, done = tables.held, tables.ready, tables.done
     source = (
@@ -70,11 +79,7 @@ def standing(
         deadline, parent = tables.deadline, tables.parent
         source = source.outerjoin(deadline, deadline.c.id == job.c.id).outerjoin(parent, parent.c.id == job.c.id)
         columns += [deadline.c.expire_at, parent.c.parent]
-    found: dict[bytes, Standing] = {}
-    for some in chunks(list(ids)):
-        for row in c.execute(select(*columns).select_from(source).where(among(job.c.id, some))).mappings():
-            found[row["id"]] = _standing(row)
-    return found
+    return select(*columns).select_from(source).where(job.c.id.in_(bindparam("ids", expanding=True)))
 
 
 def waits_in_ready(tables: Tables) -> ColumnElement[bool]:
