@@ -9,7 +9,9 @@ from benchmarks import charts
 from benchmarks.peers.figures import OURS
 from benchmarks.peers.tables import COLUMNS, COSTS
 from benchmarks.programs import ROOT
+from benchmarks.run import Load
 
+_USUAL: Final = Load().batch
 KEPT: Final = ROOT / "benchmarks" / "results"
 
 _USED_BY: Final = ("producers", "server", "store", "kafka", "relay", "watchers", "workers")
@@ -60,9 +62,15 @@ def _runs(name: str, said: Mapping[str, Any]) -> str:
     return "\n".join(parts)
 
 
+def _label(row: Mapping[str, Any]) -> str:
+    """Return the name of a scenario for people, with the jobs of a call where they are not as many as usual."""
+    batch = row["load"].get("batch", _USUAL)
+    return f"{row['driver']} {row['scenario']}" + (f" by {batch}" if batch != _USUAL else "")
+
+
 def _phases(row: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield the figures of a scenario, or of each of its phases if it has some, by a name for people."""
-    label, figures = f"{row['driver']} {row['scenario']}", row["figures"]
+    label, figures = _label(row), row["figures"]
     within = [name.removesuffix(".jobs_per_s") for name in figures if name.endswith(".jobs_per_s")]
     for phase in within:
         own = {name.removeprefix(f"{phase}."): figure for name, figure in figures.items() if name.startswith(f"{phase}.")}
@@ -97,7 +105,7 @@ def _without_sum(used: Mapping[str, float]) -> dict[str, float]:
 
 
 def _how(row: Mapping[str, Any]) -> list[str]:
-    return [f"{row['driver']} {row['scenario']}", f"`{row['arguments']}`", _settings(row["durability"]), "; ".join(row["verdicts"])]
+    return [_label(row), f"`{row['arguments']}`", _settings(row["durability"]), "; ".join(row["verdicts"])]
 
 
 def _versions(said: Mapping[str, Any]) -> str:

@@ -56,6 +56,14 @@ def test_a_promise_broken_in_one_run_stays_with_the_result(monkeypatch: pytest.M
     assert row["verdicts"] == ["2 jobs are lost", "every invariant holds"]
 
 
+def test_a_scenario_of_smaller_calls_has_a_name_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small = _said(10.0) | {"load": {"batch": 10}}
+    text = "\n".join(_page(tmp_path, "runs", _measured(monkeypatch, {"a": [_said(30.0)] * 3, "b": [small] * 3})))
+
+    assert "| sqlite both | 30" in text
+    assert "| sqlite both by 10 | 10" in text
+
+
 def test_what_cannot_run_is_named_and_costs_the_others_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     said = _measured(monkeypatch, {"a": [_said(10.0)] * 3, "b": []})
 
