@@ -71,9 +71,9 @@ class KafkaJobs(Jobs):
     async def dispatch(self, jobs: Sequence[NewJob], *, atomic: bool = False) -> Sequence[Dispatched]:
         if not jobs:
             return []
+        again = self._routes.have_seen(job.id for job in jobs)
         if atomic and len(jobs) > 1:  # records of several partitions are not one write
-            return await self._store(jobs, atomic=True, again=self._routes.have_seen([job.id for job in jobs]))
-        again = self._routes.have_seen([job.id for job in jobs])
+            return await self._store(jobs, atomic=True, again=again)
         places = self._routes.choose(jobs)
         direct = [job for job, place in zip(jobs, places, strict=True) if place is None]
         if not direct:
