@@ -1,12 +1,27 @@
 import { fromBinary } from "@bufbuild/protobuf";
 import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
+import { DurationSchema } from "@bufbuild/protobuf/wkt";
 import type { Seconds } from "@protojobs/client";
-import { LeasedJobSchema, type LeasedJob } from "@protojobs/client/proto";
+import { DeliverSchema, JobSpecSchema, LeasedJobSchema, type LeasedJob } from "@protojobs/client/proto";
 
-const FIELD = { spec: 1, attempt: 2, runTimeout: 3, jobId: 6 } as const;
-const SPEC_FIELD = { kind: 3, payload: 4, contentType: 5 } as const;
-const DURATION_FIELD = { seconds: 1, nanos: 2 } as const;
-const DELIVER_ITEMS = 1;
+const { field: JOB } = LeasedJobSchema;
+const { field: SPEC } = JobSpecSchema;
+const FIELD = {
+  spec: JOB.spec.number,
+  attempt: JOB.attempt.number,
+  runTimeout: JOB.runTimeout.number,
+  jobId: JOB.jobId.number,
+} as const;
+const SPEC_FIELD = {
+  kind: SPEC.kind.number,
+  payload: SPEC.payload.number,
+  contentType: SPEC.contentType.number,
+} as const;
+const DURATION_FIELD = {
+  seconds: DurationSchema.field.seconds.number,
+  nanos: DurationSchema.field.nanos.number,
+} as const;
+const DELIVER_ITEMS = DeliverSchema.field.items.number;
 
 /** A job as it was delivered. What every run needs is read at once, all else when it is first asked for. */
 export class DeliveredJob {
