@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import median
-from time import monotonic, sleep
+from time import monotonic
 from typing import Any, Final
 
 from protojobs_client import Client
@@ -14,7 +14,7 @@ from benchmarks.snapshot import held_snapshot, oldest_snapshot_s
 from benchmarks.stack import QUEUE, Stack
 from benchmarks.times import Times, percentiles, rate
 from benchmarks.usage import per_1000_jobs
-from benchmarks.waiting import until
+from benchmarks.waiting import moments, until
 from tests.checker import judge, read_history
 
 FLAT: Final = 0.25
@@ -169,22 +169,17 @@ def bloat(stack: Stack, client: Client, load: Load) -> Result:
 
 def _marks(phase: Phase, seconds: float, slices: int) -> Sequence[Mark]:
     """Look now, and at the end of each slice."""
-    end, marks = monotonic(), [_mark(phase)]
-    for _ in range(slices):
-        end += seconds / slices
-        sleep(max(0.0, end - monotonic()))
-        marks.append(_mark(phase))
-    return marks
+    return [_mark(phase, at) for at in moments(seconds, slices)]
 
 
-def _mark(phase: Phase) -> Mark:
-    return Mark(at=monotonic(), completed=phase.counts()["completed"], cpu_s=sum(phase.stack.usage().values()))
+def _mark(phase: Phase, at: float) -> Mark:
+    return Mark(at=at, completed=phase.counts()["completed"], cpu_s=sum(phase.stack.usage().values()))
 
 
 def _slices(marks: Sequence[Mark], times: Times) -> Iterator[dict[str, Any]]:
-    for one, later in pairwise(marks):
+    waited = times.waits_between([mark.at for mark in marks])
+    for (one, later), waits in zip(pairwise(marks), waited, strict=True):
         jobs = later.completed - one.completed
-        waits = [began - times.sent[job] for job, began in times.began.items() if one.at <= began < later.at]
         yield {
             "jobs_per_s": rate(jobs, later.at - one.at),
             "cpu_us_per_job": round((later.cpu_s - one.cpu_s) / max(jobs, 1) * 1e6, 1),

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from statistics import median
-from time import monotonic, sleep
 from typing import Any, Final
 
 from protojobs_client import Client
@@ -12,7 +11,7 @@ from protojobs_client import Client
 from benchmarks.run import Load, Phase, Result, conclude
 from benchmarks.stack import QUEUE, Stack
 from benchmarks.times import Times, percentiles, rate
-from benchmarks.waiting import until
+from benchmarks.waiting import moments, until
 
 GROWS: Final = 0.05
 SLICES: Final = 30
@@ -35,7 +34,7 @@ def soak(stack: Stack, client: Client, load: Load) -> Result:
     sent = {"interval": load.batch / load.pace, "together": load.batch, "jobs": batches * load.batch}
     stack.launch("producer", "producer-steady", queue=QUEUE, keep=False, **sent)
     until("jobs are done", lambda: phase.counts()["completed"] > 0, within=60)
-    marks = list(_marks(stack, load.seconds))
+    marks = [(at, stack.server_rss_mb()) for at in moments(load.seconds, SLICES)]
     stack.end_all("producer", within=load.seconds + 120)
     phase.wait()
     phase.finish("ran")
@@ -52,24 +51,11 @@ def soak(stack: Stack, client: Client, load: Load) -> Result:
     return Result(report=report, jobs=outcome.jobs, seconds=outcome.seconds, lost=outcome.lost, wrong=wrong, figures=figures)
 
 
-def _marks(stack: Stack, seconds: float) -> Iterator[Mark]:
-    """Look now, and at the end of each slice."""
-    began = monotonic()
-    for number in range(SLICES + 1):
-        sleep(max(0.0, began + number * seconds / SLICES - monotonic()))
-        yield monotonic(), stack.server_rss_mb()
-
-
 def _third(marks: Sequence[Mark], which: int) -> Sequence[Mark]:
     return marks[1 + which * SLICES // 3 : 1 + (which + 1) * SLICES // 3]
 
 
 def _slices(marks: Sequence[Mark], times: Times) -> Iterator[dict[str, Any]]:
-    begins = sorted((began, began - times.sent[job]) for job, began in times.began.items())
-    place = 0
-    for (at, _), (end, mb) in pairwise(marks):
-        waits: list[float] = []
-        while place < len(begins) and begins[place][0] < end:
-            waits.append(begins[place][1])
-            place += 1
+    waited = times.waits_between([at for at, _ in marks])
+    for ((at, _), (end, mb)), waits in zip(pairwise(marks), waited, strict=True):
         yield {"jobs_per_s": rate(len(waits), end - at), "dispatch_to_start_ms": percentiles(waits), "server_rss_mb": mb}

@@ -1,6 +1,8 @@
 """Reads from histories when things happened."""
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import Any, Final
 
 from tests.checker import History
@@ -39,6 +41,12 @@ class Times:
     def waits(self) -> list[float]:
         """Return dispatch to start, per job."""
         return [began - self.sent[job] for job, began in self.began.items()]
+
+    def waits_between(self, moments: Sequence[float]) -> list[list[float]]:
+        """Return, for each two moments that follow each other, how long the jobs had waited that began from one to the other."""
+        begins = sorted((began, began - self.sent[job]) for job, began in self.began.items())
+        edges = [bisect_left(begins, (at,)) for at in moments]
+        return [[wait for _, wait in begins[first:end]] for first, end in pairwise(edges)]
 
 
 def notes(history: History, what: str, queue: str) -> Iterator[dict[str, Any]]:

@@ -1,7 +1,7 @@
-"""Waiting for something to be true."""
+"""Waiting for something to be true, or for its time."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 
 def until(what: str, probe: Callable[[], bool], *, within: float, every: float = 0.025) -> float:
@@ -12,3 +12,11 @@ def until(what: str, probe: Callable[[], bool], *, within: float, every: float =
             raise TimeoutError(f"waited {within:g} s in vain until {what}")
         time.sleep(every)
     return time.monotonic()
+
+
+def moments(seconds: float, slices: int) -> Iterator[float]:
+    """Yield now, and the end of each of so many slices of a time when it has come, by the monotonic clock."""
+    began = time.monotonic()
+    for number in range(slices + 1):
+        time.sleep(max(0.0, began + number * seconds / slices - time.monotonic()))
+        yield time.monotonic()
