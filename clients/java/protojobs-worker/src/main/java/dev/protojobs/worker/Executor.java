@@ -42,7 +42,7 @@ final class Executor {
   private final long stopGrace;
   private final Runnable wake;
   private final Runnable wakeSoon;
-  private final ExecutorService threads;
+  private final Threads threads;
   // Of their own: a hook that blocks must not hold up handlers that count as begun.
   private final ExecutorService hooks = Executors.newCachedThreadPool(named("protojobs-hook-"));
   private final Queue<Report> ended = new ConcurrentLinkedQueue<>();
@@ -64,10 +64,10 @@ final class Executor {
     this.stopGrace = stopGrace;
     this.wake = wake;
     this.wakeSoon = wakeSoon;
-    threads = threads(concurrency);
+    threads = new Threads(pool(concurrency));
   }
 
-  private static ExecutorService threads(int concurrency) {
+  private static ExecutorService pool(int concurrency) {
     if (Runtime.version().feature() >= FIRST_JAVA_WITH_VIRTUAL_THREADS) {
       try {
         return (ExecutorService)
