@@ -1,13 +1,6 @@
 import type { Logger, Seconds } from "@protojobs/client";
 import { dateOf } from "@protojobs/client/connecting";
-import {
-  CancelReason,
-  JobState,
-  SettleCode,
-  type Cancel,
-  type Settled,
-  type SettledItem,
-} from "@protojobs/client/proto";
+import { CancelReason, JobState, SettleCode, type Cancel, type SettledItem } from "@protojobs/client/proto";
 
 import type { Attempt, StopReason } from "./attempt.js";
 import type { Executor } from "./executor.js";
@@ -16,6 +9,7 @@ import type { Hooks, SettleResult } from "./hooks.js";
 import { CANCELLED, released, type Outcome } from "./outcomes.js";
 import { settleAgainAfter, type Uniform } from "./pacing.js";
 import type { WireLease } from "./frames.js";
+import type { Settled } from "./settled.js";
 
 // An update that the store did not take comes again after so many seconds.
 const UPDATE_AGAIN = [0.5, 2] as const;

@@ -1,4 +1,4 @@
-/* Frames of the Lease stream from plain values; the only file that builds their fields. */
+/* Frames of the Lease stream from plain values. */
 import { create } from "@bufbuild/protobuf";
 import { toDuration, type Seconds } from "@protojobs/client/connecting";
 import {
@@ -7,7 +7,6 @@ import {
   QueueOrder,
   ReleaseReason,
   SettleItemSchema,
-  SettleSchema,
   UpdateItemSchema,
   type LeaseRequest,
   type SettleItem,
@@ -18,6 +17,7 @@ import type { Attempt } from "./attempt.js";
 import type { DeliveredJob } from "./delivered.js";
 import type { Lease } from "./ledger.js";
 import { COMPLETED, cut, type Outcome } from "./outcomes.js";
+import { settleFrame } from "./settle_frame.js";
 import { VERSION } from "./version.js";
 
 /** A lease of a job as it came over the wire. */
@@ -100,10 +100,7 @@ export function settle(leases: readonly WireLease[]): LeaseRequest {
       items.push(create(SettleItemSchema, { jobId, attempt, outcome: toOutcome(outcome) }));
     }
   }
-  const groups = [...completed].map(([attempt, jobIds]) => ({ attempt, jobIds }));
-  return create(LeaseRequestSchema, {
-    frame: { case: "settle", value: create(SettleSchema, { items, completed: groups }) },
-  });
+  return settleFrame(items, completed);
 }
 
 /** Builds a frame of progress and checkpoints. */
