@@ -19,12 +19,14 @@ from protojobs_worker.ledger import Ledger
 from protojobs_worker.limits import Limits
 from protojobs_worker.options import WorkerOptions
 from protojobs_worker.outcomes import COMPLETED, Cancelled, Completed, Failed, Outcome, Released, ReleaseReason, timed_out
-from protojobs_worker.pacing import Prefetch
+from protojobs_worker.pacing import Dryness, Prefetch
 from protojobs_worker.updates import Updates
 
 logger = logging.getLogger(__name__)
 
 _WAITED_TOO_LONG: Final = 5.0
+# Slots that stand idle for a smaller share of the time cost less than an urgent job's wait behind what would fill them.
+_STARVED: Final = 0.1
 
 
 class Phase(Enum):
@@ -64,7 +66,7 @@ class Holding:
         self._prefetch = Prefetch(options.concurrency)
         self._adapted_at = clock()
         self._ended_before = 0
-        self._ran_dry = False
+        self._dryness = Dryness()
 
     @property
     def slots(self) -> int:
@@ -97,6 +99,7 @@ class Holding:
     def deliver(self, deliver: wire.Deliver) -> None:
         """Take delivered jobs."""
         self.last_busy = self._clock()
+        self._dryness.refilled(self.last_busy)
         if self.exchange is not None:
             self.exchange.delivered(deliver.items)
         superseded = self.ledger.deliver((item.job_id, item.attempt, item) for item in deliver.items)
@@ -156,7 +159,7 @@ class Holding:
         if count:
             self.last_busy = self._clock()
             if not ledger.waiting and ledger.running < self._options.concurrency:
-                self._ran_dry = True
+                self._dryness.ran_dry(self.last_busy)
 
     def _complete(self, attempt: Attempt, outcome: Outcome) -> Outcome:
         """Drop a result that is too large; add the last checkpoint to a failure."""
@@ -215,9 +218,8 @@ class Holding:
             return False
         ended, self._ended_before = self.ended - self._ended_before, self.ended
         # Where the window is mostly full, more is there than we had asked for: what stood idle needed not to.
-        starved = self._ran_dry and 2 * len(self.ledger) >= self.window()
+        starved = self._dryness.take(now) > _STARVED * seconds and 2 * len(self.ledger) >= self.window()
         self._prefetch.observe(ended=ended, running=self.ledger.running, seconds=seconds, starved=starved)
-        self._ran_dry = False
         self._adapted_at = now
         if self.ledger.waiting and now > self.last_busy + _WAITED_TOO_LONG:
             # Every slot is held by a slow job: somebody else may have room for what waits here.

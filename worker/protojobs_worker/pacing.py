@@ -47,6 +47,33 @@ class Prefetch:
         return self.jobs
 
 
+class Dryness:
+    """How long slots stood idle because nothing was there to begin."""
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+        self._seconds = 0.0
+
+    def ran_dry(self, now: float) -> None:
+        """Note that a slot is idle and nothing waits for it."""
+        if self._since is None:
+            self._since = now
+
+    def refilled(self, now: float) -> None:
+        """Note that there is something to begin."""
+        if self._since is not None:
+            self._seconds += now - self._since
+            self._since = None
+
+    def take(self, now: float) -> float:
+        """Return the seconds since this was asked last."""
+        if self._since is not None:
+            self._seconds += now - self._since
+            self._since = now
+        seconds, self._seconds = self._seconds, 0.0
+        return seconds
+
+
 class Reconnect:
     """Waits before a stream is opened again: 0-1 s after a lost one, then full jitter 0.2-10 s, for ever."""
 

@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from protojobs_worker.options import MAX_WINDOW
-from protojobs_worker.pacing import Prefetch, Reconnect, settle_again_after
+from protojobs_worker.pacing import Dryness, Prefetch, Reconnect, settle_again_after
 
 
 def upper(_low: float, high: float) -> float:
@@ -96,3 +96,18 @@ def test_outcomes_that_cannot_be_stored_wait_longer_and_longer_up_to_five_second
 
     assert waits == sorted(waits)
     assert waits[-1] == 5.0
+
+
+def test_slots_stand_idle_from_when_nothing_is_left_until_something_comes() -> None:
+    dryness = Dryness()
+
+    dryness.ran_dry(1.0)
+    dryness.ran_dry(1.5)
+    dryness.refilled(2.0)
+    dryness.refilled(3.0)
+    dryness.ran_dry(4.0)
+
+    assert dryness.take(4.5) == 1.5
+    assert dryness.take(5.0) == 0.5  # it goes on
+    dryness.refilled(5.0)
+    assert dryness.take(6.0) == 0.0

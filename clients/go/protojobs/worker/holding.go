@@ -9,7 +9,11 @@ import (
 	pb "github.com/proto-jobs/proto-jobs/clients/go/gen/protojobs/v1"
 )
 
-const waitedTooLong = 5 * time.Second
+const (
+	waitedTooLong = 5 * time.Second
+	// Slots that stand idle for a smaller share of the time cost less than an urgent job's wait behind what would fill them.
+	starvedShare = 0.1
+)
 
 // phase is what the worker is about.
 type phase string
@@ -43,7 +47,7 @@ type holding struct {
 	prefetch    *prefetch
 	adaptedAt   time.Time
 	endedBefore int
-	ranDry      bool
+	dry         dryness
 	notices     []func() // events to call
 }
 
@@ -85,6 +89,7 @@ func (h *holding) window() int {
 // deliver takes delivered jobs.
 func (h *holding) deliver(jobs []*pb.LeasedJob, now time.Time) {
 	h.lastBusy = now
+	h.dry.refilled(now)
 	h.stop(h.ledger.deliver(jobs), ErrLeaseLost, now)
 	switch h.phase {
 	case phaseLeaving:
@@ -179,7 +184,7 @@ func (h *holding) collect(now time.Time) {
 		h.ended += len(ended)
 		h.lastBusy = now
 		if h.ledger.inLine == 0 && h.ledger.running < h.options.Slots {
-			h.ranDry = true
+			h.dry.ranDry(now)
 		}
 	}
 }
@@ -296,9 +301,9 @@ func (h *holding) adapt(now time.Time) bool {
 	ended := h.ended - h.endedBefore
 	h.endedBefore = h.ended
 	// Where the window is mostly full, more is there than we had asked for: what stood idle needed not to.
-	starved := h.ranDry && 2*len(h.ledger.held) >= h.window()
+	starved := h.dry.take(now).Seconds() > starvedShare*seconds && 2*len(h.ledger.held) >= h.window()
 	h.prefetch.observe(ended, h.ledger.running, seconds, starved)
-	h.ranDry, h.adaptedAt = false, now
+	h.adaptedAt = now
 	if h.ledger.inLine > 0 && now.After(h.lastBusy.Add(waitedTooLong)) {
 		// Every slot is held by a slow job: somebody else may have room for what waits here.
 		h.ledger.releaseWaiting(pb.ReleaseReason_RELEASE_REASON_OVERLOAD)

@@ -201,6 +201,30 @@ func TestPrefetchGrowsByNeedAndSlowHandlersGetNone(t *testing.T) {
 	}
 }
 
+func TestSlotsStandIdleFromWhenNothingIsLeftUntilSomethingComes(t *testing.T) {
+	at := func(seconds float64) time.Time {
+		return time.Unix(0, 0).Add(time.Duration(seconds * float64(time.Second)))
+	}
+	var dry dryness
+
+	dry.ranDry(at(1))
+	dry.ranDry(at(1.5))
+	dry.refilled(at(2))
+	dry.refilled(at(3))
+	dry.ranDry(at(4))
+
+	if got := dry.take(at(4.5)); got != 1500*time.Millisecond {
+		t.Errorf("idle for %v", got)
+	}
+	if got := dry.take(at(5)); got != 500*time.Millisecond {
+		t.Errorf("idle for %v more", got)
+	}
+	dry.refilled(at(5))
+	if got := dry.take(at(6)); got != 0 {
+		t.Errorf("idle for %v with something to begin", got)
+	}
+}
+
 func TestTextIsCutBetweenCharacters(t *testing.T) {
 	if got := cut("žluť", 2); got != "ž" {
 		t.Errorf("cut to %q", got)

@@ -61,6 +61,38 @@ func (p *prefetch) observe(ended, running int, seconds float64, starved bool) {
 	p.jobs = min(p.jobs, maxWindow-p.slots)
 }
 
+// dryness is how long slots stood idle because nothing was there to begin.
+type dryness struct {
+	since time.Time
+	total time.Duration
+}
+
+// ranDry notes that a slot is idle and nothing waits for it.
+func (d *dryness) ranDry(now time.Time) {
+	if d.since.IsZero() {
+		d.since = now
+	}
+}
+
+// refilled notes that there is something to begin.
+func (d *dryness) refilled(now time.Time) {
+	if !d.since.IsZero() {
+		d.total += now.Sub(d.since)
+		d.since = time.Time{}
+	}
+}
+
+// take returns how long it was since this was asked last.
+func (d *dryness) take(now time.Time) time.Duration {
+	if !d.since.IsZero() {
+		d.total += now.Sub(d.since)
+		d.since = now
+	}
+	total := d.total
+	d.total = 0
+	return total
+}
+
 // reconnect is the wait before a stream is opened again: 0 to 1 s after a lost one, then full jitter of 0.2 to 10 s.
 type reconnect struct {
 	tries int

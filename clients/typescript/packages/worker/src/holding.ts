@@ -8,11 +8,13 @@ import { Ledger } from "./ledger.js";
 import { limitsOf, type Limits } from "./limits.js";
 import type { ResolvedWorkerOptions } from "./options.js";
 import { CANCELLED, COMPLETED, released, timedOut, type Outcome } from "./outcomes.js";
-import { Prefetch } from "./pacing.js";
+import { Dryness, Prefetch } from "./pacing.js";
 import { Updates } from "./updates.js";
 
 const WAITED_TOO_LONG: Seconds = 5;
 const ADAPT_EVERY: Seconds = 0.25;
+// Slots that stand idle for a smaller share of the time cost less than an urgent job's wait behind what would fill them.
+const STARVED = 0.1;
 
 /** What the worker is about. QUIET: it takes no more jobs; LEAVING: it finishes, then ends. */
 export type Phase = "WORKING" | "QUIET" | "LEAVING";
@@ -41,7 +43,7 @@ export class Holding {
   #started = 0;
   #adaptedAt: Seconds;
   #endedBefore = 0;
-  #ranDry = false;
+  readonly #dryness = new Dryness();
 
   /** @param wake Asks for a turn: there is something to begin or to say. */
   constructor(
@@ -90,6 +92,7 @@ export class Holding {
   /** Takes delivered jobs. */
   deliver(jobs: readonly DeliveredJob[]): void {
     this.lastBusy = this.#clock();
+    this.#dryness.refilled(this.lastBusy);
     const superseded = this.ledger.deliver(jobs.map((job) => ({ jobId: job.jobId, attempt: job.attempt, job })));
     this.stop(superseded, "LEASE_LOST");
     if (this.phase === "LEAVING") this.ledger.dropWaiting();
@@ -145,7 +148,9 @@ export class Holding {
     if (reports.length === 0) return;
     this.ended += reports.length;
     this.lastBusy = this.#clock();
-    if (this.ledger.waiting === 0 && this.ledger.running < this.#options.concurrency) this.#ranDry = true;
+    if (this.ledger.waiting === 0 && this.ledger.running < this.#options.concurrency) {
+      this.#dryness.ranDry(this.lastBusy);
+    }
   }
 
   /** Goes on with what the server says we still have; tells it again what it may not have stored. */
@@ -190,9 +195,8 @@ export class Holding {
     const ended = this.ended - this.#endedBefore;
     this.#endedBefore = this.ended;
     // Where the window is mostly full, more is there than we had asked for: what stood idle needed not to.
-    const starved = this.#ranDry && 2 * this.ledger.size >= this.window();
+    const starved = this.#dryness.take(now) > STARVED * seconds && 2 * this.ledger.size >= this.window();
     this.#prefetch.observe({ ended, running: this.ledger.running, seconds, starved });
-    this.#ranDry = false;
     this.#adaptedAt = now;
     if (this.ledger.waiting > 0 && now > this.lastBusy + WAITED_TOO_LONG) {
       // Every slot is held by a slow job: somebody else may have room for what waits here.

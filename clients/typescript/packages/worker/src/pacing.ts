@@ -59,6 +59,35 @@ export class Prefetch {
   }
 }
 
+/** How long slots stood idle because nothing was there to begin. */
+export class Dryness {
+  #since: Seconds | undefined;
+  #total: Seconds = 0;
+
+  /** Notes that a slot is idle and nothing waits for it. */
+  ranDry(now: Seconds): void {
+    this.#since ??= now;
+  }
+
+  /** Notes that there is something to begin. */
+  refilled(now: Seconds): void {
+    if (this.#since === undefined) return;
+    this.#total += now - this.#since;
+    this.#since = undefined;
+  }
+
+  /** Returns how long it was since this was asked last. */
+  take(now: Seconds): Seconds {
+    if (this.#since !== undefined) {
+      this.#total += now - this.#since;
+      this.#since = now;
+    }
+    const total = this.#total;
+    this.#total = 0;
+    return total;
+  }
+}
+
 /** Waits before a stream is opened again: 0-1 s after a lost one, then full jitter 0.2-10 s, for ever. */
 export class Reconnect {
   readonly #uniform: Uniform;

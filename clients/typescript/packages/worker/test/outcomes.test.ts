@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 
 import { cut, failed } from "../src/outcomes.js";
-import { Prefetch, Reconnect } from "../src/pacing.js";
+import { Dryness, Prefetch, Reconnect } from "../src/pacing.js";
 
 describe("text", () => {
   test("is cut to bytes of UTF-8, never inside a character", () => {
@@ -60,6 +60,21 @@ describe("pacing", () => {
 
     expect(fast).toBe(5000);
     expect(prefetch.jobs).toBe(0);
+  });
+
+  test("counts slots as idle from when nothing is left until something comes", () => {
+    const dryness = new Dryness();
+
+    dryness.ranDry(1);
+    dryness.ranDry(1.5);
+    dryness.refilled(2);
+    dryness.refilled(3);
+    dryness.ranDry(4);
+
+    expect(dryness.take(4.5)).toBe(1.5);
+    expect(dryness.take(5)).toBe(0.5);
+    dryness.refilled(5);
+    expect(dryness.take(6)).toBe(0);
   });
 
   test("comes back within a second at first, later with jitter up to 10 s, for ever", () => {

@@ -21,6 +21,9 @@ final class Holding {
   private static final Logger LOG = LoggerFactory.getLogger(Holding.class);
   private static final long WAITED_TOO_LONG = Duration.ofSeconds(5).toNanos();
   private static final long ADAPT_NANOS = Duration.ofMillis(250).toNanos();
+  // Slots that stand idle for a smaller share of the time cost less than an urgent job's wait
+  // behind what would fill them.
+  private static final double STARVED = 0.1;
 
   /** What the worker is about. */
   enum Phase {
@@ -47,7 +50,7 @@ final class Holding {
   private long started;
   private long adaptedAt;
   private long endedBefore;
-  private boolean ranDry;
+  private final Pacing.Dryness dryness = new Pacing.Dryness();
 
   /** {@code wake} asks for a turn: there is something to begin or to say. */
   Holding(
@@ -97,6 +100,7 @@ final class Holding {
 
   void deliver(Deliver deliver, long now) {
     lastBusy = now;
+    dryness.refilled(now);
     stop(ledger.deliver(deliver.getItemsList()), StopReason.LEASE_LOST, now);
     if (phase == Phase.LEAVING) {
       ledger.dropWaiting();
@@ -175,7 +179,7 @@ final class Holding {
     if (!reports.isEmpty()) {
       lastBusy = now;
       if (ledger.waiting() == 0 && ledger.running() < options.slots()) {
-        ranDry = true;
+        dryness.ranDry(now);
       }
     }
   }
@@ -304,10 +308,9 @@ final class Holding {
     }
     // Where the window is mostly full, more is there than we had asked for: what stood idle needed
     // not to.
-    boolean starved = ranDry && 2L * ledger.size() >= window();
+    boolean starved = dryness.take(now) > STARVED * passed && 2L * ledger.size() >= window();
     prefetch.observe(ended - endedBefore, ledger.running(), passed / 1e9, starved);
     endedBefore = ended;
-    ranDry = false;
     adaptedAt = now;
     if (ledger.waiting() > 0 && now - lastBusy > WAITED_TOO_LONG) {
       // Every slot is held by a slow job: somebody else may have room for what waits here.

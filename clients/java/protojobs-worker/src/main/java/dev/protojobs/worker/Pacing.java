@@ -102,4 +102,38 @@ final class Pacing {
       jobs = Math.min(jobs, WorkerOptions.MAX_WINDOW - concurrency);
     }
   }
+
+  /** How long slots stood idle because nothing was there to begin, in nanoseconds. */
+  static final class Dryness {
+    private boolean isDry;
+    private long since;
+    private long total;
+
+    /** Notes that a slot is idle and nothing waits for it. */
+    void ranDry(long now) {
+      if (!isDry) {
+        isDry = true;
+        since = now;
+      }
+    }
+
+    /** Notes that there is something to begin. */
+    void refilled(long now) {
+      if (isDry) {
+        isDry = false;
+        total += now - since;
+      }
+    }
+
+    /** Returns how long it was since this was asked last. */
+    long take(long now) {
+      if (isDry) {
+        total += now - since;
+        since = now;
+      }
+      long taken = total;
+      total = 0;
+      return taken;
+    }
+  }
 }

@@ -47,4 +47,20 @@ class PacingTest {
     assertEquals(10_000, fast.jobs());
     assertEquals(0, slow.jobs());
   }
+
+  @Test
+  void slotsStandIdleFromWhenNothingIsLeftUntilSomethingComes() {
+    Pacing.Dryness dryness = new Pacing.Dryness();
+
+    dryness.ranDry(10);
+    dryness.ranDry(15);
+    dryness.refilled(20);
+    dryness.refilled(30);
+    dryness.ranDry(40);
+
+    assertEquals(15, dryness.take(45));
+    assertEquals(5, dryness.take(50));
+    dryness.refilled(50);
+    assertEquals(0, dryness.take(60));
+  }
 }
