@@ -139,8 +139,8 @@ class Sessions(Protocol):
     async def rescue(self, limit: int) -> Sequence[Settlement]:
         """Close expired handles and decide their jobs as crashed (started) or returned (not started); at most `limit` jobs.
 
-        Also ends what run timeout and cancel deadline of unary handles ask for. Writes this replica's beat first and does nothing
-        after an outage that it must first add to every expiry. Returns what it applied; calls Room.arrived.
+        Also ends what run timeout and cancel deadline of unary handles ask for. Unless a beat is fresh it is one itself, and does
+        nothing after an outage that it must first add to every expiry. Returns what it applied; calls Room.arrived.
         """
         ...
 

@@ -15,7 +15,7 @@ from protojobs_service.drivers.sql.cold.base import Cold
 from protojobs_service.drivers.sql.cold.fleet import beat
 from protojobs_service.drivers.sql.cold.follow_ups import Children
 from protojobs_service.drivers.sql.cold.incarnation import Renewed, beats, begin_anew
-from protojobs_service.drivers.sql.cold.rescue import Rescued, rescue
+from protojobs_service.drivers.sql.cold.rescue import Rescued, may_rescue, rescue
 from protojobs_service.drivers.sql.cold.sessions import Front
 from protojobs_service.drivers.sql.lanes import Lanes
 from protojobs_service.drivers.sql.ready import Ready
@@ -87,6 +87,8 @@ class SqlSessions(Sessions):
         return await self._run(lambda c: cold_sessions.leases(c, self._cold, handles), write=False) if handles else []
 
     async def rescue(self, limit: int) -> Sequence[Settlement]:
+        if not await self._store.ask(lambda c: may_rescue(c, self._cold), vital=True):
+            return []
         return await self._rescue(limit, everything=False)
 
     async def rescue_left_over(self, limit: int) -> Sequence[Settlement]:

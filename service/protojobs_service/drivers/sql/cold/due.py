@@ -49,6 +49,16 @@ def promote(c: Connection, cold: Cold, limit: int, base: int) -> tuple[int, set[
     return len(jobs), {Arrival(job.lane, job.band) for job, _ in ready}
 
 
+def is_overdue(c: Connection, cold: Cold) -> bool:
+    """Tell whether there may be anything to expire, by one statement that locks nothing."""
+    return c.execute(_first_overdue(cold.tables.deadline, cold.now)).first() is not None
+
+
+@kept
+def _first_overdue(deadline: Table, now: Callable[[], ColumnElement[int]]) -> Select[Any]:
+    return select(deadline.c.id).where(deadline.c.expire_at <= now()).order_by(deadline.c.expire_at).limit(1)
+
+
 def expire(c: Connection, cold: Cold, limit: int) -> int:
     """End what waits past its expire time, as long as no attempt has ended but by release; what has gone on loses its expire time.
 

@@ -1,19 +1,20 @@
 """Rescue: what becomes of jobs whose session died, and of unary leases that are over time."""
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, exists, literal_column, select, update
+from sqlalchemy import ColumnElement, Connection, Select, Table, exists, literal_column, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from protojobs_service.domain.job import Handle, JobId, NewJob
 from protojobs_service.domain.outcome import Cancelled, Crash, Fail, JobError, Outcome
-from protojobs_service.drivers.sql.cold.base import MINUTE, Cold, among, chunks, span
+from protojobs_service.drivers.sql.cold.base import MINUTE, SECOND, Cold, among, chunks, kept, span
 from protojobs_service.drivers.sql.cold.ends import savepoint
 from protojobs_service.drivers.sql.cold.follow_ups import Children, following, lock_depths, note_skipped, store_children
 from protojobs_service.drivers.sql.cold.handles import close_handles
+from protojobs_service.drivers.sql.cold.lanes import FLEET
 from protojobs_service.drivers.sql.cold.running import (
     Attempt,
     Ending,
@@ -25,7 +26,7 @@ from protojobs_service.drivers.sql.cold.running import (
 )
 from protojobs_service.drivers.sql.cold.sessions import Front
 from protojobs_service.drivers.sql.cold.waiting import Arrival
-from protojobs_service.drivers.sql.tables import CANCEL_ASKED, STARTED
+from protojobs_service.drivers.sql.tables import CANCEL_ASKED, STARTED, Tables
 from protojobs_service.port.jobs import Settlement
 
 _log = logging.getLogger(__name__)
@@ -35,6 +36,8 @@ _UNARY = 2000
 """Unary handles whose leases one sweep looks at: the row of the fleet is locked meanwhile."""
 _LEFT_OVER_US = 60 * MINUTE
 """How long a closed handle is looked at for what a bounded sweep has left; `everything` looks at all."""
+_BEAT_US = SECOND * 7 // 10
+"""A sweep beats where no replica has for so long."""
 _TIMEOUT = Fail(error=JobError(type="TIMEOUT", message="the attempt ran longer than its run timeout"), reason="TIMEOUT")
 
 
@@ -49,6 +52,21 @@ class Rescued(NamedTuple):
     after: int
     brought: int = 0
     skipped: Sequence[NewJob] = ()
+
+
+def may_rescue(c: Connection, cold: Cold) -> bool:
+    """Tell whether a sweep may find anything or a beat is due: mostly neither, and to ask is one statement without locks."""
+    return bool(c.execute(_may_rescue(cold.tables, cold.now)).scalar())
+
+
+@kept
+def _may_rescue(tables: Tables, now: Callable[[], ColumnElement[int]]) -> Select[Any]:
+    fleet, session, handle, running = tables.fleet, tables.session, tables.handle, tables.running
+    expired = exists().where(session.c.closed_at.is_(None), session.c.expires_at <= now())
+    has_jobs = exists().where(running.c.handle == handle.c.id)
+    left = exists().where(handle.c.closed_at >= now() - _LEFT_OVER_US, has_jobs)
+    silent = exists().where(fleet.c.id == FLEET, fleet.c.beat_at < now() - _BEAT_US)
+    return select(or_(silent, expired, left, exists().where(*_open_unary(handle))))
 
 
 def rescue(
@@ -139,8 +157,7 @@ def _overdue(c: Connection, cold: Cold, now: int, limit: int, after: int) -> tup
     """Return attempts of open unary handles that are over their run timeout or the deadline of a cancel, and where to go on."""
     tables = cold.tables
     handle, running, asked = tables.handle, tables.running, tables.cancel_request
-    # A literal, not a parameter, as in the index that holds nothing but these.
-    unary = select(handle.c.id).where(handle.c.unary == literal_column("1"), handle.c.closed_at.is_(None), handle.c.id > after)
+    unary = select(handle.c.id).where(*_open_unary(handle), handle.c.id > after)
     handles = c.execute(unary.order_by(handle.c.id).limit(_UNARY)).scalars().all()
     rows = [row for some in chunks(handles) for row in read_attempts(c, cold, among(running.c.handle, some))]
     flagged = [row.id for row in rows if row.flags & CANCEL_ASKED]
@@ -165,3 +182,8 @@ def _overdue(c: Connection, cold: Cold, now: int, limit: int, after: int) -> tup
     if len(chosen) > limit:
         return endings, after
     return endings, handles[-1] if len(handles) == _UNARY else 0
+
+
+def _open_unary(handle: Table) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    # A literal, not a parameter, as in the index that holds nothing but these.
+    return handle.c.unary == literal_column("1"), handle.c.closed_at.is_(None)

@@ -1,26 +1,26 @@
 """Worker sessions: opening and resuming, renewing, and what is told about them."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import sha256
 from random import Random
 from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, select, update
 
 from protojobs_service.domain.errors import SessionSuperseded
 from protojobs_service.domain.job import Handle, JobId, Lease
 from protojobs_service.domain.lifecycle import RETAKEN, Code
 from protojobs_service.domain.outcome import Outcome, Release, ReleaseCause
-from protojobs_service.drivers.sql.cold.base import Cold, among, chunks, insert_new, moment, span, upsert
+from protojobs_service.drivers.sql.cold.base import Cold, among, chunks, insert_new, kept, moment, padded, span, upsert
 from protojobs_service.drivers.sql.cold.claim import checkpoints
 from protojobs_service.drivers.sql.cold.handles import close_handles, is_open, open_handles
 from protojobs_service.drivers.sql.cold.records import COUNTED_ANYWAY, records
 from protojobs_service.drivers.sql.cold.running import Attempt, Ending, end_attempts, lock_attempts
 from protojobs_service.drivers.sql.cold.waiting import Arrival
-from protojobs_service.drivers.sql.tables import STARTED
+from protojobs_service.drivers.sql.tables import STARTED, Tables
 from protojobs_service.port.sessions import CancelRequest, Found, Held, Opened, Opening, RunningJob, SessionRecord
 
 
@@ -219,14 +219,18 @@ def leases(c: Connection, cold: Cold, handles: Sequence[Handle]) -> list[tuple[H
 
 def cancel_requests(c: Connection, cold: Cold, handles: Sequence[Handle]) -> list[CancelRequest]:
     """Return the cancel requests of what runs under these handles."""
-    running, asked = cold.tables.running, cold.tables.cancel_request
-    now = cold.clock(c)
+    statement = _cancel_requests(cold.tables, cold.now)
+    rows = [row for some in chunks(handles) for row in c.execute(statement, {"handles": padded(some)})]
+    return [CancelRequest(Handle(row.handle), JobId(row.id), row.attempt, timedelta(microseconds=row.left)) for row in rows]
+
+
+@kept
+def _cancel_requests(tables: Tables, now: Callable[[], ColumnElement[int]]) -> Select[Any]:
+    running, asked = tables.running, tables.cancel_request
     same = (running.c.id == asked.c.id) & (running.c.attempt == asked.c.attempt)
-    columns = select(running.c.handle, running.c.id, running.c.attempt, asked.c.deadline_at).join_from(asked, running, same)
-    rows = [row for some in chunks(handles) for row in c.execute(columns.where(among(running.c.handle, some)))]
-    return [
-        CancelRequest(Handle(row.handle), JobId(row.id), row.attempt, timedelta(microseconds=row.deadline_at - now)) for row in rows
-    ]
+    left = (asked.c.deadline_at - now()).label("left")
+    columns = select(running.c.handle, running.c.id, running.c.attempt, left).join_from(asked, running, same)
+    return columns.where(running.c.handle.in_(bindparam("handles", expanding=True)))
 
 
 def list_sessions(c: Connection, cold: Cold, queue: str | None, after: int, limit: int) -> list[SessionRecord]:
@@ -280,9 +284,14 @@ def drain(c: Connection, cold: Cold, number: int, deadline: timedelta) -> bool:
 
 def draining(c: Connection, cold: Cold, handles: Sequence[Handle]) -> list[tuple[Handle, timedelta]]:
     """Return the open handles whose session is draining, with the time left."""
-    now, found = cold.clock(c), open_handles(c, cold, set(handles))
-    return [
-        (handle, timedelta(microseconds=row.drain_at - now))
-        for handle in handles
-        if (row := found.get(handle)) is not None and row.drain_at is not None
-    ]
+    statement = _draining(cold.tables, cold.now)
+    found = {row.id: row.left for some in chunks(handles) for row in c.execute(statement, {"handles": padded(some)})}
+    return [(handle, timedelta(microseconds=found[handle])) for handle in handles if handle in found]
+
+
+@kept
+def _draining(tables: Tables, now: Callable[[], ColumnElement[int]]) -> Select[Any]:
+    handle, session = tables.handle, tables.session
+    columns = select(handle.c.id, (session.c.drain_at - now()).label("left"))
+    told = columns.join_from(handle, session, session.c.id == handle.c.session).where(session.c.drain_at.is_not(None))
+    return told.where(is_open(tables), handle.c.id.in_(bindparam("handles", expanding=True)))
