@@ -37,7 +37,8 @@ _UNARY = 2000
 _LEFT_OVER_US = 60 * MINUTE
 """How long a closed handle is looked at for what a bounded sweep has left; `everything` looks at all."""
 _BEAT_US = SECOND * 7 // 10
-"""A sweep beats where no replica has for so long."""
+_BEATS_PER_TTL = 8
+"""A sweep beats where no replica has for so long, or for such a part of a session's ttl: half of the smallest is an outage."""
 _TIMEOUT = Fail(error=JobError(type="TIMEOUT", message="the attempt ran longer than its run timeout"), reason="TIMEOUT")
 
 
@@ -66,7 +67,10 @@ def _may_rescue(tables: Tables, now: Callable[[], ColumnElement[int]]) -> Select
     has_jobs = exists().where(running.c.handle == handle.c.id)
     left = exists().where(handle.c.closed_at >= now() - _LEFT_OVER_US, has_jobs)
     silent = exists().where(fleet.c.id == FLEET, fleet.c.beat_at < now() - _BEAT_US)
-    return select(or_(silent, expired, left, exists().where(*_open_unary(handle))))
+    brief = exists().where(
+        fleet.c.id == FLEET, session.c.closed_at.is_(None), session.c.ttl < (now() - fleet.c.beat_at) * _BEATS_PER_TTL
+    )
+    return select(or_(silent, brief, expired, left, exists().where(*_open_unary(handle))))
 
 
 def rescue(

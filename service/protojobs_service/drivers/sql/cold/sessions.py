@@ -229,8 +229,8 @@ def _cancel_requests(tables: Tables, now: Callable[[], ColumnElement[int]]) -> S
     running, asked = tables.running, tables.cancel_request
     same = (running.c.id == asked.c.id) & (running.c.attempt == asked.c.attempt)
     left = (asked.c.deadline_at - now()).label("left")
-    columns = select(running.c.handle, running.c.id, running.c.attempt, left).join_from(asked, running, same)
-    return columns.where(running.c.handle.in_(bindparam("handles", expanding=True)))
+    columns: list[ColumnElement[Any]] = [running.c.handle, running.c.id, running.c.attempt, left]
+    return select(*columns).join_from(asked, running, same).where(running.c.handle.in_(bindparam("handles", expanding=True)))
 
 
 def list_sessions(c: Connection, cold: Cold, queue: str | None, after: int, limit: int) -> list[SessionRecord]:
@@ -292,6 +292,6 @@ def draining(c: Connection, cold: Cold, handles: Sequence[Handle]) -> list[tuple
 @kept
 def _draining(tables: Tables, now: Callable[[], ColumnElement[int]]) -> Select[Any]:
     handle, session = tables.handle, tables.session
-    columns = select(handle.c.id, (session.c.drain_at - now()).label("left"))
-    told = columns.join_from(handle, session, session.c.id == handle.c.session).where(session.c.drain_at.is_not(None))
+    columns: list[ColumnElement[Any]] = [handle.c.id, (session.c.drain_at - now()).label("left")]
+    told = select(*columns).join_from(handle, session, session.c.id == handle.c.session).where(session.c.drain_at.is_not(None))
     return told.where(is_open(tables), handle.c.id.in_(bindparam("handles", expanding=True)))
