@@ -18,7 +18,7 @@ const MOST_BYTES_OF_A_CHARACTER = 3;
 
 /**
  * Builds a frame of outcomes, of which `completed` are told by their attempts. The bytes are made here and go along as a
- * field that the message does not know: by messages an id costs four times as much.
+ * field that the message does not know: a message would encode each id by itself.
  */
 export function settleFrame(
   items: readonly SettleItem[],
