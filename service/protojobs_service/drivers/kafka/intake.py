@@ -31,7 +31,9 @@ _MOST_JOBS = 2000
 _MOST_BYTES = 4 * 1024 * 1024
 """What is moved at once, but for a first record that is larger: one call of the side store is one statement."""
 _REST_S = 0.1
-"""How often what is kept back is looked at again, and what waits in the side store is counted."""
+"""How long nothing is looked at unless something comes."""
+_COUNT_S = 0.1
+"""How often what waits in the side store is counted while something is kept back, busy or not."""
 _AGAIN_S = 0.25
 _COUNT_SHARE = 0.1
 """The share of the time that counting what no key keeps back may take, where so much waits that it takes long."""
@@ -91,7 +93,7 @@ class Intake:
         self._wake = asyncio.Event()
         self._moved = asyncio.Event()
         self._is_moving = False
-        self._count_at = 0.0
+        self._count_at, self._count_free_at = 0.0, 0.0
         self.moved = 0
         self.twice = 0
         """Jobs that the side store knew already."""
@@ -104,7 +106,9 @@ class Intake:
         """Move until cancelled."""
         while True:
             try:
-                if not await self._move_some():
+                has_moved = await self._move_some()
+                has_counted = await self._count_in_time()
+                if not (has_moved or has_counted):
                     await self._rest()
             except JobsError as error:
                 _log.warning("jobs of the topics are not moved now", extra={"reason": error.message})
@@ -164,8 +168,16 @@ class Intake:
             async with asyncio.timeout(_REST_S):
                 await self._wake.wait()
         except TimeoutError:
-            if any(self._is_kept_back(each) for each in self._backlog.partitions.values()):
-                await self._recount()
+            return
+
+    async def _count_in_time(self) -> bool:
+        """Count what waits in the side store if something is kept back and it is time again; tell whether it was counted."""
+        now = time.monotonic()
+        if now < self._count_at or not any(map(self._is_kept_back, self._backlog.partitions.values())):
+            return False
+        self._count_at = now + _COUNT_S
+        await self._recount()
+        return True
 
     async def _recount(self) -> None:
         """Ask the side store how many jobs wait that somebody could take: other replicas lease them too.
@@ -184,12 +196,12 @@ class Intake:
         """Return of queues with jobs that are held for a key how many others wait; what is known, where counting takes long."""
         stems = {queue: self._backlog.stem_of(queue) for queue in holding}
         began = time.monotonic()
-        if began < self._count_at:
+        if began < self._count_free_at:
             return {stem: self._backlog.waiting[stem] for stem in stems.values()}
         most = self._lookahead * max((partition.rank for partition in self._backlog.partitions.values()), default=1)
         free = await self._side.queues.claimable(holding, most)
         took = time.monotonic() - began
-        self._count_at = began + took / _COUNT_SHARE
+        self._count_free_at = began + took / _COUNT_SHARE
         return {stems[queue]: _takeable(each, free.get(queue, {})) for queue, each in holding.items()}
 
     async def _move_some(self) -> bool:

@@ -4,11 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import count
 
 import pytest
 import pytest_asyncio
 from protojobs_service.domain.job import JobId
 from protojobs_service.domain.lifecycle import State
+from protojobs_service.drivers.kafka.topics import Place
 
 from tests.chaos.waiting import until
 from tests.contract.acts import claim, connect, new_job, numbers_of, settle_well
@@ -98,6 +100,25 @@ async def test_what_others_lease_makes_room_for_more_as_soon_as_it_is_counted(na
 
     await until("more are moved", lambda: narrow.done.get(Q) == 18)
     assert narrow.moved() == ids[:18]
+
+
+@pytest.mark.parametrize("where", [Q, R], ids=["the same queue", "another queue"])
+async def test_what_others_lease_makes_room_while_more_records_keep_coming(narrow: Bench, where: Place) -> None:
+    driver = narrow.side.driver
+    found, ids = records("q", 25)
+    narrow.put(Q, found)
+    await until("some are moved", lambda: narrow.done.get(Q) == 10)
+    offsets = count(25)
+
+    def one_more_came() -> bool:
+        more, _ = records("q" if where == Q else "r", 1, first=next(offsets))
+        narrow.put(where, more)
+        return narrow.done[Q] == 18
+
+    await claim(driver, await connect(driver), limit=8)
+
+    await until("more are moved", one_more_came)
+    assert [job_id for job_id in narrow.moved() if job_id in ids] == ids[:18]
 
 
 async def test_a_higher_band_finds_room_behind_a_lower_one(narrow: Bench) -> None:
