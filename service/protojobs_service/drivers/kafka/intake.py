@@ -9,6 +9,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import NamedTuple
@@ -132,11 +133,7 @@ class Intake:
     async def progress(self, longest_s: float) -> None:
         """Return once something more is moved, or after `longest_s`."""
         self._moved.clear()
-        try:
-            async with asyncio.timeout(longest_s):
-                await self._moved.wait()
-        except TimeoutError:
-            return
+        await _wait(self._moved, longest_s)
 
     async def settled(self) -> None:
         """Return once nothing is under way."""
@@ -164,11 +161,7 @@ class Intake:
     async def _rest(self) -> None:
         self._moved.set()
         self._wake.clear()
-        try:
-            async with asyncio.timeout(_REST_S):
-                await self._wake.wait()
-        except TimeoutError:
-            return
+        await _wait(self._wake, _REST_S)
 
     async def _count_in_time(self) -> bool:
         """Count what waits in the side store if something is kept back and it is time again; tell whether it was counted."""
@@ -343,6 +336,13 @@ class Intake:
             await self._park_first(partition, "the time of an id cannot be stored any more, or not yet")
             if partition.held_until > time.monotonic():
                 return
+
+
+async def _wait(event: asyncio.Event, longest_s: float) -> None:
+    """Return once something has happened, or after `longest_s`."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(longest_s):
+            await event.wait()
 
 
 def _is_out_of_time(job: NewJob) -> bool:
