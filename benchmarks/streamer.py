@@ -86,7 +86,7 @@ class LightStream:
         assert self._call is not None
         async with asyncio.TaskGroup() as group:
             pinging = group.create_task(self._ping())
-            leaving = group.create_task(self._leave(over))
+            leaving = group.create_task(self._leave(over, pinging))
             while isinstance(frame := await self._call.read(), wire.LeaseResponse):
                 self._received = frame.seq
                 match frame.WhichOneof("frame"):
@@ -139,9 +139,10 @@ class LightStream:
             await asyncio.sleep(self._interval)
             await self._write(wire.LeaseRequest(ping=wire.Ping()))
 
-    async def _leave(self, over: asyncio.Event) -> None:
+    async def _leave(self, over: asyncio.Event, pinging: asyncio.Task[None]) -> None:
         assert self._call is not None
         await over.wait()
+        pinging.cancel()  # nothing may be written behind the last frame
         await self._write(wire.LeaseRequest(goodbye=wire.Goodbye(mode=wire.GOODBYE_MODE_RELEASE)))
         await self._call.done_writing()
 

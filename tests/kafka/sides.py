@@ -1,7 +1,7 @@
 """A side store that tests can take away, or that refuses what they name: a real driver behind a switch."""
 
 import asyncio
-from collections.abc import Collection, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from random import Random
@@ -32,6 +32,8 @@ class Side:
         self.poison: Collection[JobId] = ()
         self.asked_in_vain: list[str] = []
         """Calls other than of jobs that failed because it was down, with their arguments."""
+        self.before: Callable[[str], None] = _nothing
+        """Hears of each call other than of jobs before it is made, and may raise what it fails with."""
         self.waiting = 0
         self._free = asyncio.Event()
         self._free.set()
@@ -83,6 +85,10 @@ class Side:
             raise StoreUnavailable
 
 
+def _nothing(_call: str) -> None:
+    """Let it be made."""
+
+
 _PARTS = ("queues", "sessions", "side_store", "schedules", "events")
 
 
@@ -99,6 +105,7 @@ class _Gate:
             if self._side.is_down:
                 self._side.asked_in_vain.append(f"{name} {arguments}")
             self._side.check()
+            self._side.before(name)
             return await call(*arguments, **named)
 
         return guarded

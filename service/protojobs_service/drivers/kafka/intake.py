@@ -7,7 +7,6 @@ moves it again, and the side store knows the id. So it does not matter for what 
 import asyncio
 import logging
 import time
-from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -19,12 +18,12 @@ from protojobs_service.domain.errors import JobsError, Overloaded, Unavailable
 from protojobs_service.domain.job import NewJob
 from protojobs_service.domain.lifecycle import State
 from protojobs_service.drivers.kafka.backlog import Backlog, Partition
+from protojobs_service.drivers.kafka.census import Census
 from protojobs_service.drivers.kafka.consumer import Incoming
 from protojobs_service.drivers.kafka.records import InvalidRecord, unpack
 from protojobs_service.drivers.kafka.topics import Place
 from protojobs_service.port import Driver
 from protojobs_service.port.jobs import Dispatched, DispatchVerdict
-from protojobs_service.port.queues import QueueNumbers
 
 _log = logging.getLogger(__name__)
 
@@ -33,11 +32,7 @@ _MOST_BYTES = 4 * 1024 * 1024
 """What is moved at once, but for a first record that is larger: one call of the side store is one statement."""
 _REST_S = 0.1
 """How long nothing is looked at unless something comes."""
-_COUNT_S = 0.1
-"""How often what waits in the side store is counted while something is kept back, busy or not."""
 _AGAIN_S = 0.25
-_COUNT_SHARE = 0.1
-"""The share of the time that counting what no key keeps back may take, where so much waits that it takes long."""
 _TRIES = 3
 """How often a record is tried that the side store fails at, before it is believed that it always will."""
 _AGED = timedelta(days=3)
@@ -91,10 +86,10 @@ class Intake:
         """Move to `side`."""
         self._side, self._backlog, self._lookahead = side, backlog, lookahead
         self._park, self._skip, self._done = park, skip, done
+        self._census = Census(side, backlog, lookahead=lookahead)
         self._wake = asyncio.Event()
         self._moved = asyncio.Event()
         self._is_moving = False
-        self._count_at, self._count_free_at = 0.0, 0.0
         self.moved = 0
         self.twice = 0
         """Jobs that the side store knew already."""
@@ -143,7 +138,7 @@ class Intake:
 
     def leased(self, queues: Iterable[str]) -> None:
         """Note that jobs of these queues no longer wait in the side store, one each time it is named."""
-        self._backlog.waiting.subtract(map(self._backlog.stem_of, queues))
+        self._census.leased(queues)
         self.wake()
 
     def _is_on_its_way(self, place: Place, end: int) -> bool:
@@ -164,38 +159,23 @@ class Intake:
         await _wait(self._wake, _REST_S)
 
     async def _count_in_time(self) -> bool:
-        """Count what waits in the side store if something is kept back and it is time again; tell whether it was counted."""
-        now = time.monotonic()
-        if now < self._count_at or not any(map(self._is_kept_back, self._backlog.partitions.values())):
+        """Count what waits in the side store if it is time again and may let something move; tell whether it was counted.
+
+        Where that fails, it is tried again later, and what has room by what is known moves on.
+        """
+        if not (self._census.is_due and any(map(self._is_in_doubt, self._backlog.partitions.values()))):
             return False
-        self._count_at = now + _COUNT_S
-        await self._recount()
+        try:
+            await self._census.take()
+        except JobsError as error:
+            _log.warning("what waits beside the topics cannot be counted now", extra={"reason": error.message})
+            return False
         return True
 
-    async def _recount(self) -> None:
-        """Ask the side store how many jobs wait that somebody could take: other replicas lease them too.
-
-        Those of kinds that no worker of the queue takes are left out, and those that wait for a place of their key; they would keep
-        back the ones behind them for ever.
-        """
-        numbers, _ = await self._side.queues.stats(None)
-        waiting = {self._backlog.stem_of(each.queue): _takeable(each, _pending(each)) for each in numbers}
-        ours = {partition.stem for partition in self._backlog.partitions.values()}
-        if holding := {each.queue: each for each in numbers if each.holds and self._backlog.stem_of(each.queue) in ours}:
-            waiting |= await self._count_free(holding)
-        self._backlog.waiting = Counter(waiting)
-
-    async def _count_free(self, holding: Mapping[str, QueueNumbers]) -> dict[str, int]:
-        """Return of queues with jobs that are held for a key how many others wait; what is known, where counting takes long."""
-        stems = {queue: self._backlog.stem_of(queue) for queue in holding}
-        began = time.monotonic()
-        if began < self._count_free_at:
-            return {stem: self._backlog.waiting[stem] for stem in stems.values()}
-        most = self._lookahead * max((partition.rank for partition in self._backlog.partitions.values()), default=1)
-        free = await self._side.queues.claimable(holding, most)
-        took = time.monotonic() - began
-        self._count_free_at = began + took / _COUNT_SHARE
-        return {stems[queue]: _takeable(each, free.get(queue, {})) for queue, each in holding.items()}
+    def _is_in_doubt(self, partition: Partition) -> bool:
+        """Tell whether counting may show more room, or less: jobs that never were in the topics are leased as well."""
+        waiting = self._backlog.waiting[partition.stem]
+        return (bool(partition.records) and self._allowance(partition) <= 0) or waiting < -self._lookahead
 
     async def _move_some(self) -> bool:
         """Move a portion of each partition that has something and may; False where there was nothing to do."""
@@ -349,13 +329,3 @@ def _is_out_of_time(job: NewJob) -> bool:
     """Tell whether the side store refuses an id for its time, whenever it is asked today."""
     now_ms = datetime.now(UTC).timestamp() * 1000
     return not now_ms - ID_WINDOW / _MS <= int.from_bytes(job.id[:6]) <= now_ms + ID_AHEAD / _MS
-
-
-def _pending(numbers: QueueNumbers) -> Mapping[str, int]:
-    return {kind: count for kind, (count, _) in numbers.pending_by_kind.items()}
-
-
-def _takeable(numbers: QueueNumbers, waiting: Mapping[str, int]) -> int:
-    """Return how many of what waits, by kind, are of kinds that workers take: of all, where one takes all or nobody listens."""
-    served = numbers.served_kinds or waiting.keys()
-    return sum(count for kind, count in waiting.items() if kind in served)

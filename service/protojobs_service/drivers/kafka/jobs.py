@@ -94,11 +94,15 @@ class KafkaJobs(Jobs):
         was_behind = self._is_behind(claims)
         if self._patience_s and was_behind:
             await self._intake.caught_up(self._stems(claims), self._patience_s)
-        leases = await self._side.jobs.claim(claims)
+        leases = await self._claim(claims)
         rest = _rest(claims, leases)
         if rest and was_behind:
             await self._intake.caught_up(self._stems(rest), _CLAIM_S)
-            leases = [*leases, *await self._side.jobs.claim(rest)]
+            leases = [*leases, *await self._claim(rest)]
+        return leases
+
+    async def _claim(self, claims: Sequence[Claim]) -> Sequence[Lease]:
+        leases = await self._side.jobs.claim(claims)
         self._intake.leased(lease.queue for lease in leases)
         return leases
 

@@ -8,6 +8,7 @@ from itertools import count
 
 import pytest
 import pytest_asyncio
+from protojobs_service.domain.errors import StoreUnavailable
 from protojobs_service.domain.job import JobId
 from protojobs_service.domain.lifecycle import State
 from protojobs_service.drivers.kafka.topics import Place
@@ -119,6 +120,42 @@ async def test_what_others_lease_makes_room_while_more_records_keep_coming(narro
 
     await until("more are moved", one_more_came)
     assert [job_id for job_id in narrow.moved() if job_id in ids] == ids[:18]
+
+
+async def test_a_count_that_fails_keeps_no_queue_back_that_has_room(narrow: Bench) -> None:
+    def break_counting(call: str) -> None:
+        if call == "stats":
+            counted.append(call)
+            raise StoreUnavailable
+
+    counted: list[str] = []
+    narrow.side.before = break_counting
+    full, _ = records("q", 25)
+    narrow.put(Q, full)
+    await until("counting has failed", lambda: counted)
+    moved = 0
+
+    for n in range(100):
+        more, _ = records("r", 1, first=n)
+        narrow.put(R, more)
+        narrow.intake.leased(["r"])
+        await narrow.intake.progress(60)
+        moved = narrow.done[R]
+
+    assert moved == 100
+    assert len(counted) < 50
+
+
+async def test_jobs_that_never_were_in_the_topics_make_no_room_for_those_that_are(narrow: Bench) -> None:
+    narrow.backlog.seat(Q, 0, 1, 0)
+    narrow.intake.leased(["q"] * 1000)
+    await until("it is counted again", lambda: narrow.backlog.waiting[narrow.backlog.partitions[Q].stem] >= 0)
+    found, ids = records("q", 30)
+
+    narrow.put(Q, found)
+    await until("no more is moved", lambda: narrow.done.get(Q) == 10)
+
+    assert narrow.moved() == ids[:10]
 
 
 async def test_a_higher_band_finds_room_behind_a_lower_one(narrow: Bench) -> None:
