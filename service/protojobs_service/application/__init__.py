@@ -55,6 +55,7 @@ from protojobs_service.port import (
     StoredToken,
 )
 from protojobs_service.port.deadline import deadline_in
+from protojobs_service.port.origin import working_for
 
 __all__ = [
     "COUNTED",
@@ -141,4 +142,5 @@ __all__ = [
     "Workers",
     "deadline_in",
     "job_of",
+    "working_for",
 ]

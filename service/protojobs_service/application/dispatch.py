@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from protojobs_service.application.known_queues import KnownQueues
 from protojobs_service.application.lease_errands import Errands
 from protojobs_service.application.store_time import StoreTime
+from protojobs_service.application.under_way import UnderWay
 from protojobs_service.domain.errors import (
     BatchAborted,
     DuplicateJob,
@@ -39,6 +40,14 @@ class Dispatch:
         self._queues = queues
         self._store_time = store_time
         self._errands = errands
+        self._under_way = UnderWay()
+
+    def admit(self) -> None:
+        """Raise Overloaded where the caller has so many jobs on their way that more would wait for seconds; nothing is stored then.
+
+        To be asked before what is sent is read: a flood is refused for next to nothing.
+        """
+        self._under_way.check()
 
     async def many(self, drafts: Sequence[Draft], *, atomic: bool = False) -> Sequence[Answer]:
         """Store jobs after the store's commit; answers by place. atomic: all or none.
@@ -65,10 +74,11 @@ class Dispatch:
     async def _in_time(self, jobs: Sequence[NewJob], *, atomic: bool) -> Sequence[Answer]:
         low, high = self._store_time.id_window()
         ids = [job.id for job in jobs]
-        if low <= min(ids) and max(ids) <= high:
-            return await self._store(jobs, atomic=atomic)
-        strange = [place for place, job_id in enumerate(ids) if not low <= job_id <= high]
-        return await self._with_strange(jobs, strange, atomic=atomic)
+        with self._under_way.one(len(jobs)):
+            if low <= min(ids) and max(ids) <= high:
+                return await self._store(jobs, atomic=atomic)
+            strange = [place for place, job_id in enumerate(ids) if not low <= job_id <= high]
+            return await self._with_strange(jobs, strange, atomic=atomic)
 
     async def _store(self, jobs: Sequence[NewJob], *, atomic: bool) -> Sequence[Answer]:
         try:

@@ -19,7 +19,10 @@ class LimitSettings(Section):
     )
     max_send_bytes: int = Field(default=16 * _MIB, ge=_MIB, le=64 * _MIB, description="Largest message the server sends, bytes.")
     max_calls: int = Field(
-        default=512, ge=1, le=100_000, description="Unary calls at once that do not wait; more are refused as OVERLOADED."
+        default=512,
+        ge=1,
+        le=100_000,
+        description="Unary calls at once that do not wait; more are refused as OVERLOADED. Of one caller three quarters.",
     )
     max_call_bytes: int = Field(default=256 * _MIB, ge=_MIB, description="Bytes of all unary requests at once.")
     max_answer_bytes: int = Field(

@@ -3,9 +3,10 @@
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -17,6 +18,7 @@ from protojobs_service.application import deadline_in
 from protojobs_service.domain.errors import Draining, Overloaded
 from protojobs_service.transport.call import Call, Context, Proceed
 from protojobs_service.transport.ending import ending
+from protojobs_service.transport.limits import name_of
 from protojobs_service.transport.status import DETAILS_KEY, STATUS_CODES, DeadlinePassed, to_status
 
 _log = logging.getLogger(__name__)
@@ -155,14 +157,17 @@ class CutAtDrain:
 
 _RESERVE = 1.25
 """How many more calls there may be where one of them ends work."""
+_SHARE = 0.75
+"""Of the calls, that one caller may have at once."""
 
 
 @dataclass(slots=True)
 class Admission:
     """Refuses what would be too much at once: unary calls and their bytes, calls that wait, and streams, each by an own bound.
 
-    Refusing costs nothing, so a flood of calls ends here and not in the store. Calls that wait are as many as streams at most, and
-    take nothing from those that do something; a quarter more of these is for those that end work or keep it.
+    Refusing costs nothing, so a flood of calls ends here and not in the store; and no caller may have all there is. Calls that wait
+    are as many as streams at most, and take nothing from those that do something; a quarter more of these is for those that end
+    work or keep it.
     """
 
     max_calls: int
@@ -173,6 +178,7 @@ class Admission:
     waiting: int = 0
     streams: int = 0
     refused: int = 0
+    by_caller: Counter[str] = field(default_factory=Counter[str])
 
     async def __call__(self, call: Call, proceed: Proceed) -> Any:
         """Run the call if there is room; raises Overloaded."""
@@ -201,13 +207,21 @@ class Admission:
         if self.calls >= self.max_calls * more or (self.calls and self.call_bytes + size > self.max_bytes * more):
             self.refused += 1
             raise Overloaded("too many calls at once")
+        name = name_of(call)
+        if self.by_caller[name] >= max(1, self.max_calls * _SHARE) * more:
+            self.refused += 1
+            raise Overloaded("this caller has too many calls at once", metadata={"limit": "calls_at_once"})
         self.calls += 1
         self.call_bytes += size
+        self.by_caller[name] += 1
         try:
             return await proceed(call)
         finally:
             self.calls -= 1
             self.call_bytes -= size
+            self.by_caller[name] -= 1
+            if not self.by_caller[name]:
+                del self.by_caller[name]
 
 
 def _remaining(context: Context) -> float | None:

@@ -46,6 +46,7 @@ class JobServicer:
     @raw
     async def Dispatch(self, data: bytes, _context: Context) -> job_service_pb2.DispatchResponse:
         """Store one job."""
+        self._application.dispatch.admit()
         request = parse(wire.DispatchRequest, data)
         try:
             draft = self._specs.draft(request.spec)
@@ -64,6 +65,7 @@ class JobServicer:
     @raw
     async def DispatchBatch(self, data: bytes, _context: Context) -> job_service_pb2.DispatchBatchResponse | bytes:
         """Store jobs, each for itself or all or none."""
+        self._application.dispatch.admit()
         request = parse(wire.DispatchBatchRequest, data)
         envelopes = list(request.specs)
         if not 1 <= len(envelopes) <= bounds.MAX_BATCH_ITEMS:

@@ -18,6 +18,7 @@ from math import ceil
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
+from protojobs_service.application import working_for
 from protojobs_service.domain.access import ANONYMOUS
 from protojobs_service.domain.errors import Overloaded
 from protojobs_service.domain.queue_limits import Bucket, RateLimit, bucket_at, wait_us
@@ -29,6 +30,8 @@ MOST_METADATA = 16 * 1024
 """Bytes of the names and values of all metadata of a call."""
 _MOST_CALLERS = 10_000
 """Callers whose buckets are remembered, about 300 bytes each. Who is forgotten begins again with full ones."""
+_SMALL = 8 * 1024
+"""Bytes of a unary call that does not wait in one line with the caller's larger ones. What comes by a stream keeps its order."""
 _IPV6_NETWORK = 64
 """Bits that tell networks apart: whoever has one has all addresses in it."""
 
@@ -95,8 +98,12 @@ class CallerLimits:
         if (wait := self._take(name, allowance, size)) is not None:
             raise self._too_much(*wait)
         if call.rpc.is_stream:
-            with self._one_of(self._streams, name, allowance.streams, "streams_per_caller"):
+            with self._one_of(self._streams, name, allowance.streams, "streams_per_caller"), working_for((name, id(call))):
                 return await proceed(self._paced(call, name, allowance))
+        with working_for((name, size <= _SMALL)):
+            return await self._unary(call, proceed, name, allowance)
+
+    async def _unary(self, call: Call, proceed: Proceed, name: str, allowance: Allowance) -> Any:
         if call.rpc.waits:
             with self._one_of(self._waiting, name, allowance.waits, "waits_per_caller"):
                 return await proceed(call)

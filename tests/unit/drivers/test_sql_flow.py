@@ -64,7 +64,7 @@ def dispatching(ready: Ready) -> Dispatching:
 
 async def _timed(dispatching: Dispatching, rows: int) -> tuple[int | None, float]:
     began = time.monotonic()
-    return await dispatching.hold(rows), time.monotonic() - began
+    return await dispatching.hold(lambda: rows), time.monotonic() - began
 
 
 async def test_idle_workers_are_not_waited_for(dispatching: Dispatching, room: Busy) -> None:
@@ -84,9 +84,9 @@ async def test_no_more_goes_than_there_is_room_for(dispatching: Dispatching, roo
 
 async def test_room_that_comes_back_is_waited_for(dispatching: Dispatching, ready: Ready, room: Busy) -> None:
     room.places = 500
-    await dispatching.hold(500)
+    await dispatching.hold(lambda: 500)
     room.places = 0
-    waiting = asyncio.create_task(dispatching.hold(500))
+    waiting = asyncio.create_task(dispatching.hold(lambda: 500))
     await asyncio.sleep(0.01)
     assert not waiting.done()
 
@@ -98,7 +98,7 @@ async def test_room_that_comes_back_is_waited_for(dispatching: Dispatching, read
 
 async def test_room_that_does_not_come_back_is_waited_for_at_most_100_ms(dispatching: Dispatching, room: Busy) -> None:
     room.places = 500
-    await dispatching.hold(500)
+    await dispatching.hold(lambda: 500)
     room.places = 0
 
     allowed, took = await _timed(dispatching, 500)
@@ -116,10 +116,35 @@ async def test_request_that_never_fits_is_not_held_up(dispatching: Dispatching, 
     assert took < WAIT_S / 2
 
 
+async def test_a_few_jobs_are_not_held_as_long_and_go_alone(dispatching: Dispatching, room: Busy) -> None:
+    room.places = 500
+    await dispatching.hold(lambda: 500)
+    room.places = 0
+
+    allowed, took = await _timed(dispatching, 1)
+
+    assert allowed == 16
+    assert took < WAIT_S / 2
+
+
+async def test_a_few_jobs_that_come_while_many_are_held_go_before_them(dispatching: Dispatching, room: Busy) -> None:
+    room.places = 500
+    await dispatching.hold(lambda: 500)
+    room.places = 0
+    rows = [500]
+    waiting = asyncio.create_task(dispatching.hold(lambda: rows[-1]))
+    await asyncio.sleep(0.02)
+    assert not waiting.done()
+
+    rows.append(1)
+
+    assert await waiting == 16
+
+
 async def test_young_backlog_goes_first(dispatching: Dispatching, ready: Ready, room: Busy) -> None:
     room.places = 500
     ready.add({Arrival(1, 5)}, 10)
-    waiting = asyncio.create_task(dispatching.hold(100))
+    waiting = asyncio.create_task(dispatching.hold(lambda: 100))
     await asyncio.sleep(0.01)
     assert not waiting.done()
 

@@ -1,13 +1,17 @@
 """Group commit: what is merged, who is answered, and whom an error reaches."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 from protojobs_service.domain.errors import JobsError, Overloaded, QuotaExceeded, StoreUnavailable
 from protojobs_service.drivers.sql.pipelines import MAX_ROWS, Pipeline, Weight
+from protojobs_service.port.origin import working_for
 
 pytestmark = pytest.mark.asyncio
+
+LARGE = MAX_ROWS // 2 + 1
+"""Rows of which no two calls go in one flush."""
 
 
 class Store:
@@ -70,6 +74,57 @@ async def test_flush_is_cut_at_the_cap(store: Store, pipeline: Pipeline[int, int
     await asyncio.gather(*first, *rest)
 
     assert store.flushes == [[1], [MAX_ROWS - 1, 1], [1]]
+
+
+async def test_a_small_call_of_another_origin_goes_before_large_ones_that_came_first(
+    store: Store, pipeline: Pipeline[int, int]
+) -> None:
+    store.gate.clear()
+    with working_for("large"):
+        large = await _started(pipeline, LARGE, LARGE, LARGE)
+    with working_for("small"):
+        small = await _started(pipeline, 1)
+
+    store.gate.set()
+    await asyncio.gather(*large, *small)
+
+    assert store.flushes == [[LARGE], [1, LARGE], [LARGE]]
+
+
+async def test_calls_of_one_origin_keep_their_order_whatever_they_weigh(store: Store, pipeline: Pipeline[int, int]) -> None:
+    store.gate.clear()
+    with working_for("one"):
+        calls = await _started(pipeline, LARGE, 2, LARGE, 1)
+
+    store.gate.set()
+    await asyncio.gather(*calls)
+
+    assert store.flushes == [[LARGE, 2], [LARGE, 1]]
+
+
+async def test_who_is_held_may_be_overtaken_by_what_needs_less(store: Store) -> None:
+    asked: list[int] = []
+    seen = asyncio.Event()
+
+    async def hold(next_rows: Callable[[], int]) -> int | None:
+        while next_rows() > 1:
+            asked.append(next_rows())
+            seen.set()
+            await asyncio.sleep(0)
+            if len(asked) > 1000:
+                return None
+        return 1
+
+    pipeline = Pipeline[int, int]("test", store.flush, weigh=lambda call: Weight(call, 0), hold=hold)
+    with working_for("large"):
+        large = await _started(pipeline, LARGE)
+    await seen.wait()
+
+    with working_for("small"):
+        small = await _started(pipeline, 1)
+    await asyncio.gather(*small, *large)
+
+    assert store.flushes == [[1], [LARGE]]
 
 
 async def test_call_over_the_cap_goes_alone(store: Store, pipeline: Pipeline[int, int]) -> None:
@@ -135,7 +190,7 @@ async def test_whoever_waits_hears_of_the_end_of_the_pipeline(store: Store, wher
         await fail("flush")
         return await store.flush(calls)
 
-    async def hold(rows: int) -> int | None:
+    async def hold(next_rows: Callable[[], int]) -> int | None:
         await fail("hold")
         return 1
 
@@ -176,7 +231,7 @@ async def test_close_finishes_what_is_pending_and_refuses_the_rest(store: Store,
 async def test_hold_bounds_what_goes_and_its_failure_stops_nothing(store: Store) -> None:
     allowed = [2, None]
 
-    async def hold(rows: int) -> int | None:
+    async def hold(next_rows: Callable[[], int]) -> int | None:
         if not allowed:
             raise RuntimeError("broken")
         return allowed.pop(0)

@@ -22,14 +22,18 @@ SERVICE = job_service_pb2.DESCRIPTOR.services_by_name["JobService"]
 class FakeContext:
     """A call's context without a call."""
 
-    def __init__(self, remaining: float | None = None) -> None:
+    def __init__(self, remaining: float | None = None, address: str = "ipv4:192.0.2.1:4711") -> None:
         self.remaining = remaining
+        self.address = address
 
     def time_remaining(self) -> float | None:
         return self.remaining
 
+    def peer(self) -> str:
+        return self.address
 
-def _call(request: bytes = b"", *, remaining: float | None = None, **rpc: Any) -> Call:
+
+def _call(request: bytes = b"", *, remaining: float | None = None, address: str = "ipv4:192.0.2.1:4711", **rpc: Any) -> Call:
     described = Rpc(
         **{
             "path": "/x/Y",
@@ -44,7 +48,7 @@ def _call(request: bytes = b"", *, remaining: float | None = None, **rpc: Any) -
             **rpc,
         }
     )
-    return Call(described, request, cast(Any, FakeContext(remaining)))
+    return Call(described, request, cast(Any, FakeContext(remaining, address)))
 
 
 async def _never(call: Call) -> Any:
@@ -161,6 +165,24 @@ async def test_work_ends_while_new_work_is_refused() -> None:
     assert await admission(_call(b"12", ends_work=True), _at_once) == b"done"
     with pytest.raises(Overloaded):
         await admission(_call(), _at_once)
+
+
+async def test_no_caller_has_all_calls_that_there_may_be() -> None:
+    admission = Admission(max_calls=8, max_bytes=100, max_streams=1)
+    async with asyncio.TaskGroup() as tasks:
+        flood = [tasks.create_task(admission(_call(b"1"), _never)) for _ in range(6)]
+        await asyncio.sleep(0)
+
+        with pytest.raises(Overloaded) as refused:
+            await admission(_call(b"1"), _at_once)
+        answer = await admission(_call(b"1", address="ipv4:192.0.2.2:4711"), _at_once)
+        ending = await admission(_call(b"1", ends_work=True), _at_once)
+
+        for each in flood:
+            each.cancel()
+    assert refused.value.metadata == {"limit": "calls_at_once"}
+    assert answer == ending == b"done"
+    assert not admission.by_caller
 
 
 async def test_one_large_call_alone_is_taken_and_an_essential_one_always() -> None:

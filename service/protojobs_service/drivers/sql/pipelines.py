@@ -5,20 +5,26 @@ No timer: an idle system pays one commit, a busy one fills its flushes by itself
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
 from protojobs_service.domain.errors import Overloaded, StoreUnavailable, Unavailable
+from protojobs_service.drivers.sql.turns import Turns
 from protojobs_service.port.deadline import unhurried
+from protojobs_service.port.origin import origin
 
 _log = logging.getLogger(__name__)
 
 Call = TypeVar("Call")
 Answer = TypeVar("Answer")
 
-MAX_ROWS = 5000
-MAX_BYTES = 4 * 1024 * 1024
+MAX_ROWS = 1000
+MAX_BYTES = 1024 * 1024
+"""Of a flush: what comes meanwhile waits for its end, so larger ones, which hardly cost less a job, would make everybody wait."""
+
+
+_BYTES_OF_A_ROW = 1024
+"""So many bytes take a store about as long as a row does, beside those of which each row has some."""
 
 
 class Weight(NamedTuple):
@@ -26,6 +32,11 @@ class Weight(NamedTuple):
 
     rows: int
     bytes: int
+
+    @property
+    def cost(self) -> int:
+        """Return what it counts for, when it is whose turn."""
+        return self.rows + self.bytes // _BYTES_OF_A_ROW
 
 
 class _Pending(NamedTuple, Generic[Call, Answer]):
@@ -35,11 +46,12 @@ class _Pending(NamedTuple, Generic[Call, Answer]):
 
 
 class Pipeline(Generic[Call, Answer]):
-    """One kind of work, one flush at a time, one future per call.
+    """One kind of work, one flush at a time, one future per call; each origin's calls in their order, and several origins in turns.
 
     flush: commits all calls and returns an answer or an error for each; where it raises, its callers get the error. After an
     error that the store is not to blame for, each call is run again alone, so that a poisoned one fails nobody else.
-    hold: how many rows may go now (awaited before each flush), None for no bound.
+    hold: how many rows may go now (awaited before each flush), None for no bound; it is given what tells how many rows the next
+    call has, which may be another one while it waits.
     """
 
     def __init__(
@@ -48,14 +60,14 @@ class Pipeline(Generic[Call, Answer]):
         flush: Callable[[Sequence[Call]], Awaitable[Sequence[Answer | Exception]]],
         *,
         weigh: Callable[[Call], Weight],
-        hold: Callable[[int], Awaitable[int | None]] | None = None,
+        hold: Callable[[Callable[[], int]], Awaitable[int | None]] | None = None,
     ) -> None:
         """Prepare; the first call starts it."""
         self._name = name
         self._flush = flush
         self._weigh = weigh
         self._hold = hold
-        self._pending: deque[_Pending[Call, Answer]] = deque()
+        self._pending = Turns[_Pending[Call, Answer]]()
         self._taken: Sequence[_Pending[Call, Answer]] = ()
         self._runner: asyncio.Task[None] | None = None
         self._closed = False
@@ -66,7 +78,7 @@ class Pipeline(Generic[Call, Answer]):
             raise StoreUnavailable("the store is closed")
         loop = asyncio.get_running_loop()
         item = _Pending(call, self._weigh(call), loop.create_future())
-        self._pending.append(item)
+        self._pending.add(origin(), item, item.weight.cost)
         if self._runner is None:
             # Owned by the pipeline: `close` awaits it, and it ends by itself when nothing is pending.
             self._runner = loop.create_task(self._work(), name=f"sql-{self._name}", context=unhurried())
@@ -82,7 +94,7 @@ class Pipeline(Generic[Call, Answer]):
     async def _work(self) -> None:
         try:
             while self._pending:
-                self._taken = self._take(await self._allowed(self._pending[0].weight.rows))
+                self._taken = self._take(await self._allowed())
                 await self._commit(self._taken)
         finally:
             self._runner = None
@@ -92,25 +104,28 @@ class Pipeline(Generic[Call, Answer]):
             self._pending.clear()
             _answer(left, [StoreUnavailable("the store has stopped")] * len(left))
 
-    async def _allowed(self, rows: int) -> int | None:
+    async def _allowed(self) -> int | None:
         if self._hold is None:
             return None
         try:
-            return await self._hold(rows)
+            return await self._hold(self._next_rows)
         except Exception:  # noqa: BLE001 - a flow control that fails must not stop the flow
             _log.exception("flow control failed", extra={"pipeline": self._name})
             return None
 
+    def _next_rows(self) -> int:
+        return self._pending.first().weight.rows
+
     def _take(self, allowed: int | None) -> list[_Pending[Call, Answer]]:
         most = MAX_ROWS if allowed is None else min(allowed, MAX_ROWS)
-        items = [self._pending.popleft()]
+        items = [self._pending.take()]
         rows, size = items[0].weight
         while self._pending:
-            weight = self._pending[0].weight
+            weight = self._pending.first().weight
             rows, size = rows + weight.rows, size + weight.bytes
             if rows > most or size > MAX_BYTES:
                 break
-            items.append(self._pending.popleft())
+            items.append(self._pending.take())
         return items
 
     async def _commit(self, items: Sequence[_Pending[Call, Answer]]) -> None:

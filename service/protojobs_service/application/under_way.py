@@ -1,0 +1,38 @@
+"""How many jobs of each origin are on their way to the store: what would wait for seconds is refused while it costs nothing yet."""
+
+from collections import Counter
+from collections.abc import Generator, Hashable
+from contextlib import contextmanager
+from typing import Final
+
+from protojobs_service.domain.errors import Overloaded
+from protojobs_service.port.origin import origin
+
+MOST_UNDER_WAY: Final = 100_000
+"""About what a store takes in five seconds where every job has a row of its own; half of what most callers give a call."""
+
+
+class UnderWay:
+    """Counts jobs that are dispatched and not answered yet. Belongs to the event loop."""
+
+    def __init__(self, most: int = MOST_UNDER_WAY) -> None:
+        """Begin with none. most: of one origin, before no further call of it is taken."""
+        self._most = most
+        self._jobs: Counter[Hashable] = Counter()
+
+    def check(self) -> None:
+        """Raise Overloaded where this origin has too many; whatever it has, a call that was taken is finished."""
+        if self._jobs[origin()] >= self._most:
+            raise Overloaded("this caller has too many jobs on their way", metadata={"limit": "jobs_under_way"})
+
+    @contextmanager
+    def one(self, jobs: int) -> Generator[None]:
+        """Count a call of so many jobs as long as the context lasts."""
+        who = origin()
+        self._jobs[who] += jobs
+        try:
+            yield
+        finally:
+            self._jobs[who] -= jobs
+            if not self._jobs[who]:
+                del self._jobs[who]

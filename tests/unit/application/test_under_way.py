@@ -1,0 +1,36 @@
+"""Jobs on their way: a flood is refused at a bound, and nobody else for it."""
+
+import pytest
+from protojobs_service.application.under_way import UnderWay
+from protojobs_service.domain.errors import Overloaded
+from protojobs_service.port.origin import working_for
+
+
+def test_a_call_is_taken_until_there_are_too_many_jobs_and_again_when_they_are_stored() -> None:
+    under_way = UnderWay(most=10)
+    with working_for("one"):
+        with under_way.one(9):
+            under_way.check()
+            with under_way.one(500), pytest.raises(Overloaded) as refused:
+                under_way.check()
+            under_way.check()
+        under_way.check()
+
+    assert refused.value.metadata == {"limit": "jobs_under_way"}
+    assert refused.value.retry_after is not None
+
+
+def test_what_one_has_on_its_way_is_nothing_to_others() -> None:
+    under_way = UnderWay(most=10)
+
+    with working_for("one"), under_way.one(10), working_for("other"):
+        under_way.check()
+
+
+def test_a_call_that_fails_is_on_its_way_no_longer() -> None:
+    under_way = UnderWay(most=10)
+
+    with pytest.raises(RuntimeError), under_way.one(10):
+        raise RuntimeError
+
+    under_way.check()
