@@ -84,9 +84,9 @@ class Stack:
         self.programs["relay"] = spawn([BIN / "protojobs", "outbox", "relay"], self.directory / "relay.log", env)
 
     def end(self, name: str, *, within: float = 60.0) -> None:
-        """Ask a program to end, or wait for a producer that ends by itself. Raises RuntimeError if it failed."""
+        """Ask a program to end, or wait for a producer or flood that ends by itself. Raises RuntimeError if it failed."""
         program = self.programs[name]
-        if not name.startswith("producer"):
+        if not name.startswith(("producer", "flood")):
             program.send_signal(signal.SIGTERM)
         code = program.wait(within)
         del self.programs[name]

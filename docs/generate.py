@@ -74,13 +74,19 @@ A caller is a token's or certificate's owner; callers without credentials are to
 | `limits.rate`, `limits.burst` | 5000 calls a second, those of 2 s at once | is refused, and `RetryInfo` says when to come again |
 | `limits.bytes_per_second`, `limits.burst_bytes` | 128 MiB a second, those of 2 s at once | the same |
 | `limits.streams_per_caller` | 50 | is refused, and may be tried after 1 s |
+| `calls_at_once`: three quarters of `limits.max_calls` | 384 | the same |
+| `jobs_under_way`: dispatched by calls and not answered yet | {bounds.MAX_JOBS_UNDER_WAY} | the same |
 
-Refusals are RESOURCE_EXHAUSTED, `OVERLOADED`, with the name of the setting as `limit` in the metadata. A frame of a stream counts
-like a call, however many jobs it carries, but no stream is refused for its frames: the next one is read later, and flow control
-slows the sender down. One message may be larger than what is left of the bytes; then the next ones wait for it.
+Refusals are RESOURCE_EXHAUSTED, `OVERLOADED`, with the name of the setting or bound as `limit` in the metadata. A frame of a stream
+counts like a call, however many jobs it carries, but no stream is refused for its frames: the next one is read later, and flow
+control slows the sender down. One message may be larger than what is left of the bytes; then the next ones wait for it.
 
-0 lifts a limit. Callers without credentials from the server's own machine have none of these limits unless the setting is set.
-The counts are one server's: at two servers behind a balancer a caller may do twice as much. `limits.max_calls`,
+What is below the limits is stored in turns by the SQL drivers: each stream is an origin, and so are each caller's calls of up to
+8 KiB, and its larger ones; next is always the origin that has had the least, by jobs and by KiB. So a single job does not wait
+behind the batches of somebody else, nor behind larger calls of its own caller. What comes by one stream keeps its order.
+
+0 lifts a limit that has a setting, and callers without credentials from the server's own machine have none of those unless the
+setting is set. The counts are one server's: at two servers behind a balancer a caller may do twice as much. `limits.max_calls`,
 `limits.max_call_bytes` and `limits.max_streams` bound what all callers together may do at a server at the same time; they come
 after the limits of a caller, so that one flood leaves room for others. Answers of 16 KiB and more that nobody has read yet are
 bounded by `limits.max_answer_bytes`, of which one caller may take the fourth part. GetServerInfo and health checks are never

@@ -3,19 +3,16 @@
 from collections import Counter
 from collections.abc import Generator, Hashable
 from contextlib import contextmanager
-from typing import Final
 
+from protojobs_service.domain.bounds import MAX_JOBS_UNDER_WAY
 from protojobs_service.domain.errors import Overloaded
 from protojobs_service.port.origin import origin
-
-MOST_UNDER_WAY: Final = 100_000
-"""About what a store takes in five seconds where every job has a row of its own; half of what most callers give a call."""
 
 
 class UnderWay:
     """Counts jobs that are dispatched and not answered yet. Belongs to the event loop."""
 
-    def __init__(self, most: int = MOST_UNDER_WAY) -> None:
+    def __init__(self, most: int = MAX_JOBS_UNDER_WAY) -> None:
         """Begin with none. most: of one origin, before no further call of it is taken."""
         self._most = most
         self._jobs: Counter[Hashable] = Counter()
