@@ -8,6 +8,7 @@ carries; but a stream is never refused for them: its next frame is read later, s
 import asyncio
 import ipaddress
 import time
+from bisect import bisect
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from contextlib import contextmanager
@@ -30,8 +31,8 @@ MOST_METADATA = 16 * 1024
 """Bytes of the names and values of all metadata of a call."""
 _MOST_CALLERS = 10_000
 """Callers whose buckets are remembered, about 300 bytes each. Who is forgotten begins again with full ones."""
-_SMALL = 8 * 1024
-"""Bytes of a unary call that does not wait in one line with the caller's larger ones. What comes by a stream keeps its order."""
+_SIZES = (8 * 1024, 256 * 1024)
+"""Bytes of unary calls: those up to the first, up to the second and above do not wait in one line. What comes by a stream does."""
 _IPV6_NETWORK = 64
 """Bits that tell networks apart: whoever has one has all addresses in it."""
 
@@ -100,7 +101,7 @@ class CallerLimits:
         if call.rpc.is_stream:
             with self._one_of(self._streams, name, allowance.streams, "streams_per_caller"), working_for((name, id(call))):
                 return await proceed(self._paced(call, name, allowance))
-        with working_for((name, size <= _SMALL)):
+        with working_for((name, bisect(_SIZES, size))):
             return await self._unary(call, proceed, name, allowance)
 
     async def _unary(self, call: Call, proceed: Proceed, name: str, allowance: Allowance) -> Any:

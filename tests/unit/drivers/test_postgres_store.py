@@ -433,11 +433,11 @@ async def test_a_server_that_may_lose_commits_is_refused_or_told_of(caplog: pyte
         assert "synchronous_commit is off" in caplog.text
 
 
-@pytest.mark.parametrize(("pool_size", "told"), [(189, False), (190, True)])
+@pytest.mark.parametrize(("pool_size", "told"), [(188, False), (189, True)])
 async def test_a_server_with_too_few_connections_is_told_of(
     postgres_cluster: Cluster, caplog: pytest.LogCaptureFixture, pool_size: int, told: bool
 ) -> None:
-    """The server has 200, 3 of them for superusers; beside its pool a store opens 4 vital ones, 3 hot ones and one for hints."""
+    """The server has 200, 3 of them for superusers; beside its pool a store opens 4 vital ones, 4 hot ones and one for hints."""
     store = PostgresStore(Options(url=postgres_cluster.dsn(), pool_size=pool_size))
     await store.open()
     await store.close()

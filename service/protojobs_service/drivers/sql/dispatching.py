@@ -42,23 +42,30 @@ _WIDEST_S = 5.0
 
 
 class DispatchCall(NamedTuple):
-    """One call of Jobs.dispatch."""
+    """One call of Jobs.dispatch. size: bytes of the envelopes."""
 
     jobs: Sequence[NewJob]
     atomic: bool
+    size: int
+
+    @classmethod
+    def of(cls, jobs: Sequence[NewJob], atomic: bool) -> "DispatchCall":
+        """Return the call that stores these jobs."""
+        return cls(jobs, atomic, sum(len(job.envelope) for job in jobs))
 
 
 def weigh(call: DispatchCall) -> Weight:
     """Return what a call adds to a flush."""
-    return Weight(len(call.jobs), sum(len(job.envelope) for job in call.jobs))
+    return Weight(len(call.jobs), call.size)
 
 
 class Dispatching:
     """The flush of the dispatch pipeline, and its flow control."""
 
-    def __init__(self, store: Store, cold: Cold, lanes: Lanes, ready: Ready) -> None:
-        """Use `ready` to tell of what has become claimable. `cold.writer` is the pipeline's own."""
+    def __init__(self, store: Store, cold: Cold, lanes: Lanes, ready: Ready, *, aside: bool = False) -> None:
+        """Use `ready` to tell of what has become claimable. aside: see Store.dispatch."""
         self._store, self._cold, self._lanes, self._ready = store, cold, lanes, ready
+        self._aside = aside
         self._positions = ready.positions
         self._widest, self._widest_since = 0, 0.0
 
@@ -188,7 +195,7 @@ class Dispatching:
         try:
             with self._positions.flight(len(chosen)) as base:
                 rows = _rows(chosen, lanes, handles, base)
-                done = await self._store.dispatch(rows, self._cold.slot)
+                done = await self._store.dispatch(rows, self._cold.slot, aside=self._aside)
         except BaseException:
             if handles is not None:
                 self._room.unreserve(_places(chosen, handles))

@@ -18,7 +18,7 @@ from protojobs_service.drivers.sql.cold.due import forget_cancels
 from protojobs_service.drivers.sql.cold.fairness import forget_tags
 from protojobs_service.drivers.sql.cold.fleet import lease_number, return_number
 from protojobs_service.drivers.sql.cold.upkeep import forget_minutes, forget_sessions
-from protojobs_service.drivers.sql.dispatching import DispatchCall, Dispatching
+from protojobs_service.drivers.sql.dispatching import Dispatching
 from protojobs_service.drivers.sql.events import SqlEvents
 from protojobs_service.drivers.sql.jobs import SqlJobs
 from protojobs_service.drivers.sql.lanes import Lanes
@@ -27,6 +27,7 @@ from protojobs_service.drivers.sql.pipelines import Pipeline
 from protojobs_service.drivers.sql.positions import Positions
 from protojobs_service.drivers.sql.queues import SqlQueues
 from protojobs_service.drivers.sql.ready import NoRoom, Ready
+from protojobs_service.drivers.sql.roads import DispatchPipeline, Roads
 from protojobs_service.drivers.sql.schedules import SqlSchedules
 from protojobs_service.drivers.sql.sessions import SqlSessions
 from protojobs_service.drivers.sql.settling import SettleCall, Settling
@@ -49,7 +50,7 @@ from protojobs_service.port.driver import (
     no_unique,
 )
 from protojobs_service.port.events import Events
-from protojobs_service.port.jobs import Dispatched, Jobs, Settled
+from protojobs_service.port.jobs import Jobs, Settled
 from protojobs_service.port.queues import Queues
 from protojobs_service.port.schedules import Schedules
 from protojobs_service.port.side_store import SideStore
@@ -96,8 +97,10 @@ class SqlDriver(Driver):
         self._lanes = Lanes(store, for_rest, positions, marks, max_queues=max_queues, max_lanes=max_lanes)
         self._ready = Ready(store, positions, marks, self._lanes)
         dispatch = Dispatching(store, for_dispatch, self._lanes, self._ready)
-        self._dispatch = Pipeline[DispatchCall, Sequence[Dispatched]](
-            "dispatch", dispatch.flush, weigh=dispatching.weigh, hold=dispatch.hold
+        large = Dispatching(store, for_rest, self._lanes, self._ready, aside=True)
+        self._dispatch = Roads(
+            DispatchPipeline("dispatch", dispatch.flush, weigh=dispatching.weigh, hold=dispatch.hold),
+            DispatchPipeline("dispatch aside", large.flush, weigh=dispatching.weigh, hold=large.hold),
         )
         claim = Claiming(store, for_claim, self._lanes, self._ready)
         self._claim = Pipeline[ClaimCall, Sequence[Lease]]("claim", claim.flush, weigh=claiming.weigh)

@@ -32,6 +32,7 @@ from protojobs_service.drivers.sql.dispatching import DispatchCall
 from protojobs_service.drivers.sql.lanes import Lanes
 from protojobs_service.drivers.sql.pipelines import Pipeline
 from protojobs_service.drivers.sql.ready import Ready
+from protojobs_service.drivers.sql.roads import Roads
 from protojobs_service.drivers.sql.settling import SettleCall
 from protojobs_service.drivers.sql.store import Store
 from protojobs_service.port.jobs import (
@@ -68,7 +69,7 @@ class SqlJobs(Jobs):
         lanes: Lanes,
         ready: Ready,
         *,
-        dispatch: Pipeline[DispatchCall, Sequence[Dispatched]],
+        dispatch: Roads,
         claim: Pipeline[ClaimCall, Sequence[Lease]],
         settle: Pipeline[SettleCall, Sequence[Settled]],
     ) -> None:
@@ -82,7 +83,7 @@ class SqlJobs(Jobs):
         self._is_hurried = False
 
     async def dispatch(self, jobs: Sequence[NewJob], *, atomic: bool = False) -> Sequence[Dispatched]:
-        return await self._dispatch.run(DispatchCall(jobs, atomic)) if jobs else []
+        return await self._dispatch.run(DispatchCall.of(jobs, atomic)) if jobs else []
 
     async def claim(self, claims: Sequence[Claim]) -> Sequence[Lease]:
         return await self._claim.run(claims) if claims else []

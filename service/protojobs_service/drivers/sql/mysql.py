@@ -60,7 +60,8 @@ class MysqlStore:
         self._engine: AsyncEngine | None = None
         self._vital_engine: AsyncEngine | None = None
         self._asking = Asking()
-        self._dispatcher, self._claimer, self._completer = self._links = (
+        self._dispatcher, self._aside, self._claimer, self._completer = self._links = (
+            HotLink(options.url),
             HotLink(options.url),
             HotLink(options.url),
             HotLink(options.url),
@@ -143,11 +144,12 @@ class MysqlStore:
                 await connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
             return await connection.run_sync(logging_ends(operation) if write else operation)
 
-    async def dispatch(self, rows: Rows, slot: int) -> Inserted:
+    async def dispatch(self, rows: Rows, slot: int, *, aside: bool = False) -> Inserted:
         """Insert jobs; see Store.dispatch."""
         if not rows.ids:
             return Inserted(None, [])
-        return await self._dispatcher.run(lambda send: self._dispatch(send, rows, slot))
+        link = self._aside if aside else self._dispatcher
+        return await link.run(lambda send: self._dispatch(send, rows, slot))
 
     async def _dispatch(self, send: Send, rows: Rows, slot: int) -> Inserted:
         sql, total = self._sql, len(rows.ids)

@@ -56,7 +56,8 @@ _JOINS_WEIGHED = 4
 class PostgresStore:
     """The Store on PostgreSQL 14 or newer.
 
-    Dispatch, claim and complete have a connection each, so that each can have one flush in flight; a flush is one statement.
+    Dispatch, claim and complete have a connection each, so that each can have one flush in flight; a flush is one statement. That
+    of large jobs has one, too, which is opened when the first of them comes.
     """
 
     name = "postgres"
@@ -74,9 +75,10 @@ class PostgresStore:
         self._asking = Asking()
         # The insert may hash its handles; it reads no table but `handle`, by key.
         self._dispatcher = self._link("dispatch", PLANNER | {"enable_hashjoin": "on"})
+        self._aside = self._link("dispatch aside", PLANNER | {"enable_hashjoin": "on"})
         self._claimer = self._link("claim", PLANNER)
         self._completer = self._link("complete", PLANNER)
-        self._links = (self._dispatcher, self._claimer, self._completer)
+        self._links = (self._dispatcher, self._aside, self._claimer, self._completer)
         self._hints = Hints(options.url, _channel(f"{options.schema or ''}.{options.prefix}jobs"))
 
     async def open(self) -> None:
@@ -140,13 +142,13 @@ class PostgresStore:
             async with connection.begin():
                 return await connection.run_sync(operation if options else logging_ends(operation))
 
-    async def dispatch(self, rows: Rows, slot: int) -> Inserted:
+    async def dispatch(self, rows: Rows, slot: int, *, aside: bool = False) -> Inserted:
         """Insert jobs; see Store.dispatch. Every id must lie in `id_range`."""
         optional = (rows.handles, rows.policies, rows.accepted)
         statement = self._statements.dispatch[rows.handles is not None, rows.policies is not None, rows.accepted is not None]
         more = [column for column in optional if column is not None]
         values = (rows.ids, rows.lanes, rows.bands, rows.envelopes, rows.base, slot, *more)
-        ((created, unplaced),) = await self._dispatcher.fetch(statement, *values)
+        ((created, unplaced),) = await (self._aside if aside else self._dispatcher).fetch(statement, *values)
         if rows.handles is None or unplaced or 0 in rows.handles:
             self._hints.announce(rows.lanes)
         return Inserted(None if created is None else sorted(created), sorted(unplaced or ()))

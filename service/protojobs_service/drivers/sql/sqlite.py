@@ -97,7 +97,7 @@ class SqliteStore:
             thread.interrupt()
             await thread.stop()
 
-    async def dispatch(self, rows: Rows, slot: int) -> Inserted:
+    async def dispatch(self, rows: Rows, slot: int, *, aside: bool = False) -> Inserted:  # noqa: ARG002 - there is one writer
         """Insert jobs; see Store.dispatch."""
         return await self._thread(self._writer).run(lambda link: self._statements.dispatch(link, rows, slot))
 

@@ -136,8 +136,11 @@ class Store(Protocol):
         """Run a read that takes long, of many short statements, in one snapshot; it keeps nobody waiting."""
         ...
 
-    async def dispatch(self, rows: Rows, slot: int) -> Inserted:
-        """Insert job + ready (or running) + counters in one statement or transaction; known ids are left alone."""
+    async def dispatch(self, rows: Rows, slot: int, *, aside: bool = False) -> Inserted:
+        """Insert job + ready (or running) + counters in one statement or transaction; known ids are left alone.
+
+        aside: keep none waiting that is not, where the store can do two things at once.
+        """
         ...
 
     async def claim(self, groups: Sequence[ClaimGroup], slot: int) -> list[Claimed]:
