@@ -4,6 +4,7 @@ Implements `port.Room`, through which drivers lease jobs in the statement that s
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import timedelta
 
@@ -56,11 +57,16 @@ class LeaseRoom:
         """Return how many more jobs all streams together would take now."""
         return self._free
 
-    def open_window(self, queue: str) -> int:
-        """Return how many jobs of one queue the streams of this replica would take now."""
-        if queue in self._known.paused:
-            return 0
-        return sum(session.free for session in self.sessions.values() if queue in session.hello.weights)
+    def open_windows(self) -> Mapping[str, int]:
+        """Return by queue how many of its jobs the streams of this replica would take now; those that take none are left out."""
+        found: Counter[str] = Counter()
+        for session in self.sessions.values():
+            if session.free > 0:
+                for queue in session.hello.weights:
+                    found[queue] += session.free
+        for queue in self._known.paused:
+            found.pop(queue, None)
+        return found
 
     def turning_over(self) -> bool:
         """Tell whether a job was settled a moment ago: room will come back soon."""

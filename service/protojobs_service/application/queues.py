@@ -97,16 +97,17 @@ class Queues:
         if queue is not None:
             await self.get(queue)
         numbers, at = await self._driver.queues.stats(queue)
-        return [self._with_local(each) for each in numbers], at
+        windows = self._room.open_windows()
+        return [self._with_local(each, windows.get(each.queue, 0)) for each in numbers], at
 
-    def _with_local(self, numbers: QueueNumbers) -> QueueStats:
+    def _with_local(self, numbers: QueueNumbers, open_window: int) -> QueueStats:
         served = numbers.served_kinds
         unserved = {} if served is None else {kind: n for kind, n in numbers.pending_by_kind.items() if kind not in served and n[0]}
         most, waits = self._known.settings(numbers.queue).max_in_flight, numbers.counts.get(State.PENDING, 0) > 0
         return QueueStats(
             numbers=numbers,
             paused=numbers.queue in self._known.paused,
-            open_window=self._room.open_window(numbers.queue),
+            open_window=open_window,
             unserved=unserved,
             by_rate=waits and numbers.rate_spent,
             by_concurrency=waits and 0 < most <= numbers.counts.get(State.RUNNING, 0),

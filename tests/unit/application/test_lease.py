@@ -180,7 +180,7 @@ async def test_paused_queues_are_left_out_and_their_workers_told_why(stand: Stan
     assert [lease.queue for lease in worker.leases] == ["open", "open"]
     assert worker.throttled == [("shut", HoldCause.PAUSED, None)]
     assert stand.application.room.reserve([("shut", "email", 1)]) == [0]
-    assert stand.application.room.open_window("shut") == 0
+    assert stand.application.room.open_windows().get("shut", 0) == 0
 
 
 async def test_a_worker_that_connects_to_a_paused_queue_is_told_why(stand: Stand) -> None:

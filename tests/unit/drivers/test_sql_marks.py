@@ -86,11 +86,50 @@ def test_drained_lane_is_not_probed_until_something_arrives(marks: Marks, positi
     assert (probe.band, probe.low) == (3, positions.safe())
 
 
-def test_idle_lane_is_looked_through_four_times_a_second(marks: Marks, positions: Positions, time: Time) -> None:
+def test_lane_that_has_jobs_by_the_counters_is_looked_through_four_times_a_second(
+    marks: Marks, positions: Positions, time: Time
+) -> None:
+    _claim(marks, positions, drained=True)
+    marks.counted([1])
     _claim(marks, positions, drained=True)
     time.now += SECOND // 4
 
     assert {probe.low for probe in marks.probes([1])} == {LOWEST}
+
+
+def test_idle_lane_without_jobs_by_the_counters_is_looked_through_every_five_seconds(
+    marks: Marks, positions: Positions, time: Time
+) -> None:
+    _claim(marks, positions, drained=True)
+    marks.counted([2])
+
+    time.now += SECOND
+    assert marks.probes([1]) == []
+    time.now += 4 * SECOND
+    assert [probe.low for probe in marks.probes([1])] == [LOWEST] * len(BANDS)
+
+
+def test_of_ten_thousand_lanes_that_seem_empty_each_claim_looks_through_some(marks: Marks, positions: Positions) -> None:
+    lanes, seen = list(range(1, 10_001)), set[int]()
+    marks.counted([9_999])
+
+    for _ in range(60):
+        probes = marks.probes(lanes)
+        assert len(probes) <= 257 * len(BANDS)
+        seen |= {probe.lane for probe in probes}
+        assert 9_999 in seen
+        marks.claimed(probes, [], tick=marks.begin(), safe=positions.safe(), drained=True)
+
+    assert seen == set(lanes)
+
+
+def test_places_that_a_claim_did_not_come_to_are_looked_at_by_the_next_one(marks: Marks, positions: Positions) -> None:
+    tick, safe = marks.begin(), positions.safe()
+    probes = marks.probes([1, 2])
+    marks.claimed(probes, [_row(NOW, lane=1, band=1)], tick=tick, safe=safe, drained=False)
+
+    assert {probe.lane for probe in marks.probes([1, 2])} == {1, 2}
+    assert marks.knows(2)
 
 
 def test_busy_lane_is_looked_through_every_five_seconds(marks: Marks, positions: Positions, time: Time) -> None:

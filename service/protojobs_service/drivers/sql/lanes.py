@@ -61,7 +61,7 @@ class Lanes:
                 self._learn(await self._store.run(lambda c: read_registry(c, self._cold, known), write=False))
             self.pending = frozenset(found.pending)
         self.news |= {lane for lane in found.pending if not self._marks.knows(lane)}
-        self._marks.suspect(found.pending)
+        self._marks.counted(found.pending)
         orphans = {pair for lane in found.pending if (pair := self.name(lane)) not in self.ids}
         if orphans:  # another replica stored jobs while the queue was being deleted
             await self.add(orphans)

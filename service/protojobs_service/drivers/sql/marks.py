@@ -6,7 +6,7 @@ other replicas put below one is found by the scans from the beginning.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from protojobs_service.drivers.sql.positions import FRONT_SHIFT, LAG_US, Positions
@@ -16,6 +16,8 @@ BANDS = range(1, 10)
 LOWEST = -(1 << 62)
 _BUSY_SCAN_US = 5_000_000
 _IDLE_SCAN_US = 250_000
+_MOST_EMPTY_SCANS = 256
+"""Lanes without jobs by the counters that one claim looks through all the same: 2304 places, some ten milliseconds."""
 
 
 @dataclass(slots=True)
@@ -37,7 +39,11 @@ class Marks:
         self._spots: dict[tuple[int, int], _Spot] = {}
         self._scanned: dict[int, int] = {}
         self._idle: set[int] = set()
+        self._live: set[int] = set()
+        """Lanes of which a place has an `arrived`, and maybe others."""
+        self._counted: frozenset[int] = frozenset()
         self._tick = 0
+        self._empty_scans = _MOST_EMPTY_SCANS
         self.fair: frozenset[int] = frozenset()
         """Lanes in which jobs arrive at any position: they have no mark."""
 
@@ -45,8 +51,17 @@ class Marks:
         """Note that (lane, band) has got a job."""
         spot = self._spots.setdefault((lane, band), _Spot())
         spot.arrived = self._tick
+        self._live.add(lane)
         if front:
             spot.returned = self._tick
+
+    def counted(self, lanes: Collection[int]) -> None:
+        """Note which lanes have jobs by the counters. Only these are looked through again and again while nothing is found there.
+
+        A server may serve ten thousand lanes, each with nine places to look.
+        """
+        self._counted = frozenset(lanes)
+        self.suspect(lanes)
 
     def suspect(self, lanes: Iterable[int]) -> None:
         """Note that lanes have jobs of which only the counters tell."""
@@ -56,23 +71,28 @@ class Marks:
 
     def knows(self, lane: int) -> bool:
         """Tell whether a lane is known to have jobs."""
-        return any((spot := self._spots.get((lane, band))) is not None and spot.arrived is not None for band in BANDS)
+        return lane in self._live and any(
+            (spot := self._spots.get((lane, band))) is not None and spot.arrived is not None for band in BANDS
+        )
 
     def forget(self) -> None:
         """Scan everything again: the store's clock has made a step, or settings have changed."""
         self._spots.clear()
         self._scanned.clear()
+        self._live.clear()
 
     def begin(self) -> int:
         """Return the tick at which a claim starts: what arrives later is not found empty by it."""
         self._tick += 1
+        self._empty_scans = _MOST_EMPTY_SCANS
         return self._tick
 
     def probes(self, lanes: Sequence[int]) -> list[Probe]:
         """Return where to look in these lanes, by band; lanes that are due are looked through from the beginning."""
         now = self._positions.now()
-        scan = {lane for lane in lanes if self._is_due(lane, now)}
+        scan = {lane for lane in lanes if self._is_due(lane, now) and self._may_scan(lane)}
         found: list[Probe] = []
+        lanes = [lane for lane in lanes if lane in scan or lane in self._live]
         for band in BANDS:
             for lane in lanes:
                 spot = self._spots.get((lane, band))
@@ -98,10 +118,12 @@ class Marks:
                 self._advance(spot, reached[probe.lane, probe.band], tick, safe, is_scan=probe.low == LOWEST)
             elif probe.low == LOWEST:  # the places were filled before: this part of a scan is still to be done
                 spot.low, spot.front, spot.arrived = LOWEST, LOWEST, self._tick
+                self._live.add(probe.lane)
         self._note_scans(probes, drained=drained)
 
     def _note_scans(self, probes: Sequence[Probe], *, drained: bool) -> None:
         lanes = {probe.lane for probe in probes}
+        self._live -= {lane for lane in lanes if not self.knows(lane)}
         self._idle = (self._idle | lanes) if drained else (self._idle - lanes)
         from_start = Counter(probe.lane for probe in probes if probe.low == LOWEST)
         now = self._positions.now()
@@ -126,9 +148,16 @@ class Marks:
             spot.returned = _unless_before(spot.returned, tick)
             spot.low = low if is_scan else max(spot.low, low)
 
+    def _may_scan(self, lane: int) -> bool:
+        """Tell whether a lane that is due is looked through by this claim: of those that seem empty some wait for the next ones."""
+        if lane in self._counted:
+            return True
+        self._empty_scans -= 1
+        return self._empty_scans >= 0
+
     def _is_due(self, lane: int, now: int) -> bool:
         last = self._scanned.get(lane)
-        wait = _IDLE_SCAN_US if lane in self._idle else _BUSY_SCAN_US
+        wait = _IDLE_SCAN_US if lane in self._idle and lane in self._counted else _BUSY_SCAN_US
         return last is None or not 0 <= now - last < wait
 
 
