@@ -55,7 +55,7 @@ from protojobs_service.port import (
     StoredToken,
 )
 from protojobs_service.port.deadline import deadline_in
-from protojobs_service.port.origin import working_for
+from protojobs_service.port.sender import Sender, working_for
 
 __all__ = [
     "COUNTED",
@@ -117,6 +117,7 @@ __all__ = [
     "RunningJob",
     "Scaling",
     "Schedules",
+    "Sender",
     "SessionRecord",
     "Settle",
     "SettleVerdict",

@@ -19,7 +19,7 @@ from math import ceil
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
-from protojobs_service.application import working_for
+from protojobs_service.application import Sender, working_for
 from protojobs_service.domain.access import ANONYMOUS
 from protojobs_service.domain.errors import Overloaded
 from protojobs_service.domain.queue_limits import Bucket, RateLimit, bucket_at, wait_us
@@ -99,9 +99,12 @@ class CallerLimits:
         if (wait := self._take(name, allowance, size)) is not None:
             raise self._too_much(*wait)
         if call.rpc.is_stream:
-            with self._one_of(self._streams, name, allowance.streams, "streams_per_caller"), working_for((name, id(call))):
+            with (
+                self._one_of(self._streams, name, allowance.streams, "streams_per_caller"),
+                working_for(Sender(name, id(call), is_stream=True)),
+            ):
                 return await proceed(self._paced(call, name, allowance))
-        with working_for((name, bisect(_SIZES, size))):
+        with working_for(Sender(name, bisect(_SIZES, size))):
             return await self._unary(call, proceed, name, allowance)
 
     async def _unary(self, call: Call, proceed: Proceed, name: str, allowance: Allowance) -> Any:

@@ -3,12 +3,12 @@
 import pytest
 from protojobs_service.application.under_way import UnderWay
 from protojobs_service.domain.errors import Overloaded
-from protojobs_service.port.origin import working_for
+from protojobs_service.port.sender import Sender, working_for
 
 
 def test_a_call_is_taken_until_there_are_too_many_jobs_and_again_when_they_are_stored() -> None:
     under_way = UnderWay(most=10)
-    with working_for("one"):
+    with working_for(Sender("one")):
         with under_way.one(9):
             under_way.check()
             with under_way.one(500), pytest.raises(Overloaded) as refused:
@@ -23,8 +23,17 @@ def test_a_call_is_taken_until_there_are_too_many_jobs_and_again_when_they_are_s
 def test_what_one_has_on_its_way_is_nothing_to_others() -> None:
     under_way = UnderWay(most=10)
 
-    with working_for("one"), under_way.one(10), working_for("other"):
+    with working_for(Sender("one")), under_way.one(10), working_for(Sender("other")):
         under_way.check()
+
+
+def test_calls_of_all_sizes_count_for_their_caller_and_streams_do_not() -> None:
+    under_way = UnderWay(most=10)
+
+    with working_for(Sender("one", 7, is_stream=True)), under_way.one(1000):
+        under_way.check()
+        with working_for(Sender("one", 1)), under_way.one(10), working_for(Sender("one", 2)), pytest.raises(Overloaded):
+            under_way.check()
 
 
 def test_a_call_that_fails_is_on_its_way_no_longer() -> None:

@@ -141,6 +141,20 @@ async def test_a_few_jobs_that_come_while_many_are_held_go_before_them(dispatchi
     assert await waiting == 16
 
 
+async def test_many_jobs_wait_no_longer_for_the_few_that_are_let_past(dispatching: Dispatching, room: Busy) -> None:
+    room.places = 500
+    await dispatching.hold(lambda: 500)
+    room.places = 0
+    began = time.monotonic()
+    past = 0
+
+    while await dispatching.hold(lambda: 1 if time.monotonic() < began + WAIT_S else 500) == 16:
+        past += 1
+
+    assert past > 0
+    assert time.monotonic() - began < 2 * WAIT_S
+
+
 async def test_young_backlog_goes_first(dispatching: Dispatching, ready: Ready, room: Busy) -> None:
     room.places = 500
     ready.add({Arrival(1, 5)}, 10)

@@ -114,6 +114,7 @@ def test_of_ten_thousand_lanes_that_seem_empty_each_claim_looks_through_some(mar
     marks.counted([9_999])
 
     for _ in range(60):
+        marks.look_again()
         probes = marks.probes(lanes)
         assert len(probes) <= 257 * len(BANDS)
         seen |= {probe.lane for probe in probes}
@@ -121,6 +122,13 @@ def test_of_ten_thousand_lanes_that_seem_empty_each_claim_looks_through_some(mar
         marks.claimed(probes, [], tick=marks.begin(), safe=positions.safe(), drained=True)
 
     assert seen == set(lanes)
+
+
+def test_lane_of_which_a_scan_took_some_is_known_to_have_more(marks: Marks, positions: Positions) -> None:
+    _claim(marks, positions, _row(NOW, band=9), drained=False)
+
+    assert marks.knows(1)
+    assert [probe.band for probe in marks.probes([1])] == [9]
 
 
 def test_places_that_a_claim_did_not_come_to_are_looked_at_by_the_next_one(marks: Marks, positions: Positions) -> None:

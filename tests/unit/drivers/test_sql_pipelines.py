@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import pytest
 from protojobs_service.domain.errors import JobsError, Overloaded, QuotaExceeded, StoreUnavailable
 from protojobs_service.drivers.sql.pipelines import MAX_ROWS, Pipeline, Weight
-from protojobs_service.port.origin import working_for
+from protojobs_service.port.sender import Sender, working_for
 
 pytestmark = pytest.mark.asyncio
 
@@ -80,9 +80,9 @@ async def test_a_small_call_of_another_origin_goes_before_large_ones_that_came_f
     store: Store, pipeline: Pipeline[int, int]
 ) -> None:
     store.gate.clear()
-    with working_for("large"):
+    with working_for(Sender("large")):
         large = await _started(pipeline, LARGE, LARGE, LARGE)
-    with working_for("small"):
+    with working_for(Sender("small")):
         small = await _started(pipeline, 1)
 
     store.gate.set()
@@ -93,13 +93,55 @@ async def test_a_small_call_of_another_origin_goes_before_large_ones_that_came_f
 
 async def test_calls_of_one_origin_keep_their_order_whatever_they_weigh(store: Store, pipeline: Pipeline[int, int]) -> None:
     store.gate.clear()
-    with working_for("one"):
+    with working_for(Sender("one")):
         calls = await _started(pipeline, LARGE, 2, LARGE, 1)
 
     store.gate.set()
     await asyncio.gather(*calls)
 
     assert store.flushes == [[LARGE, 2], [LARGE, 1]]
+
+
+async def test_a_large_call_does_not_wait_for_small_ones_that_keep_coming(store: Store, pipeline: Pipeline[int, int]) -> None:
+    async def come_again_and_again(origin: str) -> None:
+        with working_for(Sender(origin)):
+            while len(store.flushes) < 100:
+                await pipeline.run(1)
+
+    small = [asyncio.create_task(come_again_and_again(f"small {number}")) for number in range(10)]
+    await asyncio.sleep(0)
+
+    with working_for(Sender("large")):
+        await pipeline.run(MAX_ROWS)
+    flushes = len(store.flushes)
+    await asyncio.gather(*small)
+
+    assert flushes < 10
+
+
+async def test_calls_whose_callers_have_left_are_not_made_where_nobody_needs_them(store: Store) -> None:
+    pipeline = Pipeline[int, int]("test", store.flush, weigh=lambda call: Weight(call, 0), forgets=True)
+    store.gate.clear()
+    first, left, other = await _started(pipeline, MAX_ROWS, 2, 3)
+
+    left.cancel()
+    store.gate.set()
+
+    assert [await first, await other] == [2 * MAX_ROWS, 6]
+    assert store.flushes == [[MAX_ROWS], [3]]
+
+
+async def test_where_everybody_has_left_the_next_caller_is_served(store: Store) -> None:
+    pipeline = Pipeline[int, int]("test", store.flush, weigh=lambda call: Weight(call, 0), forgets=True)
+    store.gate.clear()
+    first, left = await _started(pipeline, MAX_ROWS, 2)
+    left.cancel()
+
+    store.gate.set()
+    await first
+
+    assert await pipeline.run(4) == 8
+    assert store.flushes == [[MAX_ROWS], [4]]
 
 
 async def test_who_is_held_may_be_overtaken_by_what_needs_less(store: Store) -> None:
@@ -116,11 +158,11 @@ async def test_who_is_held_may_be_overtaken_by_what_needs_less(store: Store) -> 
         return 1
 
     pipeline = Pipeline[int, int]("test", store.flush, weigh=lambda call: Weight(call, 0), hold=hold)
-    with working_for("large"):
+    with working_for(Sender("large")):
         large = await _started(pipeline, LARGE)
     await seen.wait()
 
-    with working_for("small"):
+    with working_for(Sender("small")):
         small = await _started(pipeline, 1)
     await asyncio.gather(*small, *large)
 

@@ -8,7 +8,7 @@ from protojobs_service.domain.lifecycle import State
 from protojobs_service.drivers.sql.dispatching import DispatchCall, weigh
 from protojobs_service.drivers.sql.roads import DispatchPipeline, Roads
 from protojobs_service.port.jobs import Dispatched, DispatchVerdict
-from protojobs_service.port.origin import working_for
+from protojobs_service.port.sender import Sender, working_for
 
 from tests.contract.acts import new_job
 
@@ -59,7 +59,7 @@ def call(*sizes: int) -> DispatchCall:
 
 async def send(roads: Roads, origin: str, *calls: DispatchCall) -> list["asyncio.Task[Sequence[Dispatched]]"]:
     """Send calls of an origin, in their order, without waiting for their answers."""
-    with working_for(origin):
+    with working_for(Sender(origin)):
         tasks = [asyncio.create_task(roads.run(each)) for each in calls]
     for _ in range(3):
         await asyncio.sleep(0)

@@ -82,17 +82,18 @@ def test_there_is_nothing_to_take_from_nothing() -> None:
         turns.first()
 
 
-def test_origins_that_have_left_are_forgotten_while_others_keep_it_busy() -> None:
-    turns = Turns[int]()
-    turns.add("busy", 0, 1)
+@pytest.mark.parametrize(("times", "order"), [(1, ["late", "large"]), (2, ["large", "late"])], ids=["once", "twice"])
+def test_what_comes_after_a_large_item_was_passed_over_twice_comes_behind_it(times: int, order: list[str]) -> None:
+    turns = Turns[str]()
+    turns.add("small", "small", 1)
+    turns.add("large", "large", 1000)
+    turns.take()
 
-    for number in range(10_000):
-        turns.add(number, number, 1)
-        turns.add("busy", number, 1)
-        turns.take()
-        turns.take()
+    for _ in range(times):
+        turns.pass_over()
+    turns.add("small", "late", 1)
 
-    assert turns.remembered < 5000
+    assert drained(turns) == order
 
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 2000), st.booleans())))

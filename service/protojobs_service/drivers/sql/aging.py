@@ -29,7 +29,7 @@ NOBODY = Waits({}, 0)
 async def read_waits(store: Store, cold: Cold, lanes: Lanes, marks: Marks, queues: Collection[str]) -> Waits:
     """Return how long the first jobs of these queues wait, of those that age."""
     aging = [lane for queue in queues for lane in lanes.of_queue(queue) if lane in lanes.aging]
-    spots = sorted({Spot(probe.lane, probe.band) for probe in marks.probes(aging)})
+    spots = sorted({Spot(lane, band) for lane, band in marks.known(aging)})
     if not spots:
         return NOBODY
     return await store.run(lambda c: Waits(heads(c, cold, spots), cold.clock(c)), write=False)

@@ -66,6 +66,7 @@ class Claiming:
         Raises only where nothing was leased: what is committed is handed out, whatever fails afterwards.
         """
         claims = [claim for call in calls for claim in call]
+        self._ready.marks.look_again()
         rows = await self._claim(claims)
         if not rows and time.monotonic() - self._reloaded > _RELOAD_S:
             # Nothing that this replica knows of: another one may have stored something, in a lane that is new.

@@ -68,6 +68,8 @@ class Dispatching:
         self._aside = aside
         self._positions = ready.positions
         self._widest, self._widest_since = 0, 0.0
+        self._held_since: float | None = None
+        """When holding began that only a few jobs were let past since."""
 
     @property
     def _room(self) -> Room:
@@ -82,15 +84,17 @@ class Dispatching:
         `ready` it is 33 us, and that does not stop by itself. None: no bound, the flush may spill into `ready`.
         """
         loop = asyncio.get_running_loop()
-        began = loop.time()
+        before, self._held_since = self._held_since, None
+        began = loop.time() if before is None or loop.time() > before + 2 * _WAIT_S else before
         while self._room.turning_over():
             free, rows, now = self._room.free(), next_rows(), loop.time()
             if now >= began + _WAIT_S or self._never_fits(rows, free, now):
                 return None
-            if rows <= _FEW and now >= began + _WAIT_OF_FEW_S:
-                return _FEW
             if free >= rows and not self._ready.has_young_backlog():
                 return free
+            if rows <= _FEW and now >= began + _WAIT_OF_FEW_S:
+                self._held_since = began  # the others have waited as long as they have
+                return _FEW
             await self._ready.wait_for_turn(_STEP_S)
         return None
 

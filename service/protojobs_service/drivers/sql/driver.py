@@ -99,8 +99,8 @@ class SqlDriver(Driver):
         dispatch = Dispatching(store, for_dispatch, self._lanes, self._ready)
         large = Dispatching(store, for_rest, self._lanes, self._ready, aside=True)
         self._dispatch = Roads(
-            DispatchPipeline("dispatch", dispatch.flush, weigh=dispatching.weigh, hold=dispatch.hold),
-            DispatchPipeline("dispatch aside", large.flush, weigh=dispatching.weigh, hold=large.hold),
+            DispatchPipeline("dispatch", dispatch.flush, weigh=dispatching.weigh, hold=dispatch.hold, forgets=True),
+            DispatchPipeline("dispatch aside", large.flush, weigh=dispatching.weigh, hold=large.hold, forgets=True),
         )
         claim = Claiming(store, for_claim, self._lanes, self._ready)
         self._claim = Pipeline[ClaimCall, Sequence[Lease]]("claim", claim.flush, weigh=claiming.weigh)

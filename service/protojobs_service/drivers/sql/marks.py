@@ -81,11 +81,24 @@ class Marks:
         self._scanned.clear()
         self._live.clear()
 
+    def look_again(self) -> None:
+        """Let some more lanes be looked through that seem empty: another claim begins."""
+        self._empty_scans = _MOST_EMPTY_SCANS
+
     def begin(self) -> int:
         """Return the tick at which a claim starts: what arrives later is not found empty by it."""
         self._tick += 1
-        self._empty_scans = _MOST_EMPTY_SCANS
         return self._tick
+
+    def known(self, lanes: Iterable[int]) -> list[tuple[int, int]]:
+        """Return the (lane, band) of these lanes that are known to have jobs, or may have some by the counters."""
+        return [
+            (lane, band)
+            for lane in lanes
+            if lane in self._live
+            for band in BANDS
+            if (spot := self._spots.get((lane, band))) is not None and spot.arrived is not None
+        ]
 
     def probes(self, lanes: Sequence[int]) -> list[Probe]:
         """Return where to look in these lanes, by band; lanes that are due are looked through from the beginning."""
@@ -116,6 +129,7 @@ class Marks:
                 self._emptied(spot, tick, safe)
             elif i == last:
                 self._advance(spot, reached[probe.lane, probe.band], tick, safe, is_scan=probe.low == LOWEST)
+                self._live.add(probe.lane)
             elif probe.low == LOWEST:  # the places were filled before: this part of a scan is still to be done
                 spot.low, spot.front, spot.arrived = LOWEST, LOWEST, self._tick
                 self._live.add(probe.lane)

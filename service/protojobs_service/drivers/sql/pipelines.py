@@ -11,7 +11,7 @@ from typing import Generic, NamedTuple, TypeVar
 from protojobs_service.domain.errors import Overloaded, StoreUnavailable, Unavailable
 from protojobs_service.drivers.sql.turns import Turns
 from protojobs_service.port.deadline import unhurried
-from protojobs_service.port.origin import origin
+from protojobs_service.port.sender import sender
 
 _log = logging.getLogger(__name__)
 
@@ -51,7 +51,8 @@ class Pipeline(Generic[Call, Answer]):
     flush: commits all calls and returns an answer or an error for each; where it raises, its callers get the error. After an
     error that the store is not to blame for, each call is run again alone, so that a poisoned one fails nobody else.
     hold: how many rows may go now (awaited before each flush), None for no bound; it is given what tells how many rows the next
-    call has, which may be another one while it waits.
+    call has, which may be another one while it waits. forgets: calls whose callers have left before their flush are not made: they
+    would take the place of those that somebody waits for.
     """
 
     def __init__(
@@ -61,24 +62,26 @@ class Pipeline(Generic[Call, Answer]):
         *,
         weigh: Callable[[Call], Weight],
         hold: Callable[[Callable[[], int]], Awaitable[int | None]] | None = None,
+        forgets: bool = False,
     ) -> None:
         """Prepare; the first call starts it."""
         self._name = name
         self._flush = flush
         self._weigh = weigh
         self._hold = hold
+        self._forgets = forgets
         self._pending = Turns[_Pending[Call, Answer]]()
         self._taken: Sequence[_Pending[Call, Answer]] = ()
         self._runner: asyncio.Task[None] | None = None
         self._closed = False
 
     async def run(self, call: Call) -> Answer:
-        """Return the answer to `call` once it is committed. A caller that is cancelled leaves its work in the flush."""
+        """Return the answer to `call` once it is committed. A caller that is cancelled leaves its work in a flush under way."""
         if self._closed:
             raise StoreUnavailable("the store is closed")
         loop = asyncio.get_running_loop()
         item = _Pending(call, self._weigh(call), loop.create_future())
-        self._pending.add(origin(), item, item.weight.cost)
+        self._pending.add(sender(), item, item.weight.cost)
         if self._runner is None:
             # Owned by the pipeline: `close` awaits it, and it ends by itself when nothing is pending.
             self._runner = loop.create_task(self._work(), name=f"sql-{self._name}", context=unhurried())
@@ -95,7 +98,8 @@ class Pipeline(Generic[Call, Answer]):
         try:
             while self._pending:
                 self._taken = self._take(await self._allowed())
-                await self._commit(self._taken)
+                if self._taken:
+                    await self._commit(self._taken)
         finally:
             self._runner = None
             # Something is left only where this task was cancelled or a bug ended it: nobody may wait for ever.
@@ -118,12 +122,16 @@ class Pipeline(Generic[Call, Answer]):
 
     def _take(self, allowed: int | None) -> list[_Pending[Call, Answer]]:
         most = MAX_ROWS if allowed is None else min(allowed, MAX_ROWS)
-        items = [self._pending.take()]
-        rows, size = items[0].weight
+        items: list[_Pending[Call, Answer]] = []
+        rows = size = 0
         while self._pending:
-            weight = self._pending.first().weight
-            rows, size = rows + weight.rows, size + weight.bytes
-            if rows > most or size > MAX_BYTES:
+            item = self._pending.first()
+            if self._forgets and item.answer.done():
+                self._pending.take()
+                continue
+            rows, size = rows + item.weight.rows, size + item.weight.bytes
+            if items and (rows > most or size > MAX_BYTES):
+                self._pending.pass_over()
                 break
             items.append(self._pending.take())
         return items

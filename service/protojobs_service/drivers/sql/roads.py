@@ -1,5 +1,6 @@
 """Two ways into the store for what is dispatched, so that small jobs do not wait while large ones are written."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Hashable, Sequence
 from typing import Final
@@ -7,7 +8,7 @@ from typing import Final
 from protojobs_service.drivers.sql.dispatching import DispatchCall
 from protojobs_service.drivers.sql.pipelines import Pipeline
 from protojobs_service.port.jobs import Dispatched
-from protojobs_service.port.origin import origin
+from protojobs_service.port.sender import sender
 
 DispatchPipeline = Pipeline[DispatchCall, Sequence[Dispatched]]
 
@@ -27,7 +28,7 @@ class Roads:
 
     async def run(self, call: DispatchCall) -> Sequence[Dispatched]:
         """Return what became of the jobs of a call, after the commit; see Pipeline.run."""
-        who = origin()
+        who = sender()
         goes_aside = who in self._aside_calls or (_is_large(call) and who not in self._plain_calls)
         calls = self._aside_calls if goes_aside else self._plain_calls
         calls[who] += 1
@@ -40,8 +41,7 @@ class Roads:
 
     async def close(self) -> None:
         """Refuse new calls and finish those that are pending."""
-        await self._plain.close()
-        await self._aside.close()
+        await asyncio.gather(self._plain.close(), self._aside.close())
 
 
 def _is_large(call: DispatchCall) -> bool:

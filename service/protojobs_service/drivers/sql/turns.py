@@ -8,9 +8,6 @@ from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
 
-_MOST_GIVEN = 1000
-"""Origins without anything that are remembered before those are forgotten that others have caught up with."""
-
 
 @dataclass(slots=True)
 class _Line(Generic[Item]):
@@ -32,10 +29,8 @@ class Turns(Generic[Item]):
         """Begin with nothing."""
         self._lines: dict[Hashable, _Line[Item]] = {}
         self._order: list[tuple[float, int, Hashable]] = []
-        self._given: dict[Hashable, float] = {}
-        """Of origins with nothing left, up to where they were given more than the others."""
         self._clock = 0.0
-        self._number = 0
+        self._number = self._passed = 0
 
     def __len__(self) -> int:
         return sum(len(line.items) for line in self._lines.values())
@@ -48,16 +43,11 @@ class Turns(Generic[Item]):
             for item, _ in line.items:
                 yield item
 
-    @property
-    def remembered(self) -> int:
-        """Return how many origins it knows."""
-        return len(self._lines) + len(self._given)
-
     def add(self, origin: Hashable, item: Item, cost: int) -> None:
         """Let an item wait for its turn."""
         line = self._lines.get(origin)
         if line is None:
-            line = self._lines[origin] = _Line(max(self._clock, self._given.pop(origin, 0.0)) + cost)
+            line = self._lines[origin] = _Line(self._clock + cost)
             self._line_up(origin, line)
         line.items.append((item, cost))
 
@@ -76,18 +66,24 @@ class Turns(Generic[Item]):
             self._line_up(origin, line)
             return item
         del self._lines[origin]
-        self._given[origin] = due
         if not self._lines:
             self.clear()
-        elif len(self._given) > _MOST_GIVEN:
-            self._given = {each: given for each, given in self._given.items() if given > self._clock}
         return item
+
+    def pass_over(self) -> None:
+        """Let whose turn it is wait for more room; the second time what comes from now on comes behind it, however little it costs.
+
+        Otherwise small items that keep coming would be done before a large one, a few each time.
+        """
+        due, number, _ = self._order[0]
+        if self._passed == number:
+            self._clock = due
+        self._passed = number
 
     def clear(self) -> None:
         """Forget everything: a new busy time begins."""
         self._lines.clear()
         self._order.clear()
-        self._given.clear()
         self._clock = 0.0
 
     def _line_up(self, origin: Hashable, line: _Line[Item]) -> None:

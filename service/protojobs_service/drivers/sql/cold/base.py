@@ -27,7 +27,7 @@ MINUTE = 60 * SECOND
 
 
 WRITERS = 4
-"""Writers of a replica: the pipelines dispatch, claim and settle, and everything else."""
+"""Writers of a replica: the pipelines dispatch, claim and settle, and everything else, dispatches of large jobs among it."""
 
 
 @dataclass(slots=True)
@@ -56,7 +56,7 @@ class Cold:
 
     @property
     def slot(self) -> int:
-        """Return the writer's number: rows of `counter` and `stat_minute` under it are written by nobody else at the same time."""
+        """Return the writer's number: rows of `counter` and `stat_minute` under it are written by no other pipeline or replica."""
         return self.replica.number * WRITERS + self.writer
 
     def clock(self, connection: Connection) -> int:
