@@ -81,8 +81,8 @@ Refusals are RESOURCE_EXHAUSTED, `OVERLOADED`, with the name of the setting or b
 counts like a call, however many jobs it carries, but no stream is refused for its frames: the next one is read later, and flow
 control slows the sender down. One message may be larger than what is left of the bytes; then the next ones wait for it.
 
-What is below the limits is stored in turns by the SQL drivers: each stream is an origin, and so are each caller's calls of up to
-8 KiB, of up to 256 KiB, and its larger ones; next is always the origin that has had the least, by jobs and by KiB. So a single job
+What is below the limits is stored in turns by the SQL drivers: each stream is a sender, and so are each caller's calls of up to
+8 KiB, of up to 256 KiB, and its larger ones; next is always the sender that has had the least, by jobs and by KiB. So a single job
 does not wait behind the batches of somebody else, nor behind larger calls of its own caller. What comes by one stream keeps its
 order. Calls of 256 KiB and more whose jobs have more than 4 KiB on average are written on a connection of their own.
 

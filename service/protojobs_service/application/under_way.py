@@ -5,6 +5,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 from protojobs_service.domain.bounds import MAX_JOBS_UNDER_WAY
+from protojobs_service.domain.counting import counted
 from protojobs_service.domain.errors import Overloaded
 from protojobs_service.port.sender import sender
 
@@ -25,14 +26,8 @@ class UnderWay:
     @contextmanager
     def one(self, jobs: int) -> Generator[None]:
         """Count a call of so many jobs as long as the context lasts."""
-        who = sender().caller
         if sender().is_stream:
             yield
             return
-        self._jobs[who] += jobs
-        try:
+        with counted(self._jobs, sender().caller, jobs):
             yield
-        finally:
-            self._jobs[who] -= jobs
-            if not self._jobs[who]:
-                del self._jobs[who]

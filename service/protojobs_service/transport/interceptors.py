@@ -15,6 +15,7 @@ import grpc.aio
 
 from protojobs_service import telemetry
 from protojobs_service.application import deadline_in
+from protojobs_service.domain.counting import counted
 from protojobs_service.domain.errors import Draining, Overloaded
 from protojobs_service.transport.call import Call, Context, Proceed
 from protojobs_service.transport.ending import ending
@@ -213,15 +214,12 @@ class Admission:
             raise Overloaded("this caller has too many calls at once", metadata={"limit": "calls_at_once"})
         self.calls += 1
         self.call_bytes += size
-        self.by_caller[name] += 1
         try:
-            return await proceed(call)
+            with counted(self.by_caller, name):
+                return await proceed(call)
         finally:
             self.calls -= 1
             self.call_bytes -= size
-            self.by_caller[name] -= 1
-            if not self.by_caller[name]:
-                del self.by_caller[name]
 
 
 def _remaining(context: Context) -> float | None:

@@ -21,6 +21,7 @@ from urllib.parse import unquote
 
 from protojobs_service.application import Sender, working_for
 from protojobs_service.domain.access import ANONYMOUS
+from protojobs_service.domain.counting import counted
 from protojobs_service.domain.errors import Overloaded
 from protojobs_service.domain.queue_limits import Bucket, RateLimit, bucket_at, wait_us
 from protojobs_service.domain.recent import Recent
@@ -121,13 +122,8 @@ class CallerLimits:
             return
         if counts[name] >= most:
             raise self._too_much(limit, timedelta(seconds=1))
-        counts[name] += 1
-        try:
+        with counted(counts, name):
             yield
-        finally:
-            counts[name] -= 1
-            if not counts[name]:
-                del counts[name]
 
     async def pace(self, name: str, allowance: Allowance, size: int) -> None:
         """Return once a frame of so many bytes may be taken."""

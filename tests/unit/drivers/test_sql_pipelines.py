@@ -76,7 +76,7 @@ async def test_flush_is_cut_at_the_cap(store: Store, pipeline: Pipeline[int, int
     assert store.flushes == [[1], [MAX_ROWS - 1, 1], [1]]
 
 
-async def test_a_small_call_of_another_origin_goes_before_large_ones_that_came_first(
+async def test_a_small_call_of_another_sender_goes_before_large_ones_that_came_first(
     store: Store, pipeline: Pipeline[int, int]
 ) -> None:
     store.gate.clear()
@@ -91,7 +91,7 @@ async def test_a_small_call_of_another_origin_goes_before_large_ones_that_came_f
     assert store.flushes == [[LARGE], [1, LARGE], [LARGE]]
 
 
-async def test_calls_of_one_origin_keep_their_order_whatever_they_weigh(store: Store, pipeline: Pipeline[int, int]) -> None:
+async def test_calls_of_one_sender_keep_their_order_whatever_they_weigh(store: Store, pipeline: Pipeline[int, int]) -> None:
     store.gate.clear()
     with working_for(Sender("one")):
         calls = await _started(pipeline, LARGE, 2, LARGE, 1)
@@ -103,8 +103,8 @@ async def test_calls_of_one_origin_keep_their_order_whatever_they_weigh(store: S
 
 
 async def test_a_large_call_does_not_wait_for_small_ones_that_keep_coming(store: Store, pipeline: Pipeline[int, int]) -> None:
-    async def come_again_and_again(origin: str) -> None:
-        with working_for(Sender(origin)):
+    async def come_again_and_again(sender: str) -> None:
+        with working_for(Sender(sender)):
             while len(store.flushes) < 100:
                 await pipeline.run(1)
 

@@ -1,4 +1,4 @@
-"""Large jobs are written aside; what one origin has on its way keeps its order."""
+"""Large jobs are written aside; what one sender has on its way keeps its order."""
 
 import asyncio
 from collections.abc import Sequence
@@ -57,9 +57,9 @@ def call(*sizes: int) -> DispatchCall:
     return DispatchCall.of([new_job()._replace(envelope=bytes(size)) for size in sizes], atomic=False)
 
 
-async def send(roads: Roads, origin: str, *calls: DispatchCall) -> list["asyncio.Task[Sequence[Dispatched]]"]:
-    """Send calls of an origin, in their order, without waiting for their answers."""
-    with working_for(Sender(origin)):
+async def send(roads: Roads, sender: str, *calls: DispatchCall) -> list["asyncio.Task[Sequence[Dispatched]]"]:
+    """Send calls of a sender, in their order, without waiting for their answers."""
+    with working_for(Sender(sender)):
         tasks = [asyncio.create_task(roads.run(each)) for each in calls]
     for _ in range(3):
         await asyncio.sleep(0)
@@ -88,7 +88,7 @@ async def test_many_small_jobs_of_one_call_are_not_large(roads: Roads, plain: Ro
 
 
 @pytest.mark.parametrize(("first", "second"), [(SMALL, LARGE), (LARGE, SMALL)], ids=["large after small", "small after large"])
-async def test_what_one_origin_sends_keeps_its_order(roads: Roads, plain: Road, aside: Road, first: int, second: int) -> None:
+async def test_what_one_sender_sends_keeps_its_order(roads: Roads, plain: Road, aside: Road, first: int, second: int) -> None:
     taken, other = (plain, aside) if first == SMALL else (aside, plain)
     taken.gate.clear()
     calls = await send(roads, "one", call(first), call(second))
@@ -100,7 +100,7 @@ async def test_what_one_origin_sends_keeps_its_order(roads: Roads, plain: Road, 
     assert not other.flushes
 
 
-async def test_an_origin_with_nothing_on_its_way_chooses_anew(roads: Roads, plain: Road, aside: Road) -> None:
+async def test_an_sender_with_nothing_on_its_way_chooses_anew(roads: Roads, plain: Road, aside: Road) -> None:
     for size in (SMALL, LARGE, SMALL):
         await asyncio.gather(*await send(roads, "one", call(size)))
 

@@ -1,4 +1,4 @@
-"""Fair queueing: nobody loses anything, each origin keeps its order, and none waits behind all that another one asks for."""
+"""Fair queueing: nobody loses anything, each sender keeps its order, and none waits behind all that another one asks for."""
 
 from collections import Counter, defaultdict
 
@@ -13,7 +13,7 @@ def drained(turns: Turns[str]) -> list[str]:
     return [turns.take() for _ in range(len(turns))]
 
 
-def test_one_origin_keeps_its_order() -> None:
+def test_one_sender_keeps_its_order() -> None:
     turns = Turns[str]()
     for item, cost in (("a", 500), ("b", 1), ("c", 90)):
         turns.add("one", item, cost)
@@ -21,7 +21,7 @@ def test_one_origin_keeps_its_order() -> None:
     assert drained(turns) == ["a", "b", "c"]
 
 
-def test_a_small_item_does_not_wait_behind_what_another_origin_has_asked_for_before() -> None:
+def test_a_small_item_does_not_wait_behind_what_another_sender_has_asked_for_before() -> None:
     turns = Turns[str]()
     for number in range(1000):
         turns.add("large", f"large {number}", 500)
@@ -97,12 +97,12 @@ def test_what_comes_after_a_large_item_was_passed_over_twice_comes_behind_it(tim
 
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 2000), st.booleans())))
-def test_all_is_taken_once_in_the_order_of_its_origin(steps: list[tuple[int, int, bool]]) -> None:
+def test_all_is_taken_once_in_the_order_of_its_sender(steps: list[tuple[int, int, bool]]) -> None:
     turns = Turns[tuple[int, int]]()
     taken: list[tuple[int, int]] = []
 
-    for number, (origin, cost, takes) in enumerate(steps):
-        turns.add(origin, (origin, number), cost)
+    for number, (sender, cost, takes) in enumerate(steps):
+        turns.add(sender, (sender, number), cost)
         if takes:
             first = turns.first()
             taken.append(turns.take())
@@ -110,17 +110,17 @@ def test_all_is_taken_once_in_the_order_of_its_origin(steps: list[tuple[int, int
     left = sorted(turns)
     taken += [turns.take() for _ in range(len(turns))]
 
-    by_origin = defaultdict[int, list[int]](list)
-    for origin, number in taken:
-        by_origin[origin].append(number)
+    by_sender = defaultdict[int, list[int]](list)
+    for sender, number in taken:
+        by_sender[sender].append(number)
     assert sorted(number for _, number in taken) == list(range(len(steps)))
-    assert all(numbers == sorted(numbers) for numbers in by_origin.values())
+    assert all(numbers == sorted(numbers) for numbers in by_sender.values())
     assert set(left) <= set(taken)
     assert not turns
 
 
 @given(st.lists(st.integers(1, 1000), min_size=1), st.integers(1, 1000))
-def test_an_item_waits_for_no_more_of_each_other_origin_than_it_costs_itself_and_one_item(costs: list[int], mine: int) -> None:
+def test_an_item_waits_for_no_more_of_each_other_sender_than_it_costs_itself_and_one_item(costs: list[int], mine: int) -> None:
     turns = Turns[tuple[str, int]]()
     for cost in costs:
         turns.add("other", ("other", cost), cost)

@@ -46,7 +46,7 @@ class _Pending(NamedTuple, Generic[Call, Answer]):
 
 
 class Pipeline(Generic[Call, Answer]):
-    """One kind of work, one flush at a time, one future per call; each origin's calls in their order, and several origins in turns.
+    """One kind of work, one flush at a time, one future per call; each sender's calls in their order, and several senders in turns.
 
     flush: commits all calls and returns an answer or an error for each; where it raises, its callers get the error. After an
     error that the store is not to blame for, each call is run again alone, so that a poisoned one fails nobody else.

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Hashable, Sequence
 from typing import Final
 
+from protojobs_service.domain.counting import counted
 from protojobs_service.drivers.sql.dispatching import DispatchCall
 from protojobs_service.drivers.sql.pipelines import Pipeline
 from protojobs_service.port.jobs import Dispatched
@@ -18,7 +19,7 @@ _LARGE_JOB: Final = 4 * 1024
 
 
 class Roads:
-    """Sends calls of large jobs by a pipeline of their own; what one origin has on its way goes by one of them, in its order."""
+    """Sends calls of large jobs by a pipeline of their own; what one sender has on its way goes by one of them, in its order."""
 
     def __init__(self, plain: DispatchPipeline, aside: DispatchPipeline) -> None:
         """Send by these."""
@@ -31,13 +32,8 @@ class Roads:
         who = sender()
         goes_aside = who in self._aside_calls or (_is_large(call) and who not in self._plain_calls)
         calls = self._aside_calls if goes_aside else self._plain_calls
-        calls[who] += 1
-        try:
+        with counted(calls, who):
             return await (self._aside if goes_aside else self._plain).run(call)
-        finally:
-            calls[who] -= 1
-            if not calls[who]:
-                del calls[who]
 
     async def close(self) -> None:
         """Refuse new calls and finish those that are pending."""

@@ -1,4 +1,4 @@
-"""Fair queueing: what one origin asks for waits behind what it asked for before, not behind all that others ask for."""
+"""Fair queueing: what one sender asks for waits behind what it asked for before, not behind all that others ask for."""
 
 from collections import deque
 from collections.abc import Hashable, Iterator
@@ -11,18 +11,18 @@ Item = TypeVar("Item")
 
 @dataclass(slots=True)
 class _Line(Generic[Item]):
-    """What waits of one origin. due: what the origin will have been given, when its first item is done."""
+    """What waits of one sender. due: what the sender will have been given, when its first item is done."""
 
     due: float
     items: deque[tuple[Item, int]] = field(default_factory=deque[tuple[Item, int]])
 
 
 class Turns(Generic[Item]):
-    """Items of several origins, each with what it costs: next is always the one that lets its origin have had the least.
+    """Items of several senders, each with what it costs: next is always the one that lets its sender have had the least.
 
-    Self-clocked fair queueing (Golestani, A Self-Clocked Fair Queueing Scheme for Broadband Applications, INFOCOM 1994): an origin
+    Self-clocked fair queueing (Golestani, A Self-Clocked Fair Queueing Scheme for Broadband Applications, INFOCOM 1994): a sender
     that comes late is not given what it did not ask for before, and small items do not wait for large ones of others. Those of one
-    origin keep their order. Belongs to the event loop.
+    sender keep their order. Belongs to the event loop.
     """
 
     def __init__(self) -> None:
@@ -43,12 +43,12 @@ class Turns(Generic[Item]):
             for item, _ in line.items:
                 yield item
 
-    def add(self, origin: Hashable, item: Item, cost: int) -> None:
+    def add(self, sender: Hashable, item: Item, cost: int) -> None:
         """Let an item wait for its turn."""
-        line = self._lines.get(origin)
+        line = self._lines.get(sender)
         if line is None:
-            line = self._lines[origin] = _Line(self._clock + cost)
-            self._line_up(origin, line)
+            line = self._lines[sender] = _Line(self._clock + cost)
+            self._line_up(sender, line)
         line.items.append((item, cost))
 
     def first(self) -> Item:
@@ -57,15 +57,15 @@ class Turns(Generic[Item]):
 
     def take(self) -> Item:
         """Remove and return whose turn it is. Raises IndexError where nobody waits."""
-        due, _, origin = heappop(self._order)
+        due, _, sender = heappop(self._order)
         self._clock = due
-        line = self._lines[origin]
+        line = self._lines[sender]
         item, _ = line.items.popleft()
         if line.items:
             line.due += line.items[0][1]
-            self._line_up(origin, line)
+            self._line_up(sender, line)
             return item
-        del self._lines[origin]
+        del self._lines[sender]
         if not self._lines:
             self.clear()
         return item
@@ -86,6 +86,6 @@ class Turns(Generic[Item]):
         self._order.clear()
         self._clock = 0.0
 
-    def _line_up(self, origin: Hashable, line: _Line[Item]) -> None:
+    def _line_up(self, sender: Hashable, line: _Line[Item]) -> None:
         self._number += 1
-        heappush(self._order, (line.due, self._number, origin))
+        heappush(self._order, (line.due, self._number, sender))
