@@ -24,13 +24,17 @@ _log = logging.getLogger(__name__)
 
 _MOST_PER_TURN = 1000
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0
+_SHORT = 1.0
+"""Seconds: timers that come so often wake together. For others that saves nothing, and they would all fall on one instant."""
+_TOO_SOON = 0.5
+"""Of a pause, that is left after a turn: less is no rest for a store that is slow, so the next but one is taken."""
 _WAITING = frozenset({"claims", "errands", "compare"})
 """Timers whose turn waits until there is something to do: that may take for ever."""
 
 
 @dataclass(frozen=True, slots=True)
 class Timer:
-    """A turn, and the seconds between two of them (a turn may return its own); 0: the turn waits by itself."""
+    """A turn, and how often it comes, in seconds (a turn may return its own pause); 0: the turn waits by itself."""
 
     name: str
     pause: Callable[[], float]
@@ -79,9 +83,11 @@ class Upkeep:
         self._timings = timings
         self._tally = tally
         self._turns: dict[str, Turns] = {}
+        self._began = clock.monotonic()
 
     def start(self, tasks: asyncio.TaskGroup) -> Callable[[], None]:
         """Start the timers in `tasks`; the returned function stops them."""
+        self._began = self._clock.monotonic()
         running = [tasks.create_task(self._run(timer), name=f"upkeep-{timer.name}") for timer in self.timers()]
 
         def stop() -> None:
@@ -143,7 +149,7 @@ class Upkeep:
                 pause = _FIRST_PAUSE
                 turns.good += 1
                 turns.good_at = self._clock.monotonic()
-                seconds = timer.pause() if seconds is None else seconds
+                seconds = self._until_next(timer.pause() if seconds is None else seconds)
             except Exception as error:  # noqa: BLE001 # a timer that dies stops its work on this replica for ever
                 turns.failed += 1
                 expected = isinstance(error, StoreUnavailable | Overloaded)
@@ -154,6 +160,13 @@ class Upkeep:
                 await self._clock.sleep(seconds)
             else:
                 await asyncio.sleep(0)  # a turn that never had to wait must let others run
+
+    def _until_next(self, pause: float) -> float:
+        """Return the seconds to the next multiple of `pause` since the start: timers that wake together wake the process once."""
+        if not 0 < pause <= _SHORT:
+            return pause
+        left = pause - (self._clock.monotonic() - self._began) % pause
+        return left if left > pause * _TOO_SOON else left + pause
 
     async def _beat(self) -> None:
         await self._store_time.refresh()

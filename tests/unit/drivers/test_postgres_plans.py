@@ -8,11 +8,16 @@ from typing import Any
 import asyncpg
 import pytest
 import pytest_asyncio
+from protojobs_service.drivers.sql.cold.lanes import FLEET
+from protojobs_service.drivers.sql.cold.signs import signs_statement
 from protojobs_service.drivers.sql.postgres_link import PLANNER, connect_arguments
 from protojobs_service.drivers.sql.postgres_statements import CLOCK, Statements, quoted, render
+from protojobs_service.drivers.sql.store import Options
 from protojobs_service.drivers.sql.tables import Tables
+from sqlalchemy import Dialect
+from sqlalchemy.dialects import postgresql
 
-from tests.unit.drivers.kit import opened
+from tests.unit.drivers.kit import opened, store_of
 
 pytestmark = pytest.mark.asyncio
 
@@ -81,3 +86,31 @@ async def test_plans_that_are_made_on_an_empty_store_read_no_table_as_a_whole(
             wrong[name] = found
 
     assert not wrong
+
+
+async def test_a_look_for_signs_reads_some_pages_however_much_waits_and_has_gone(tables: Tables, postgres_dsn: str) -> None:
+    far = "extract(epoch from now() + interval '1 hour') * 1000000"
+    row = {"due": ("due_at", f"{far} + n, 1, 1, 1, 0, 0, 0, 0, 1"), "deadline": ("expire_at", f"{far} + n")}
+    dialect: Dialect = postgresql.dialect()  # type: ignore[no-untyped-call] # SQLAlchemy says nothing of it
+    statement = signs_statement(tables, store_of(Options(url=postgres_dsn)).now)
+    text = str(statement.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
+    connection = await asyncpg.connect(**connect_arguments(postgres_dsn))
+    holder = await asyncpg.connect(**connect_arguments(postgres_dsn))
+    try:
+        fleet = f"insert into {quoted(tables.fleet)} (id, settings_version, beat_at, incarnation) values ({FLEET}, 1, 0, 'x')"
+        await connection.execute(fleet)
+        async with holder.transaction(isolation="repeatable_read"):
+            await holder.execute("select 1 from pg_class")  # from here on nothing that is deleted can be cleaned away
+            for table, (at, values) in row.items():
+                name = quoted(getattr(tables, table))
+                await connection.execute(f"insert into {name} select gen_random_uuid(), {values} from generate_series(1, 20000) n")
+                await connection.execute(f"delete from {name} where ctid in (select ctid from {name} order by {at} limit 10000)")
+            await connection.execute("analyze")
+            explained = await connection.fetchval(f"explain (analyze, buffers, format json) {text}")
+    finally:
+        await holder.close()
+        await connection.close()
+
+    plan = json.loads(explained)[0]["Plan"]
+    assert plan["Actual Rows"] == 1
+    assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 50

@@ -22,6 +22,7 @@ from protojobs_service.drivers.sql.dispatching import Dispatching
 from protojobs_service.drivers.sql.events import SqlEvents
 from protojobs_service.drivers.sql.jobs import SqlJobs
 from protojobs_service.drivers.sql.lanes import Lanes
+from protojobs_service.drivers.sql.lookout import Lookout
 from protojobs_service.drivers.sql.marks import Marks
 from protojobs_service.drivers.sql.pipelines import Pipeline
 from protojobs_service.drivers.sql.positions import Positions
@@ -106,18 +107,20 @@ class SqlDriver(Driver):
         self._claim = Pipeline[ClaimCall, Sequence[Lease]]("claim", claim.flush, weigh=claiming.weigh)
         settle = Settling(store, for_settle, self._lanes, self._ready, rng)
         self._settle = Pipeline[SettleCall, Sequence[Settled]]("settle", settle.flush, weigh=settling.weigh)
+        self._lookout = Lookout(store, for_rest)
         self._jobs = SqlJobs(
             store,
             for_rest,
             self._lanes,
             self._ready,
+            self._lookout,
             dispatch=self._dispatch,
             claim=self._claim,
             settle=self._settle,
         )
-        self._sessions = SqlSessions(store, for_rest, self._lanes, self._ready, rng)
-        self._queues = SqlQueues(store, for_rest, self._lanes, marks)
-        self._schedules = SqlSchedules(store, for_rest, self._lanes, self._ready, max_schedules)
+        self._sessions = SqlSessions(store, for_rest, self._lanes, self._ready, self._lookout, rng)
+        self._queues = SqlQueues(store, for_rest, self._lanes, marks, self._lookout)
+        self._schedules = SqlSchedules(store, for_rest, self._lanes, self._ready, self._lookout, max_schedules)
         self._events = SqlEvents(store, for_rest)
         self._tokens, self._audit = SqlTokens(store, for_rest), SqlAuditLog(store, for_rest)
         self._side_store = SqlSideStore(store, for_rest)
@@ -223,6 +226,7 @@ class SqlDriver(Driver):
         await asyncio.gather(*watchers, return_exceptions=True)
         for pipeline in (self._dispatch, self._claim, self._settle):
             await pipeline.close()
+        await self._lookout.close()
         if watchers:
             with suppress(JobsError):  # the number is free after a minute anyway
                 await self._store.run(lambda c: return_number(c, self._cold))

@@ -15,13 +15,13 @@ from protojobs_service.drivers.sql.cold.base import Cold, micros, span
 from protojobs_service.drivers.sql.cold.cancel import cancel
 from protojobs_service.drivers.sql.cold.delete import delete_jobs
 from protojobs_service.drivers.sql.cold.dispatch import LaneIds
-from protojobs_service.drivers.sql.cold.due import expire, is_due, is_overdue, promote
+from protojobs_service.drivers.sql.cold.due import expire, promote
 from protojobs_service.drivers.sql.cold.edit import KeysHeld, edit
 from protojobs_service.drivers.sql.cold.keys import forget_windows
 from protojobs_service.drivers.sql.cold.listing import Wanted, find_part
 from protojobs_service.drivers.sql.cold.news import update_attempts
 from protojobs_service.drivers.sql.cold.outlines import outlines
-from protojobs_service.drivers.sql.cold.places import Key, find_room, has_keys, unhold
+from protojobs_service.drivers.sql.cold.places import Key, find_room, unhold
 from protojobs_service.drivers.sql.cold.prune import prune
 from protojobs_service.drivers.sql.cold.records import attempts_of, brief_records, records
 from protojobs_service.drivers.sql.cold.retake import retake
@@ -30,6 +30,7 @@ from protojobs_service.drivers.sql.cold.standing import standing
 from protojobs_service.drivers.sql.cold.trim import drop_results
 from protojobs_service.drivers.sql.dispatching import DispatchCall
 from protojobs_service.drivers.sql.lanes import Lanes
+from protojobs_service.drivers.sql.lookout import Lookout
 from protojobs_service.drivers.sql.pipelines import Pipeline
 from protojobs_service.drivers.sql.ready import Ready
 from protojobs_service.drivers.sql.roads import Roads
@@ -68,13 +69,14 @@ class SqlJobs(Jobs):
         cold: Cold,
         lanes: Lanes,
         ready: Ready,
+        lookout: Lookout,
         *,
         dispatch: Roads,
         claim: Pipeline[ClaimCall, Sequence[Lease]],
         settle: Pipeline[SettleCall, Sequence[Settled]],
     ) -> None:
         """Use the pipelines of the driver."""
-        self._store, self._cold, self._lanes, self._ready = store, cold, lanes, ready
+        self._store, self._cold, self._lanes, self._ready, self._lookout = store, cold, lanes, ready, lookout
         self._dispatch, self._claim, self._settle = dispatch, claim, settle
         self._pruned_to: bytes | None = None
         self._dropped_to: bytes | None = None
@@ -199,7 +201,7 @@ class SqlJobs(Jobs):
         return await self._store.run(lambda c: attempts_of(c, self._cold, job_id), write=False)
 
     async def promote(self, limit: int) -> int:
-        if not await self._store.ask(lambda c: is_due(c, self._cold), vital=True):
+        if not (await self._lookout.look()).due:
             return 0
         with self._ready.positions.flight(limit) as base:
             promoted, arrivals = await self._store.run(lambda c: promote(c, self._cold, limit, base), vital=True)
@@ -209,7 +211,7 @@ class SqlJobs(Jobs):
     async def unhold(self, limit: int) -> int:
         if self._key_limits != self._lanes.key_limits:
             self._key_limits, self._unheld_to, self._is_hurried = self._lanes.key_limits, None, True
-        if not await self._store.ask(lambda c: has_keys(c, self._cold)):
+        if not (await self._lookout.look()).keys:
             return 0
         found = await self._store.run(lambda c: find_room(c, self._cold, self._unheld_to, limit), write=False)
         if found.keys:
@@ -219,7 +221,7 @@ class SqlJobs(Jobs):
         return limit if self._is_hurried else len(found.keys)
 
     async def expire(self, limit: int) -> int:
-        if not await self._store.ask(lambda c: is_overdue(c, self._cold), vital=True):
+        if not (await self._lookout.look()).overdue:
             return 0
         return await self._store.run(lambda c: expire(c, self._cold, limit), vital=True)
 

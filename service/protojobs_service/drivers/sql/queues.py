@@ -16,6 +16,7 @@ from protojobs_service.drivers.sql.cold.recount import Part, differ, mend
 from protojobs_service.drivers.sql.cold.soon import due_soon
 from protojobs_service.drivers.sql.cold.stats import numbers
 from protojobs_service.drivers.sql.lanes import Lanes
+from protojobs_service.drivers.sql.lookout import Lookout
 from protojobs_service.drivers.sql.marks import Marks
 from protojobs_service.drivers.sql.store import Store
 from protojobs_service.port.queues import Cleared, ClearQuery, QueueNumbers, Queues, SettingsBook
@@ -28,13 +29,13 @@ _TRUSTING = 2
 class SqlQueues(Queues):
     """See the port. `cold.writer` is that of the operations that no pipeline runs."""
 
-    def __init__(self, store: Store, cold: Cold, lanes: Lanes, marks: Marks) -> None:
+    def __init__(self, store: Store, cold: Cold, lanes: Lanes, marks: Marks, lookout: Lookout) -> None:
         """Keep the lanes in step with what is changed here."""
-        self._store, self._cold, self._lanes, self._marks = store, cold, lanes, marks
+        self._store, self._cold, self._lanes, self._marks, self._lookout = store, cold, lanes, marks, lookout
         self._told = 0
 
     async def settings(self, known_version: int) -> SettingsBook | None:
-        newest = await self._store.ask(lambda c: cold_settings.version(c, self._cold), vital=True)
+        newest = (await self._lookout.look()).version
         book = None
         if newest != known_version:
             book = await self._store.run(lambda c: cold_settings.book(c, self._cold), write=False, vital=True)

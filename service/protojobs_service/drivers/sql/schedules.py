@@ -10,6 +10,7 @@ from protojobs_service.drivers.sql.cold.base import Cold, span
 from protojobs_service.drivers.sql.cold.schedules import change_schedule, list_schedules, preview_change, read_schedule
 from protojobs_service.drivers.sql.cold.ticks import due_pairs, fire, forget_ticks
 from protojobs_service.drivers.sql.lanes import Lanes
+from protojobs_service.drivers.sql.lookout import Lookout
 from protojobs_service.drivers.sql.ready import Ready
 from protojobs_service.drivers.sql.store import Store
 from protojobs_service.port.schedules import Fired, Firing, Schedules
@@ -18,10 +19,10 @@ from protojobs_service.port.schedules import Fired, Firing, Schedules
 class SqlSchedules(Schedules):
     """See the port. `cold.writer` is that of the operations that no pipeline runs."""
 
-    def __init__(self, store: Store, cold: Cold, lanes: Lanes, ready: Ready, most: int) -> None:
+    def __init__(self, store: Store, cold: Cold, lanes: Lanes, ready: Ready, lookout: Lookout, most: int) -> None:
         """Keep at most `most` schedules; use `ready` to tell of the jobs that ticks make."""
         self._most = most
-        self._store, self._cold, self._lanes, self._ready = store, cold, lanes, ready
+        self._store, self._cold, self._lanes, self._ready, self._lookout = store, cold, lanes, ready, lookout
 
     async def change(self, name: str, change: Change) -> Schedule | None:
         wanted = await self._store.run(lambda c: preview_change(c, self._cold, name, change), write=False)
@@ -36,6 +37,8 @@ class SqlSchedules(Schedules):
         return await self._store.run(lambda c: list_schedules(c, self._cold, after, limit), write=False)
 
     async def fire(self, firing: Firing) -> Fired:
+        if not (await self._lookout.look()).ticks:
+            return Fired()
         pairs = await self._store.ask(lambda c: due_pairs(c, self._cold, firing.schedules))
         if not pairs:
             return Fired()

@@ -18,6 +18,7 @@ from protojobs_service.drivers.sql.cold.incarnation import Renewed, beats, begin
 from protojobs_service.drivers.sql.cold.rescue import Rescued, may_rescue, rescue
 from protojobs_service.drivers.sql.cold.sessions import Front
 from protojobs_service.drivers.sql.lanes import Lanes
+from protojobs_service.drivers.sql.lookout import Lookout
 from protojobs_service.drivers.sql.ready import Ready
 from protojobs_service.drivers.sql.store import Store
 from protojobs_service.port.jobs import Settlement
@@ -34,9 +35,9 @@ _BEATS_WITHIN_S = 3.0
 class SqlSessions(Sessions):
     """See the port. `cold.writer` is that of the operations that no pipeline runs."""
 
-    def __init__(self, store: Store, cold: Cold, lanes: Lanes, ready: Ready, rng: Random) -> None:
+    def __init__(self, store: Store, cold: Cold, lanes: Lanes, ready: Ready, lookout: Lookout, rng: Random) -> None:
         """Use `ready` to tell of jobs that come back."""
-        self._store, self._cold, self._ready, self._rng = store, cold, ready, rng
+        self._store, self._cold, self._ready, self._lookout, self._rng = store, cold, ready, lookout, rng
         self._bringing = Bringing(store, lanes, ready)
         self._looked_to = 0
 
@@ -121,7 +122,7 @@ class SqlSessions(Sessions):
         self._cold.replica.lost = not mine
 
     async def cancel_requests(self, handles: Sequence[Handle]) -> Sequence[CancelRequest]:
-        if not handles:
+        if not (handles and (await self._lookout.look()).cancels):
             return []
         return await self._store.ask(lambda c: cold_sessions.cancel_requests(c, self._cold, handles), vital=True)
 

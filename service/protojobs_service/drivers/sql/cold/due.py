@@ -1,13 +1,11 @@
 """What time does to waiting jobs: due ones become pending, overdue ones expire."""
 
 from collections import Counter
-from collections.abc import Callable
-from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, delete, exists, select
+from sqlalchemy import Connection, delete, exists, select
 
 from protojobs_service.domain.lifecycle import FINAL_STATES, Code, State
-from protojobs_service.drivers.sql.cold.base import Cold, among, chunks, kept, tally
+from protojobs_service.drivers.sql.cold.base import Cold, among, chunks, tally
 from protojobs_service.drivers.sql.cold.fairness import in_turn
 from protojobs_service.drivers.sql.cold.standing import standing
 from protojobs_service.drivers.sql.cold.waiting import (
@@ -25,16 +23,6 @@ _GONE_ON = FINAL_STATES | {State.RETRYING}
 """Where no expire time counts any more: what is RETRYING has had a handler."""
 
 
-def is_due(c: Connection, cold: Cold) -> bool:
-    """Tell whether there is anything to promote: mostly there is not, and asking is cheaper than locking nothing."""
-    return c.execute(_first_due(cold.tables.due, cold.now)).first() is not None
-
-
-@kept
-def _first_due(due: Table, now: Callable[[], ColumnElement[int]]) -> Select[Any]:
-    return select(due.c.id).where(due.c.due_at <= now()).order_by(due.c.due_at).limit(1)
-
-
 def promote(c: Connection, cold: Cold, limit: int, base: int) -> tuple[int, set[Arrival]]:
     """Make due jobs pending, in order of their time, at positions from `base` on; rows that another replica moves are skipped."""
     due = cold.tables.due
@@ -47,16 +35,6 @@ def promote(c: Connection, cold: Cold, limit: int, base: int) -> tuple[int, set[
     changes.subtract((job.lane, job.state) for job in jobs)
     tally(c, cold, changes)
     return len(jobs), {Arrival(job.lane, job.band) for job, _ in ready}
-
-
-def is_overdue(c: Connection, cold: Cold) -> bool:
-    """Tell whether there may be anything to expire, by one statement that locks nothing."""
-    return c.execute(_first_overdue(cold.tables.deadline, cold.now)).first() is not None
-
-
-@kept
-def _first_overdue(deadline: Table, now: Callable[[], ColumnElement[int]]) -> Select[Any]:
-    return select(deadline.c.id).where(deadline.c.expire_at <= now()).order_by(deadline.c.expire_at).limit(1)
 
 
 def expire(c: Connection, cold: Cold, limit: int) -> int:

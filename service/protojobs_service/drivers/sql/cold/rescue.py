@@ -36,7 +36,7 @@ _UNARY = 2000
 """Unary handles whose leases one sweep looks at: the row of the fleet is locked meanwhile."""
 _LEFT_OVER_US = 60 * MINUTE
 """How long a closed handle is looked at for what a bounded sweep has left; `everything` looks at all."""
-_BEAT_US = SECOND * 7 // 10
+_BEAT_US = SECOND * 3 // 2
 _BEATS_PER_TTL = 8
 """A sweep beats where no replica has for so long, or for such a part of a session's ttl: half of the smallest is an outage."""
 _TIMEOUT = Fail(error=JobError(type="TIMEOUT", message="the attempt ran longer than its run timeout"), reason="TIMEOUT")
