@@ -118,7 +118,7 @@ class Mark:
 
     at: float
     completed: int
-    cpu_s: float
+    cpu_s: Mapping[str, float]
 
 
 def bloat(stack: Stack, client: Client, load: Load) -> Result:
@@ -173,16 +173,18 @@ def _marks(phase: Phase, seconds: float, slices: int) -> Sequence[Mark]:
 
 
 def _mark(phase: Phase, at: float) -> Mark:
-    return Mark(at=at, completed=phase.counts()["completed"], cpu_s=sum(phase.stack.usage().values()))
+    return Mark(at=at, completed=phase.counts()["completed"], cpu_s=phase.stack.usage())
 
 
 def _slices(marks: Sequence[Mark], times: Times) -> Iterator[dict[str, Any]]:
     waited = times.waits_between([mark.at for mark in marks])
     for (one, later), waits in zip(pairwise(marks), waited, strict=True):
         jobs = later.completed - one.completed
+        used = {name: (cpu_s - one.cpu_s[name]) / max(jobs, 1) * 1e6 for name, cpu_s in later.cpu_s.items()}
         yield {
             "jobs_per_s": rate(jobs, later.at - one.at),
-            "cpu_us_per_job": round((later.cpu_s - one.cpu_s) / max(jobs, 1) * 1e6, 1),
+            "cpu_us_per_job": round(sum(used.values()), 1),
+            "cpu_us_per_job_of": {name: round(cpu_us, 1) for name, cpu_us in used.items()},
             "dispatch_to_start_ms": percentiles(waits),
         }
 

@@ -22,6 +22,8 @@ from protojobs_service.port import Driver
 _MISSED_HEARTBEATS = 3
 _MOST_PER_RETURN = 5000
 _MOST_LEARNT = 500
+_COMPARE_SHARE = 100
+"""Times what the last look took is the least pause before the next: where an old snapshot is held, all that ended is read again."""
 _NO_RECEIPT = Release(cause=ReleaseCause.NO_RECEIPT)
 _REVOKED = Cancelled()
 _TIMED_OUT = Fail(error=JobError(type="TIMEOUT", message="no outcome came within the run timeout"), reason="TIMEOUT")
@@ -50,6 +52,7 @@ class LeaseWatch:
         self._unknown: set[LeaseKey] = set()
         self._missing: set[LeaseKey] = set()
         self._looks = 0
+        self._compared_in = 0.0
 
     @property
     def renewal(self) -> float:
@@ -176,8 +179,12 @@ class LeaseWatch:
             return
 
     async def compare_turn(self) -> None:
-        """Wait, then compare: now and then, and twice soon after a claim's answer was lost. Raises StoreUnavailable."""
-        if self._looks == 0 and await self._clock.wait(self._errands.doubt, self._timings.compare):
+        """Wait, then compare: now and then, seldom where it takes long, and twice soon after a claim's answer was lost.
+
+        Raises StoreUnavailable.
+        """
+        pause = max(self._timings.compare, self._compared_in * _COMPARE_SHARE)
+        if self._looks == 0 and await self._clock.wait(self._errands.doubt, pause):
             self._errands.doubt.clear()
             self._looks = 2
         if self._looks:
@@ -195,7 +202,9 @@ class LeaseWatch:
         before: set[LeaseKey] = {
             (handle, job_id, flight.attempt) for handle, session in sessions.items() for job_id, flight in session.flights.items()
         }
+        began = self._clock.monotonic()
         stored: set[LeaseKey] = set(await self._driver.sessions.leases(list(sessions))) if sessions else set()
+        self._compared_in = self._clock.monotonic() - began
         unknown = {key for key in stored if not self._has(key)}
         missing = {key for key in before - stored if self._has(key)}
         strays = unknown & self._unknown

@@ -14,7 +14,7 @@ from protojobs_service.domain.errors import (
     SessionSuperseded,
     StoreUnavailable,
 )
-from protojobs_service.domain.job import Lease
+from protojobs_service.domain.job import Handle, JobId, Lease
 from protojobs_service.domain.lifecycle import State
 from protojobs_service.domain.outcome import COMPLETE
 from protojobs_service.domain.retry import Policy
@@ -477,6 +477,29 @@ async def test_a_lease_whose_answer_was_lost_goes_back_after_the_second_look(sta
 
     job = await stand.job(job_id)
     assert (job.state, job.failures, job.crashes) == (State.PENDING, 0, 0)
+
+
+async def test_the_longer_a_comparison_takes_the_later_is_the_next_one(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    await stand.worker()
+    begun: list[float] = []
+
+    async def slowly(_handles: Sequence[Handle]) -> Sequence[tuple[Handle, JobId, int]]:
+        begun.append(stand.clock.now)
+        await stand.clock.sleep(0.5)
+        return []
+
+    monkeypatch.setattr(stand.driver.sessions, "leases", slowly)
+
+    async def compare() -> None:
+        for _ in range(2):
+            await stand.application.lease_watch.compare_turn()
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(compare())
+        await stand.clock.advance(100)
+
+    first, second = begun
+    assert second - first == 0.5 + 50
 
 
 async def test_a_job_that_the_store_no_longer_counts_to_the_session_is_stopped(stand: Stand) -> None:

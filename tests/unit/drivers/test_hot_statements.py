@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from random import Random
 
 import pytest
 from protojobs_service.drivers.sql.store import ClaimGroup, Completions, Probe, Rows
-from sqlalchemy import ColumnElement, insert, select, update
+from sqlalchemy import ColumnElement, Connection, delete, insert, select, update
 
 from tests.unit.drivers.kit import BAND, COMPLETED, LANE, PENDING, RUNNING, Ground, completions, group, new_id, new_ids, rows
 
@@ -365,6 +366,56 @@ async def test_a_flush_of_completions_logs_its_ids_once_and_attempts_only_where_
     assert [(row.slot, row.seq, row.attempts, row.changes) for row in found] == [(7, 1, None, None), (7, 2, b"\0\0\0\2", None)]
     assert sorted([found[0].ids[:16], found[0].ids[16:]]) == sorted(ids[:2])
     assert found[1].ids == ids[2]
+
+
+async def test_counters_and_numbers_of_flushes_are_exact_where_somebody_else_moves_their_rows(ground: Ground) -> None:
+    tables, handle = ground.store.tables, await ground.add_handle()
+    moves = [
+        update(tables.counter).values(n=tables.counter.c.n),
+        update(tables.event_slot).values(seq=tables.event_slot.c.seq),
+    ]
+    for _ in range(4):
+        ids = new_ids(2)
+        await ground.store.dispatch(rows(ids, handles=[handle] * 2), 0)
+        await ground.store.complete(Completions(ids, [1] * 2, [handle] * 2), 2)
+        for move in moves:
+            await ground.store.run(partial(Connection.execute, statement=move))
+
+    numbers = select(tables.done_flush.c.seq).order_by(tables.done_flush.c.seq)
+    assert await ground.counted() == await ground.recounted() == {(LANE, COMPLETED): 8}
+    assert await ground.store.run(lambda c: list(c.execute(numbers).scalars()), write=False) == [1, 2, 3, 4]
+
+
+async def test_counters_that_are_gone_begin_anew(ground: Ground) -> None:
+    counter = ground.store.tables.counter
+    await ground.store.dispatch(rows(new_ids(3)), 0)
+    await ground.store.run(lambda c: c.execute(delete(counter)))
+
+    await ground.store.dispatch(rows(new_ids(2), base=5000), 0)
+
+    assert await ground.counted() == {(LANE, PENDING): 2}
+
+
+async def test_flushes_of_one_lane_and_of_many_count_together(ground: Ground) -> None:
+    many = range(1, 31)
+    for turn in range(3):
+        await ground.store.dispatch(rows(new_ids(2), base=turn * 1000), 0)
+        ids = new_ids(len(many))
+        flush = rows(ids, base=turn * 1000 + 100)
+        await ground.store.dispatch(flush._replace(lanes=list(many)), 0)
+
+    counted = await ground.counted()
+    assert counted == await ground.recounted()
+    assert counted == {(lane, PENDING): 9 if lane == LANE else 3 for lane in many}
+
+
+async def test_a_number_of_another_writer_has_counters_of_its_own(ground: Ground) -> None:
+    counter = ground.store.tables.counter
+    for slot in (0, 4, 0, 4):
+        await ground.store.dispatch(rows(new_ids(1), base=slot * 1000), slot)
+
+    by_slot = select(counter.c.slot, counter.c.n).order_by(counter.c.slot)
+    assert [tuple(row) for row in await ground.store.run(lambda c: c.execute(by_slot).all(), write=False)] == [(0, 2), (4, 2)]
 
 
 def _is(ground: Ground, job_id: bytes) -> "ColumnElement[bool]":

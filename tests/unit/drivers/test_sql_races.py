@@ -453,6 +453,7 @@ async def test_held_job_that_another_transaction_has_locked_is_passed_over(pair:
         await_only(settle_well(pair.there, worker, lease))
 
     await pair.here._store.run(settle_meanwhile)
+    await pair.here._lanes.reload()  # hears of what the other has made claimable
 
     assert [each.id for each in await claim(pair.here, worker)] == [free]
 

@@ -16,6 +16,8 @@ OFFSET_SETTING = "protojobs.clock_offset"
 TEST_CLOCK = f"({CLOCK}+coalesce(nullif(current_setting('{OFFSET_SETTING}',true),''),'0')::bigint)"
 
 _DIALECT = URL.create("postgresql+asyncpg").get_dialect()()
+_MOST_REMEMBERED = 16
+_EVENT_SLOT = "'protojobs.event_slot'"
 _PENDING, _RUNNING, _COMPLETED = State.PENDING.value, State.RUNNING.value, State.COMPLETED.value
 
 
@@ -46,12 +48,32 @@ def quoted(table: Table) -> str:
 
 
 def _count(tables: Tables, source: str, slot: str) -> str:
-    """Add n per (lane, state) of `source` to the counters of one slot."""
-    return (
-        f"insert into {quoted(tables.counter)} as c (lane,state,slot,n)"
-        f" select lane,state,{slot},n from ({source}) x order by lane,state"
-        " on conflict (lane,state,slot) do update set n=c.n+excluded.n"
-    )
+    """Return CTEs that add n per (lane, state) of `source` to the counters of one slot.
+
+    A row of these is updated by each flush. To find it by its key is to pass all its versions that a held snapshot keeps: 10 ns
+    each, 100 a second. So the connection remembers where it has put the last one, and looks there first; by key where somebody
+    else has moved it. With many lanes, which have few versions each, it does not remember: that is 2 us for each.
+    """
+    counter, name = quoted(tables.counter), "'protojobs.counter_'||{0}.lane||'_'||{0}.state"
+    few = f"(select count(*) from counted)<={_MOST_REMEMBERED}"
+    return f"""counted as materialized (select lane,state,n from ({source}) x),
+ remembered as (update {counter} c set n=c.n+x.n from counted x
+   where c.ctid={_where_it_was(name.format("x"))} and (c.lane+0)=x.lane and (c.state+0)=x.state and (c.slot+0)={slot}
+   returning c.lane,c.state,{_remember(name.format("c"), few)}),
+ c as (insert into {counter} as c (lane,state,slot,n) select lane,state,{slot},n from counted x
+    where ((x.lane,x.state) in (select lane,state from remembered)) is not true order by lane,state
+   on conflict (lane,state,slot) do update set n=c.n+excluded.n
+   returning {_remember(name.format("c"), few)})"""
+
+
+def _where_it_was(name: str) -> str:
+    """Return the place of a row that this connection has remembered under a name, else null."""
+    return f"nullif(current_setting({name},true),'')::tid"
+
+
+def _remember(name: str, condition: str = "true") -> str:
+    """Keep the place of row `c` in the session, until its transaction is undone."""
+    return f"case when {condition} then set_config({name},c.ctid::text,false) end"
 
 
 def _moved(before: int, after: int) -> str:
@@ -88,7 +110,7 @@ with i as (insert into {quoted(t.job)} (id,lane,band,position,created_at,envelop
         counts = _count(t, f"select lane,{_PENDING}::smallint as state,count(*) as n from i group by lane", "$6::smallint")
         return f"""{insert}
  r as ({ready} i),
- c as ({counts})
+ {counts}
 select {created},null::int[] as unplaced from i"""
     # `in (select ..)` as a value, not as a condition: the planner keeps it a hashed lookup instead of a join. FOR KEY SHARE makes
     # the close of a handle wait for us, and us for a close that came first; heartbeats do not touch the row.
@@ -105,7 +127,7 @@ select {created},null::int[] as unplaced from i"""
  r as ({ready} s where not placed),
  g as (insert into {quoted(t.running)} (id,handle,started_at,position,lane,band,attempt)
    select id,handle,now,position,lane,band,1 from s where placed),
- c as ({counts})
+ {counts}
 select {created},array_agg((position-$5::bigint)::int) filter (where handle<>0 and not placed) as unplaced from s"""
 
 
@@ -162,7 +184,7 @@ with h as materialized (select id from {quoted(t.handle)} where id=any({places}:
  w as materialized (select d.*,({handle}) as handle from d),
  g as (insert into {quoted(t.running)} (id,handle,started_at,position,lane,band,attempt,failures,crashes,flags)
    select id,handle,now,position,lane,band,attempt,failures,crashes,flags from w),
- c as ({counts})
+ {counts}
 select {",".join(f"w.{name}" for name in returned.split(","))},j.policy,j.envelope
  from w cross join lateral (select policy,envelope from {quoted(t.job)} where id=w.id offset 0) j"""
 
@@ -188,9 +210,14 @@ with s as materialized (select x.t from (
    returning id,attempt,lane,started_at,handle,(select {clock}) as now),
  e as (insert into {quoted(t.done)} (id,attempt,lane,started_at,finished_at,handle,outcome)
    select id,attempt,lane,started_at,now,handle,{Code.COMPLETED.value} from d),
- c as ({counts}),
- n as (insert into {quoted(t.event_slot)} as n (slot,seq) select $4::smallint,1 from d limit 1
-   on conflict (slot) do update set seq=n.seq+1 returning seq),
+ {counts},
+ same as (update {quoted(t.event_slot)} c set seq=c.seq+1
+   where c.ctid={_where_it_was(_EVENT_SLOT)} and (c.slot+0)=$4::smallint and exists (select from d)
+   returning seq,{_remember(_EVENT_SLOT)}),
+ other as (insert into {quoted(t.event_slot)} as c (slot,seq)
+    select $4::smallint,1 from d where not exists (select from same) limit 1
+   on conflict (slot) do update set seq=c.seq+1 returning seq,{_remember(_EVENT_SLOT)}),
+ n as (select seq from same union all select seq from other),
  f as (insert into {quoted(t.done_flush)} (slot,seq,at,ids,attempts) select $4::smallint,n.seq,y.* from n cross join (
      select max(now),string_agg(uuid_send(id),''::bytea),
        case when max(attempt)>1 then string_agg(int4send(attempt),''::bytea) end from d) y),

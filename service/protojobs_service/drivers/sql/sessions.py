@@ -40,6 +40,7 @@ class SqlSessions(Sessions):
         self._store, self._cold, self._ready, self._lookout, self._rng = store, cold, ready, lookout, rng
         self._bringing = Bringing(store, lanes, ready)
         self._looked_to = 0
+        self._swept_until = 0
 
     async def _run(self, operation: Callable[[Connection], T], *, write: bool = True) -> T:
         return await self._store.run(operation, write=write, vital=True)
@@ -88,7 +89,9 @@ class SqlSessions(Sessions):
         return await self._run(lambda c: cold_sessions.leases(c, self._cold, handles), write=False) if handles else []
 
     async def rescue(self, limit: int) -> Sequence[Settlement]:
-        if not await self._store.ask(lambda c: may_rescue(c, self._cold), vital=True):
+        found, since = await self._store.ask(lambda c: may_rescue(c, self._cold, self._swept_until), vital=True)
+        if not found:
+            self._swept_until = since
             return []
         return await self._rescue(limit, everything=False)
 

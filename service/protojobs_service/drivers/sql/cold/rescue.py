@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, exists, literal_column, or_, select, update
+from sqlalchemy import BigInteger, ColumnElement, Connection, Select, Table, bindparam, exists, literal_column, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from protojobs_service.domain.job import Handle, JobId, NewJob
@@ -36,6 +36,8 @@ _UNARY = 2000
 """Unary handles whose leases one sweep looks at: the row of the fleet is locked meanwhile."""
 _LEFT_OVER_US = 60 * MINUTE
 """How long a closed handle is looked at for what a bounded sweep has left; `everything` looks at all."""
+_CLOSING_US = MINUTE
+"""A handle may be closed so long before anybody sees it: nothing comes to run under it afterwards."""
 _BEAT_US = SECOND * 3 // 2
 _BEATS_PER_TTL = 8
 """A sweep beats where no replica has for so long, or for such a part of a session's ttl: half of the smallest is an outage."""
@@ -55,22 +57,27 @@ class Rescued(NamedTuple):
     skipped: Sequence[NewJob] = ()
 
 
-def may_rescue(c: Connection, cold: Cold) -> bool:
-    """Tell whether a sweep may find anything or a beat is due: mostly neither, and to ask is one statement without locks."""
-    return bool(c.execute(_may_rescue(cold.tables, cold.now)).scalar())
+def may_rescue(c: Connection, cold: Cold, since: int) -> tuple[bool, int]:
+    """Tell whether a sweep may find anything or a beat is due: mostly neither, and to ask is one statement without locks.
+
+    since: no jobs are left under handles that were closed before. Returns what to give the next time that all was in order, too.
+    """
+    found, now = c.execute(may_rescue_statement(cold.tables, cold.now), {"since": since}).one()
+    return bool(found), int(now) - _CLOSING_US
 
 
 @kept
-def _may_rescue(tables: Tables, now: Callable[[], ColumnElement[int]]) -> Select[Any]:
-    fleet, session, handle, running = tables.fleet, tables.session, tables.handle, tables.running
+def may_rescue_statement(tables: Tables, now: Callable[[], ColumnElement[int]]) -> Select[bool, int]:
+    """Return the statement; it reads some entries of indexes, however much runs."""
+    fleet, session, handle = tables.fleet, tables.session, tables.handle
     expired = exists().where(session.c.closed_at.is_(None), session.c.expires_at <= now())
-    has_jobs = exists().where(running.c.handle == handle.c.id)
-    left = exists().where(handle.c.closed_at >= now() - _LEFT_OVER_US, has_jobs)
+    lately = handle.c.closed_at >= now() - _LEFT_OVER_US, handle.c.closed_at >= bindparam("since", type_=BigInteger)
+    left = exists().where(*lately, _has_jobs(tables))
     silent = exists().where(fleet.c.id == FLEET, fleet.c.beat_at < now() - _BEAT_US)
     brief = exists().where(
         fleet.c.id == FLEET, session.c.closed_at.is_(None), session.c.ttl < (now() - fleet.c.beat_at) * _BEATS_PER_TTL
     )
-    return select(or_(silent, brief, expired, left, exists().where(*_open_unary(handle))))
+    return select(or_(silent, brief, expired, left, exists().where(*_open_unary(handle))), now())
 
 
 def rescue(
@@ -146,11 +153,18 @@ def _close_expired(c: Connection, cold: Cold, now: int) -> None:
 
 def _dead_handles(c: Connection, cold: Cold, since: int, limit: int) -> dict[int, bool]:
     """Return closed handles that still have jobs, those closed first, and which of them are unary."""
-    handle, running = cold.tables.handle, cold.tables.running
-    has_jobs = exists().where(running.c.handle == handle.c.id)
-    closed = select(handle.c.id, handle.c.unary).where(handle.c.closed_at >= since, has_jobs)
+    handle = cold.tables.handle
+    closed = select(handle.c.id, handle.c.unary).where(handle.c.closed_at >= since, _has_jobs(cold.tables))
     closed = closed.order_by(handle.c.closed_at, handle.c.id).limit(limit)
     return {row.id: bool(row.unary) for row in c.execute(closed)}
+
+
+def _has_jobs(tables: Tables) -> ColumnElement[bool]:
+    """Return the condition that something runs under the handle of the statement around it."""
+    # A value, not `exists`: that is planned as a join which may read all of running, and all that a held snapshot keeps of it.
+    handle, running = tables.handle, tables.running
+    first = select(running.c.id).where(running.c.handle == handle.c.id).limit(1)
+    return first.correlate(handle).scalar_subquery().is_not(None)
 
 
 def _started(row: Attempt, dead: dict[int, bool]) -> bool:
