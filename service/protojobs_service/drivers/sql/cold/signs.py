@@ -32,7 +32,7 @@ def read_signs(c: Connection, cold: Cold) -> Signs:
 
 
 @kept
-def signs_statement(tables: Tables, now: Callable[[], ColumnElement[int]]) -> Select[Any]:
+def signs_statement(tables: Tables, now: Callable[[], ColumnElement[int]]) -> Select[Any, Any, Any, Any, bool, bool]:
     """Return the statement; each of its parts reads an entry of an index, however much waits."""
 
     def past(at: ColumnElement[Any]) -> ColumnElement[Any]:
