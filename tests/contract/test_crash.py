@@ -265,6 +265,21 @@ async def test_worker_that_is_heard_is_not_rescued(driver: Driver, clock: Clock)
     assert (await settle(driver, worker, lease)).verdict is SettleVerdict.OK
 
 
+async def test_workers_that_die_long_after_all_was_in_order_are_rescued_one_after_the_other(driver: Driver, clock: Clock) -> None:
+    workers = [await connect(driver) for _ in range(3)]
+    leases = [await store_and_run(driver, worker) for worker in workers]
+    for _ in range(8):
+        await pass_time(driver, clock, 10 * SECOND, alive=workers)
+        assert await driver.sessions.rescue(100) == []
+
+    for worker, lease in zip(workers, leases, strict=True):
+        await die(driver, clock, worker, lease)
+        assert [item.id for item in await driver.sessions.rescue(100)] == [lease.id]
+        assert await driver.sessions.rescue(100) == []
+        workers = workers[1:]
+        await pass_time(driver, clock, 2 * SECOND, alive=workers)
+
+
 async def test_rescue_is_bounded_and_the_next_one_goes_on(driver: Driver, clock: Clock) -> None:
     worker = await connect(driver)
     ids = await store_all(driver, [new_job() for _ in range(5)])

@@ -24,6 +24,8 @@ _MOST_PER_RETURN = 5000
 _MOST_LEARNT = 500
 _COMPARE_SHARE = 100
 """Times what the last look took is the least pause before the next: where an old snapshot is held, all that ended is read again."""
+_LONGEST_COMPARE_S = 300.0
+"""But no longer than this: it is how what nobody else misses is found."""
 _NO_RECEIPT = Release(cause=ReleaseCause.NO_RECEIPT)
 _REVOKED = Cancelled()
 _TIMED_OUT = Fail(error=JobError(type="TIMEOUT", message="no outcome came within the run timeout"), reason="TIMEOUT")
@@ -183,7 +185,7 @@ class LeaseWatch:
 
         Raises StoreUnavailable.
         """
-        pause = max(self._timings.compare, self._compared_in * _COMPARE_SHARE)
+        pause = max(self._timings.compare, min(self._compared_in * _COMPARE_SHARE, _LONGEST_COMPARE_S))
         if self._looks == 0 and await self._clock.wait(self._errands.doubt, pause):
             self._errands.doubt.clear()
             self._looks = 2
@@ -203,8 +205,10 @@ class LeaseWatch:
             (handle, job_id, flight.attempt) for handle, session in sessions.items() for job_id, flight in session.flights.items()
         }
         began = self._clock.monotonic()
-        stored: set[LeaseKey] = set(await self._driver.sessions.leases(list(sessions))) if sessions else set()
-        self._compared_in = self._clock.monotonic() - began
+        try:
+            stored: set[LeaseKey] = set(await self._driver.sessions.leases(list(sessions))) if sessions else set()
+        finally:
+            self._compared_in = self._clock.monotonic() - began
         unknown = {key for key in stored if not self._has(key)}
         missing = {key for key in before - stored if self._has(key)}
         strays = unknown & self._unknown

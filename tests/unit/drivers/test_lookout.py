@@ -19,7 +19,20 @@ pytestmark = pytest.mark.asyncio
 T = TypeVar("T")
 SECOND = 1_000_000
 HOUR = 3600 * SECOND
-NOTHING = Signs(version=1, due=False, overdue=False, ticks=False, keys=False, cancels=False)
+NOTHING = Signs(version=1, due=False, ticks=False, cancels=False)
+SCHEDULE: dict[str, Any] = {
+    "version": 1,
+    "queue": "q",
+    "kind": "k",
+    "spec": "{}",
+    "template": b"",
+    "created_at": 1,
+    "catchup_mode": 1,
+    "catchup_most": 1,
+    "catchup_window": 1,
+    "overlap": 1,
+    "paused": 0,
+}
 
 
 def cold_of(ground: Ground) -> Cold:
@@ -75,14 +88,14 @@ async def test_whoever_asks_while_a_look_is_on_its_way_has_a_later_one(ground: G
     lookout, looks = Lookout(ground.store, cold_of(ground)), count_looks(ground, monkeypatch, hold)
     first = asyncio.create_task(lookout.look())
     await begun.wait()
-    await add(ground, "deadline", id=new_id(), expire_at=now - SECOND)
+    await add(ground, "schedule", **SCHEDULE, name="s", wake_at=now - SECOND)
 
     async with asyncio.timeout(30):
         second = await lookout.look()
     go_on.set()
     await first
 
-    assert second.overdue
+    assert second.ticks
     assert len(looks) == 2
 
 
@@ -128,29 +141,15 @@ async def test_whoever_closes_breaks_off_a_look_and_a_later_one_is_a_new_one(
 
         await lookout.close()
 
-        assert asked.done()
+        with pytest.raises(StoreUnavailable):
+            await asked
         assert not [task for task in asyncio.all_tasks() if task.get_name() == "sql-look"]
     assert await lookout.look() == NOTHING
 
 
-SCHEDULE: dict[str, Any] = {
-    "version": 1,
-    "queue": "q",
-    "kind": "k",
-    "spec": "{}",
-    "template": b"",
-    "created_at": 1,
-    "catchup_mode": 1,
-    "catchup_most": 1,
-    "catchup_window": 1,
-    "overlap": 1,
-    "paused": 0,
-}
 ROWS: dict[str, tuple[str, Callable[[int], dict[str, Any]]]] = {
     "due": ("due", lambda at: {"id": new_id(), "due_at": at, "state": 1, "lane": 1, "band": 1, "attempt": 0, "size": 1}),
-    "overdue": ("deadline", lambda at: {"id": new_id(), "expire_at": at}),
     "ticks": ("schedule", lambda at: {**SCHEDULE, "name": f"at {at}", "wake_at": at}),
-    "keys": ("key_use", lambda _: {"queue": "q", "key": "k", "used": 1, "last_turn": 1}),
     "cancels": ("cancel_request", lambda at: {"id": new_id(), "attempt": 1, "deadline_at": at}),
 }
 
@@ -166,7 +165,7 @@ async def test_a_row_is_its_own_sign_and_no_other(ground: Ground, sign: str) -> 
     assert await lookout.look() == NOTHING._replace(**{sign: True})
 
 
-@pytest.mark.parametrize("sign", ["due", "overdue", "ticks"])
+@pytest.mark.parametrize("sign", ["due", "ticks"])
 async def test_what_comes_later_is_no_sign_yet(ground: Ground, sign: str) -> None:
     table, values = ROWS[sign]
     now = await founded(ground)

@@ -46,6 +46,8 @@ def hot(statements: Statements) -> Iterator[tuple[str, str, bool]]:
     """Yield each hot statement with its name, and whether its connection may hash."""
     for (handles, policies, accepted), text in statements.dispatch.items():
         yield f"dispatch handles={handles} policies={policies} accepted={accepted}", text, True
+    for (handles, policies, accepted), text in statements.dispatch_aside.items():
+        yield f"dispatch aside handles={handles} policies={policies} accepted={accepted}", text, True
     for bounded, text in statements.claim.items():
         yield f"claim bounded={bounded}", text, False
     yield "claim of several groups", statements.claim_several, False
@@ -82,7 +84,8 @@ async def test_plans_that_are_made_on_an_empty_store_read_no_table_as_a_whole(
         await planner.execute(f"prepare s{number} as {text}")
         nothing = ",".join(["null"] * len(set(re.findall(r"\$\d+", text))))
         plan = json.loads(await planner.fetchval(f"explain (format json) execute s{number}({nothing})"))[0]["Plan"]
-        assert any(node["Node Type"] == "Tid Scan" and node["Relation Name"] == tables.counter.name for node in nodes(plan))
+        by_place = any(node["Node Type"] == "Tid Scan" and node["Relation Name"] == tables.counter.name for node in nodes(plan))
+        assert by_place == ("aside" not in name)
         if found := read_whole(tables, plan):
             wrong[name] = found
 

@@ -15,13 +15,13 @@ from protojobs_service.drivers.sql.cold.base import Cold, micros, span
 from protojobs_service.drivers.sql.cold.cancel import cancel
 from protojobs_service.drivers.sql.cold.delete import delete_jobs
 from protojobs_service.drivers.sql.cold.dispatch import LaneIds
-from protojobs_service.drivers.sql.cold.due import expire, promote
+from protojobs_service.drivers.sql.cold.due import expire, is_overdue, promote
 from protojobs_service.drivers.sql.cold.edit import KeysHeld, edit
 from protojobs_service.drivers.sql.cold.keys import forget_windows
 from protojobs_service.drivers.sql.cold.listing import Wanted, find_part
 from protojobs_service.drivers.sql.cold.news import update_attempts
 from protojobs_service.drivers.sql.cold.outlines import outlines
-from protojobs_service.drivers.sql.cold.places import Key, find_room, unhold
+from protojobs_service.drivers.sql.cold.places import Key, find_room, has_keys, unhold
 from protojobs_service.drivers.sql.cold.prune import prune
 from protojobs_service.drivers.sql.cold.records import attempts_of, brief_records, records
 from protojobs_service.drivers.sql.cold.retake import retake
@@ -211,7 +211,7 @@ class SqlJobs(Jobs):
     async def unhold(self, limit: int) -> int:
         if self._key_limits != self._lanes.key_limits:
             self._key_limits, self._unheld_to, self._is_hurried = self._lanes.key_limits, None, True
-        if not (await self._lookout.look()).keys:
+        if not await self._store.ask(lambda c: has_keys(c, self._cold)):
             return 0
         found = await self._store.run(lambda c: find_room(c, self._cold, self._unheld_to, limit), write=False)
         if found.keys:
@@ -221,7 +221,7 @@ class SqlJobs(Jobs):
         return limit if self._is_hurried else len(found.keys)
 
     async def expire(self, limit: int) -> int:
-        if not (await self._lookout.look()).overdue:
+        if not await self._store.ask(lambda c: is_overdue(c, self._cold), vital=True):
             return 0
         return await self._store.run(lambda c: expire(c, self._cold, limit), vital=True)
 

@@ -3,6 +3,7 @@
 import asyncio
 from contextvars import Context
 
+from protojobs_service.domain.errors import StoreUnavailable
 from protojobs_service.drivers.sql.cold.base import Cold
 from protojobs_service.drivers.sql.cold.signs import Signs, read_signs
 from protojobs_service.drivers.sql.store import Store
@@ -30,7 +31,13 @@ class Lookout:
             self._next = asyncio.get_running_loop().create_task(self._look(), context=Context(), name="sql-look")
             self._looks.add(self._next)
             self._next.add_done_callback(self._end)
-        return await asyncio.shield(self._next)
+        look = self._next
+        try:
+            return await asyncio.shield(look)
+        except asyncio.CancelledError:
+            if look.cancelled():  # by `close`: who asked goes on
+                raise StoreUnavailable("the store is closed") from None
+            raise
 
     async def close(self) -> None:
         """Break off what is on its way: it reads only."""

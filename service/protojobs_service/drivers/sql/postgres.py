@@ -145,7 +145,8 @@ class PostgresStore:
     async def dispatch(self, rows: Rows, slot: int, *, aside: bool = False) -> Inserted:
         """Insert jobs; see Store.dispatch. Every id must lie in `id_range`."""
         optional = (rows.handles, rows.policies, rows.accepted)
-        statement = self._statements.dispatch[rows.handles is not None, rows.policies is not None, rows.accepted is not None]
+        statements = self._statements.dispatch_aside if aside else self._statements.dispatch
+        statement = statements[rows.handles is not None, rows.policies is not None, rows.accepted is not None]
         more = [column for column in optional if column is not None]
         values = (rows.ids, rows.lanes, rows.bands, rows.envelopes, rows.base, slot, *more)
         ((created, unplaced),) = await (self._aside if aside else self._dispatcher).fetch(statement, *values)

@@ -16,16 +16,21 @@ OFFSET_SETTING = "protojobs.clock_offset"
 TEST_CLOCK = f"({CLOCK}+coalesce(nullif(current_setting('{OFFSET_SETTING}',true),''),'0')::bigint)"
 
 _DIALECT = URL.create("postgresql+asyncpg").get_dialect()()
-_MOST_REMEMBERED = 16
+_MOST_REMEMBERED = 64
+_PLACES = 256
 _EVENT_SLOT = "'protojobs.event_slot'"
 _PENDING, _RUNNING, _COMPLETED = State.PENDING.value, State.RUNNING.value, State.COMPLETED.value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statements:
-    """The texts. dispatch: by (with handles, policies, accepted); claim: one group by whether it has a budget of bytes."""
+    """The texts. dispatch: by (with handles, policies, accepted); claim: one group by whether it has a budget of bytes.
+
+    dispatch_aside: for a writer that is not the only one of its slot.
+    """
 
     dispatch: dict[tuple[bool, bool, bool], str]
+    dispatch_aside: dict[tuple[bool, bool, bool], str]
     claim: dict[bool, str]
     claim_several: str
     complete: str
@@ -36,6 +41,7 @@ def render(tables: Tables, *, clock: str) -> Statements:
     both = (False, True)
     return Statements(
         dispatch={columns: _dispatch(tables, clock, *columns) for columns in product(both, both, both)},
+        dispatch_aside={columns: _dispatch(tables, clock, *columns, remembers=False) for columns in product(both, both, both)},
         claim={budget: _claim(tables, clock, several=False, bounded=budget) for budget in both},
         claim_several=_claim(tables, clock, several=True, bounded=True),
         complete=_complete(tables, clock),
@@ -47,14 +53,21 @@ def quoted(table: Table) -> str:
     return _DIALECT.identifier_preparer.format_table(table)
 
 
+def _count_by_key(tables: Tables, source: str, slot: str) -> str:
+    """Return a CTE that does as `_count`, for several writers of a slot: it takes the rows in the order in which all take them."""
+    return f"""c as (insert into {quoted(tables.counter)} as c (lane,state,slot,n)
+    select lane,state,{slot},n from ({source}) x order by lane,state
+   on conflict (lane,state,slot) do update set n=c.n+excluded.n)"""
+
+
 def _count(tables: Tables, source: str, slot: str) -> str:
     """Return CTEs that add n per (lane, state) of `source` to the counters of one slot.
 
     A row of these is updated by each flush. To find it by its key is to pass all its versions that a held snapshot keeps: 10 ns
-    each, 100 a second. So the connection remembers where it has put the last one, and looks there first; by key where somebody
-    else has moved it. With many lanes, which have few versions each, it does not remember: that is 2 us for each.
+    each, 100 a second. So the session remembers where it has put the last one, under few names that rows may share, and looks
+    there first; by key where another row or nothing is there. A flush of many counters does not remember: 2 us for each.
     """
-    counter, name = quoted(tables.counter), "'protojobs.counter_'||{0}.lane||'_'||{0}.state"
+    counter, name = quoted(tables.counter), f"'protojobs.counter_'||(({{0}}.lane*8+{{0}}.state)&{_PLACES - 1})"
     few = f"(select count(*) from counted)<={_MOST_REMEMBERED}"
     return f"""counted as materialized (select lane,state,n from ({source}) x),
  remembered as (update {counter} c set n=c.n+x.n from counted x
@@ -84,7 +97,7 @@ def _moved(before: int, after: int) -> str:
     )
 
 
-def _dispatch(t: Tables, clock: str, handles: bool, policies: bool, accepted: bool) -> str:
+def _dispatch(t: Tables, clock: str, handles: bool, policies: bool, accepted: bool, *, remembers: bool = True) -> str:
     """$1 ids, $2 lanes, $3 bands, $4 envelopes, $5 base, $6 slot; then handles, policies and accepted, where the text has them.
 
     `order by id`, so that two replicas that store the same ids lock them in the same order. Ordinals are position - base: a row
@@ -105,9 +118,10 @@ with i as (insert into {quoted(t.job)} (id,lane,band,position,created_at,envelop
    on conflict (id) do nothing
    returning id,lane,band,position,{now} as now,octet_length(envelope) as size),"""
     created = "case when count(*)<cardinality($1::uuid[]) then coalesce(array_agg((position-$5::bigint)::int),'{}') end as created"
+    count = _count if remembers else _count_by_key
     ready = f"insert into {quoted(t.ready)} (position,id,lane,band,attempt,size) select position,id,lane,band,0,size from"
     if not handles:
-        counts = _count(t, f"select lane,{_PENDING}::smallint as state,count(*) as n from i group by lane", "$6::smallint")
+        counts = count(t, f"select lane,{_PENDING}::smallint as state,count(*) as n from i group by lane", "$6::smallint")
         return f"""{insert}
  r as ({ready} i),
  {counts}
@@ -115,7 +129,7 @@ select {created},null::int[] as unplaced from i"""
     # `in (select ..)` as a value, not as a condition: the planner keeps it a hashed lookup instead of a join. FOR KEY SHARE makes
     # the close of a handle wait for us, and us for a close that came first; heartbeats do not touch the row.
     handle = "($7::int[])[position-$5::bigint+1]"
-    counts = _count(
+    counts = count(
         t,
         f"select lane,case when placed then {_RUNNING} else {_PENDING} end::smallint as state,count(*) as n from s group by 1,2",
         "$6::smallint",

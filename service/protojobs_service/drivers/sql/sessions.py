@@ -89,11 +89,10 @@ class SqlSessions(Sessions):
         return await self._run(lambda c: cold_sessions.leases(c, self._cold, handles), write=False) if handles else []
 
     async def rescue(self, limit: int) -> Sequence[Settlement]:
-        found, since = await self._store.ask(lambda c: may_rescue(c, self._cold, self._swept_until), vital=True)
-        if not found:
-            self._swept_until = since
-            return []
-        return await self._rescue(limit, everything=False)
+        after, self._swept_until = self._swept_until, 0  # where the store fails, it may be an older one that answers next
+        found, since = await self._store.ask(lambda c: may_rescue(c, self._cold, after), vital=True)
+        self._swept_until = after if found else since
+        return await self._rescue(limit, everything=False) if found else []
 
     async def rescue_left_over(self, limit: int) -> Sequence[Settlement]:
         """Rescue what a sweep that was cut short has left under handles that were closed long ago."""

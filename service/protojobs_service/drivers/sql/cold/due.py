@@ -1,11 +1,13 @@
 """What time does to waiting jobs: due ones become pending, overdue ones expire."""
 
 from collections import Counter
+from collections.abc import Callable
+from typing import Any
 
-from sqlalchemy import Connection, delete, exists, select
+from sqlalchemy import ColumnElement, Connection, Select, Table, delete, exists, select
 
 from protojobs_service.domain.lifecycle import FINAL_STATES, Code, State
-from protojobs_service.drivers.sql.cold.base import Cold, among, chunks, tally
+from protojobs_service.drivers.sql.cold.base import Cold, among, chunks, kept, tally
 from protojobs_service.drivers.sql.cold.fairness import in_turn
 from protojobs_service.drivers.sql.cold.standing import standing
 from protojobs_service.drivers.sql.cold.waiting import (
@@ -35,6 +37,16 @@ def promote(c: Connection, cold: Cold, limit: int, base: int) -> tuple[int, set[
     changes.subtract((job.lane, job.state) for job in jobs)
     tally(c, cold, changes)
     return len(jobs), {Arrival(job.lane, job.band) for job, _ in ready}
+
+
+def is_overdue(c: Connection, cold: Cold) -> bool:
+    """Tell whether there may be anything to expire, by one statement that locks nothing."""
+    return c.execute(_first_overdue(cold.tables.deadline, cold.now)).first() is not None
+
+
+@kept
+def _first_overdue(deadline: Table, now: Callable[[], ColumnElement[int]]) -> Select[Any]:
+    return select(deadline.c.id).where(deadline.c.expire_at <= now()).order_by(deadline.c.expire_at).limit(1)
 
 
 def expire(c: Connection, cold: Cold, limit: int) -> int:

@@ -10,9 +10,9 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, bindparam, delete, exists, literal, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, Select, Table, bindparam, delete, exists, literal, select, tuple_, update
 
-from protojobs_service.drivers.sql.cold.base import Cold, add, among, among_keys, chunks, delete_ids, insert_all
+from protojobs_service.drivers.sql.cold.base import Cold, add, among, among_keys, chunks, delete_ids, insert_all, kept
 from protojobs_service.drivers.sql.cold.rows import Arrival, Placed, Waiting, insert_ready, row_of
 from protojobs_service.drivers.sql.mysql_keys import BY_KEY, by_index
 from protojobs_service.drivers.sql.tables import HAS_KEY, PLACE
@@ -99,6 +99,16 @@ def keys_of(c: Connection, cold: Cold, ids: Sequence[bytes]) -> dict[bytes, Key]
         for some in chunks(ids)
         for row in c.execute(keyed.where(among(job_key.c.id, some)))
     }
+
+
+def has_keys(c: Connection, cold: Cold) -> bool:
+    """Tell whether any concurrency key is known, by one statement."""
+    return c.execute(_any_key(cold.tables.key_use)).first() is not None
+
+
+@kept
+def _any_key(key_use: Table) -> Select[Any]:
+    return select(key_use.c.queue).limit(1)
 
 
 def find_room(c: Connection, cold: Cold, after: Key | None, limit: int) -> Room:

@@ -60,7 +60,8 @@ class Rescued(NamedTuple):
 def may_rescue(c: Connection, cold: Cold, since: int) -> tuple[bool, int]:
     """Tell whether a sweep may find anything or a beat is due: mostly neither, and to ask is one statement without locks.
 
-    since: no jobs are left under handles that were closed before. Returns what to give the next time that all was in order, too.
+    since: before this no session has expired and no handle was closed that are not dealt with. Returns what to give the next time
+    that all was in order, too.
     """
     found, now = c.execute(may_rescue_statement(cold.tables, cold.now), {"since": since}).one()
     return bool(found), int(now) - _CLOSING_US
@@ -68,11 +69,14 @@ def may_rescue(c: Connection, cold: Cold, since: int) -> tuple[bool, int]:
 
 @kept
 def may_rescue_statement(tables: Tables, now: Callable[[], ColumnElement[int]]) -> Select[bool, int]:
-    """Return the statement; it reads some entries of indexes, however much runs."""
+    """Return the statement. It reads what has expired or was closed since, and of each handle that was closed, all that ran."""
     fleet, session, handle = tables.fleet, tables.session, tables.handle
-    expired = exists().where(session.c.closed_at.is_(None), session.c.expires_at <= now())
-    lately = handle.c.closed_at >= now() - _LEFT_OVER_US, handle.c.closed_at >= bindparam("since", type_=BigInteger)
-    left = exists().where(*lately, _has_jobs(tables))
+    since = bindparam("since", type_=BigInteger)
+    expired = exists().where(session.c.closed_at.is_(None), session.c.expires_at <= now(), session.c.expires_at >= since)
+    lately = handle.c.closed_at >= now() - _LEFT_OVER_US, handle.c.closed_at >= since
+    # In order and the first of it, as in `signs`.
+    first = select(handle.c.id).where(*lately, _has_jobs(tables)).order_by(handle.c.closed_at).limit(1)
+    left = first.scalar_subquery().is_not(None)
     silent = exists().where(fleet.c.id == FLEET, fleet.c.beat_at < now() - _BEAT_US)
     brief = exists().where(
         fleet.c.id == FLEET, session.c.closed_at.is_(None), session.c.ttl < (now() - fleet.c.beat_at) * _BEATS_PER_TTL

@@ -13,15 +13,12 @@ from protojobs_service.drivers.sql.tables import Tables
 class Signs(NamedTuple):
     """What was found. version: of the settings. The others are hints: whoever acts on one looks again, with locks.
 
-    due, overdue, ticks: jobs to promote, jobs that may have to expire, schedules to fire. keys, cancels: whether there is any
-    concurrency key that is known, and any request to cancel an attempt.
+    due, ticks: jobs to promote, schedules to fire. cancels: whether there is any request to cancel an attempt.
     """
 
     version: int
     due: bool
-    overdue: bool
     ticks: bool
-    keys: bool
     cancels: bool
 
 
@@ -32,8 +29,8 @@ def read_signs(c: Connection, cold: Cold) -> Signs:
 
 
 @kept
-def signs_statement(tables: Tables, now: Callable[[], ColumnElement[int]]) -> Select[Any, Any, Any, Any, bool, bool]:
-    """Return the statement; each of its parts reads an entry of an index, however much waits."""
+def signs_statement(tables: Tables, now: Callable[[], ColumnElement[int]]) -> Select[Any, Any, Any, bool]:
+    """Return the statement; of what waits for a later time, or is gone that did, it reads nothing."""
 
     def past(at: ColumnElement[Any]) -> ColumnElement[Any]:
         # With order and limit, as the planner may take a mere condition for one that half of the rows meet, and read all of them;
@@ -43,8 +40,6 @@ def signs_statement(tables: Tables, now: Callable[[], ColumnElement[int]]) -> Se
     return select(
         tables.fleet.c.settings_version,
         past(tables.due.c.due_at).label("due"),
-        past(tables.deadline.c.expire_at).label("overdue"),
         past(tables.schedule.c.wake_at).label("ticks"),
-        exists(select(tables.key_use.c.queue)).label("known_keys"),
         exists(select(tables.cancel_request.c.id)).label("cancels"),
     ).where(tables.fleet.c.id == FLEET)
