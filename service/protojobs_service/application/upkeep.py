@@ -83,12 +83,11 @@ class Upkeep:
         self._timings = timings
         self._tally = tally
         self._turns: dict[str, Turns] = {}
-        self._began = clock.monotonic()
 
     def start(self, tasks: asyncio.TaskGroup) -> Callable[[], None]:
         """Start the timers in `tasks`; the returned function stops them."""
-        self._began = self._clock.monotonic()
-        running = [tasks.create_task(self._run(timer), name=f"upkeep-{timer.name}") for timer in self.timers()]
+        began = self._clock.monotonic()
+        running = [tasks.create_task(self._run(timer, began), name=f"upkeep-{timer.name}") for timer in self.timers()]
 
         def stop() -> None:
             for task in running:
@@ -140,7 +139,7 @@ class Upkeep:
             Timer("maintain", every(timings.maintain), _silent(self._driver.maintain)),
         ]
 
-    async def _run(self, timer: Timer) -> None:
+    async def _run(self, timer: Timer, began: float) -> None:
         pause = _FIRST_PAUSE
         turns = self._turns.setdefault(timer.name, Turns(self._clock.monotonic()))
         while True:
@@ -149,7 +148,7 @@ class Upkeep:
                 pause = _FIRST_PAUSE
                 turns.good += 1
                 turns.good_at = self._clock.monotonic()
-                seconds = self._until_next(timer.pause() if seconds is None else seconds)
+                seconds = self._until_next(timer.pause() if seconds is None else seconds, began)
             except Exception as error:  # noqa: BLE001 # a timer that dies stops its work on this replica for ever
                 turns.failed += 1
                 expected = isinstance(error, StoreUnavailable | Overloaded)
@@ -161,11 +160,11 @@ class Upkeep:
             else:
                 await asyncio.sleep(0)  # a turn that never had to wait must let others run
 
-    def _until_next(self, pause: float) -> float:
-        """Return the seconds to the next multiple of `pause` since the start: timers that wake together wake the process once."""
+    def _until_next(self, pause: float, began: float) -> float:
+        """Return the seconds to the next multiple of `pause` since `began`: timers that wake together wake the process once."""
         if not 0 < pause <= _SHORT:
             return pause
-        left = pause - (self._clock.monotonic() - self._began) % pause
+        left = pause - (self._clock.monotonic() - began) % pause
         return left if left > pause * _TOO_SOON else left + pause
 
     async def _beat(self) -> None:

@@ -100,7 +100,7 @@ async def test_what_one_sender_sends_keeps_its_order(roads: Roads, plain: Road, 
     assert not other.flushes
 
 
-async def test_an_sender_with_nothing_on_its_way_chooses_anew(roads: Roads, plain: Road, aside: Road) -> None:
+async def test_a_sender_with_nothing_on_its_way_chooses_anew(roads: Roads, plain: Road, aside: Road) -> None:
     for size in (SMALL, LARGE, SMALL):
         await asyncio.gather(*await send(roads, "one", call(size)))
 

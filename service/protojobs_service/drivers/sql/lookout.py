@@ -1,12 +1,12 @@
 """One look at the store for all parts of a replica's upkeep that want one at about the same time."""
 
 import asyncio
-from contextvars import Context
 
 from protojobs_service.domain.errors import StoreUnavailable
 from protojobs_service.drivers.sql.cold.base import Cold
 from protojobs_service.drivers.sql.cold.signs import Signs, read_signs
 from protojobs_service.drivers.sql.store import Store
+from protojobs_service.port.deadline import unhurried
 
 _JOIN_S = 0.001
 """How long the first who asks waits for others: timers that end together do so within the clock's resolution."""
@@ -27,8 +27,7 @@ class Lookout:
         Raises StoreUnavailable, Overloaded.
         """
         if self._next is None:
-            # A context of its own: it is nobody's call, and has nobody's deadline.
-            self._next = asyncio.get_running_loop().create_task(self._look(), context=Context(), name="sql-look")
+            self._next = asyncio.get_running_loop().create_task(self._look(), name="sql-look", context=unhurried())
             self._looks.add(self._next)
             self._next.add_done_callback(self._end)
         look = self._next

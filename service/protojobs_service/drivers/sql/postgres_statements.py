@@ -53,11 +53,12 @@ def quoted(table: Table) -> str:
     return _DIALECT.identifier_preparer.format_table(table)
 
 
-def _count_by_key(tables: Tables, source: str, slot: str) -> str:
+def _count_by_key(tables: Tables, source: str, slot: str, returned: str = "null") -> str:
     """Return a CTE that does as `_count`, for several writers of a slot: it takes the rows in the order in which all take them."""
     return f"""c as (insert into {quoted(tables.counter)} as c (lane,state,slot,n)
     select lane,state,{slot},n from ({source}) x order by lane,state
-   on conflict (lane,state,slot) do update set n=c.n+excluded.n)"""
+   on conflict (lane,state,slot) do update set n=c.n+excluded.n
+   returning {returned})"""
 
 
 def _count(tables: Tables, source: str, slot: str) -> str:
@@ -69,14 +70,12 @@ def _count(tables: Tables, source: str, slot: str) -> str:
     """
     counter, name = quoted(tables.counter), f"'protojobs.counter_'||(({{0}}.lane*8+{{0}}.state)&{_PLACES - 1})"
     few = f"(select count(*) from counted)<={_MOST_REMEMBERED}"
+    others = "select * from counted where ((lane,state) in (select lane,state from remembered)) is not true"
     return f"""counted as materialized (select lane,state,n from ({source}) x),
  remembered as (update {counter} c set n=c.n+x.n from counted x
    where c.ctid={_where_it_was(name.format("x"))} and (c.lane+0)=x.lane and (c.state+0)=x.state and (c.slot+0)={slot}
    returning c.lane,c.state,{_remember(name.format("c"), few)}),
- c as (insert into {counter} as c (lane,state,slot,n) select lane,state,{slot},n from counted x
-    where ((x.lane,x.state) in (select lane,state from remembered)) is not true order by lane,state
-   on conflict (lane,state,slot) do update set n=c.n+excluded.n
-   returning {_remember(name.format("c"), few)})"""
+ {_count_by_key(tables, others, slot, _remember(name.format("c"), few))}"""
 
 
 def _where_it_was(name: str) -> str:
