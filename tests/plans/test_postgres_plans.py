@@ -5,7 +5,7 @@ database, with 100 000 jobs waiting, and while an old snapshot keeps 20 000 clai
 """
 
 import json
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import asyncpg
@@ -16,6 +16,7 @@ from protojobs_service.drivers.sql.postgres_link import HotLink, connect_argumen
 from protojobs_service.drivers.sql.store import Claimed, Completions
 from sqlalchemy import text
 
+from tests.plans.trees import nodes
 from tests.unit.drivers.kit import BAND, LANE, Ground, completions, group, new_id, new_ids, opened, rows
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.postgres]
@@ -185,13 +186,6 @@ def element(value: Any) -> str:
     if isinstance(value, bytes):
         return value.hex() if len(value) == 16 else f'"\\\\x{value.hex()}"'
     return str(value)
-
-
-def nodes(plan: Any) -> Iterator[Any]:
-    """Yield every node of a plan."""
-    yield plan
-    for child in plan.get("Plans", []):
-        yield from nodes(child)
 
 
 def scanned(plan: Any) -> set[tuple[str, str]]:

@@ -10,7 +10,7 @@ from protojobs_service.drivers.sql.cold.base import Cold, Replica
 from protojobs_service.drivers.sql.cold.soon import due_soon
 from sqlalchemy import Connection, event, text
 
-from tests.plans.test_postgres_plans import nodes
+from tests.plans.trees import nodes
 from tests.unit.drivers.kit import Ground, new_id, opened
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.postgres]

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import pytest
+from protojobs_service.drivers.sql.cold.base import WRITERS, Cold, Replica
 from protojobs_service.drivers.sql.migrate import upgrade
 from protojobs_service.drivers.sql.mysql import MysqlStore
 from protojobs_service.drivers.sql.postgres import PostgresStore
@@ -68,6 +69,12 @@ class Ground:
 
     store: Store
     clock: list[int]
+
+    @property
+    def cold(self) -> Cold:
+        """Return what cold operations work with, as writer of all that no pipeline writes."""
+        store = self.store
+        return Cold(tables=store.tables, now=store.now, replica=Replica("r"), writer=WRITERS - 1, fingerprint=lambda *_: b"")
 
     async def add_handle(self, *, closed: bool = False) -> int:
         """Add a handle; return its number."""

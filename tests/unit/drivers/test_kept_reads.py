@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 from protojobs_service.domain.job import JobId
-from protojobs_service.drivers.sql.cold.base import Cold, Replica
 from protojobs_service.drivers.sql.cold.records import attempts_of, records
 from sqlalchemy import Connection, event
 
@@ -14,7 +13,7 @@ pytestmark = pytest.mark.asyncio
 
 
 async def test_jobs_and_attempts_are_read_by_statements_that_are_made_once(ground: Ground) -> None:
-    cold = Cold(tables=ground.store.tables, now=ground.store.now, replica=Replica("r"), writer=3, fingerprint=lambda *_: b"")
+    cold = ground.cold
     sent: list[Any] = []
 
     def note(_c: Any, statement: Any, _many: Any, _values: Any, _options: Any) -> None:

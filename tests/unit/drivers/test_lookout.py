@@ -6,7 +6,6 @@ from typing import Any, TypeVar
 
 import pytest
 from protojobs_service.domain.errors import StoreUnavailable
-from protojobs_service.drivers.sql.cold.base import Cold, Replica
 from protojobs_service.drivers.sql.cold.fleet import found_fleet
 from protojobs_service.drivers.sql.cold.signs import Signs
 from protojobs_service.drivers.sql.lookout import Lookout
@@ -35,14 +34,9 @@ SCHEDULE: dict[str, Any] = {
 }
 
 
-def cold_of(ground: Ground) -> Cold:
-    """Return the ground of the cold operations."""
-    return Cold(tables=ground.store.tables, now=ground.store.now, replica=Replica("r"), writer=3, fingerprint=lambda *_: b"")
-
-
 async def founded(ground: Ground) -> int:
     """Make the row of the fleet; return the store's clock."""
-    cold = cold_of(ground)
+    cold = ground.cold
     await ground.store.run(lambda c: found_fleet(c, cold))
     return await ground.store.ask(cold.clock)
 
@@ -69,7 +63,7 @@ def count_looks(ground: Ground, monkeypatch: pytest.MonkeyPatch, before: Callabl
 
 async def test_those_who_ask_together_share_a_look(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
     await founded(ground)
-    lookout, looks = Lookout(ground.store, cold_of(ground)), count_looks(ground, monkeypatch)
+    lookout, looks = Lookout(ground.store, ground.cold), count_looks(ground, monkeypatch)
 
     found = await asyncio.gather(*(lookout.look() for _ in range(3)))
 
@@ -85,7 +79,7 @@ async def test_whoever_asks_while_a_look_is_on_its_way_has_a_later_one(ground: G
         begun.set()
         return go_on.wait() if number == 0 else None
 
-    lookout, looks = Lookout(ground.store, cold_of(ground)), count_looks(ground, monkeypatch, hold)
+    lookout, looks = Lookout(ground.store, ground.cold), count_looks(ground, monkeypatch, hold)
     first = asyncio.create_task(lookout.look())
     await begun.wait()
     await add(ground, "schedule", **SCHEDULE, name="s", wake_at=now - SECOND)
@@ -101,7 +95,7 @@ async def test_whoever_asks_while_a_look_is_on_its_way_has_a_later_one(ground: G
 
 async def test_a_caller_that_is_cancelled_stops_no_other_one(ground: Ground) -> None:
     await founded(ground)
-    lookout = Lookout(ground.store, cold_of(ground))
+    lookout = Lookout(ground.store, ground.cold)
     one, other = (asyncio.create_task(lookout.look()) for _ in range(2))
     await asyncio.sleep(0)
 
@@ -120,7 +114,7 @@ async def test_a_look_that_fails_fails_all_who_share_it_and_the_next_is_a_new_on
         if number == 0:
             raise StoreUnavailable("gone")
 
-    lookout = Lookout(ground.store, cold_of(ground))
+    lookout = Lookout(ground.store, ground.cold)
     count_looks(ground, monkeypatch, fail)
 
     failed = await asyncio.gather(lookout.look(), lookout.look(), return_exceptions=True)
@@ -133,7 +127,7 @@ async def test_whoever_closes_breaks_off_a_look_and_a_later_one_is_a_new_one(
     ground: Ground, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await founded(ground)
-    lookout = Lookout(ground.store, cold_of(ground))
+    lookout = Lookout(ground.store, ground.cold)
     count_looks(ground, monkeypatch, lambda number: asyncio.Event().wait() if number == 0 else None)
     for before in (0, 0.05):  # while it waits for others to join, and while the store works
         asked = asyncio.create_task(lookout.look())
@@ -158,7 +152,7 @@ ROWS: dict[str, tuple[str, Callable[[int], dict[str, Any]]]] = {
 async def test_a_row_is_its_own_sign_and_no_other(ground: Ground, sign: str) -> None:
     table, values = ROWS[sign]
     now = await founded(ground)
-    lookout = Lookout(ground.store, cold_of(ground))
+    lookout = Lookout(ground.store, ground.cold)
 
     await add(ground, table, **values(now))
 
@@ -169,7 +163,7 @@ async def test_a_row_is_its_own_sign_and_no_other(ground: Ground, sign: str) -> 
 async def test_what_comes_later_is_no_sign_yet(ground: Ground, sign: str) -> None:
     table, values = ROWS[sign]
     now = await founded(ground)
-    lookout = Lookout(ground.store, cold_of(ground))
+    lookout = Lookout(ground.store, ground.cold)
     await add(ground, table, **values(now + HOUR))
     before = await lookout.look()
 
@@ -181,7 +175,7 @@ async def test_what_comes_later_is_no_sign_yet(ground: Ground, sign: str) -> Non
 
 async def test_a_schedule_that_never_ticks_hides_none_that_does(ground: Ground) -> None:
     now = await founded(ground)
-    lookout = Lookout(ground.store, cold_of(ground))
+    lookout = Lookout(ground.store, ground.cold)
 
     await add(ground, "schedule", **SCHEDULE, name="never", wake_at=None)
     alone = await lookout.look()

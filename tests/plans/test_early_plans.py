@@ -1,4 +1,4 @@
-"""The plans of the hot statements: made while nothing ran or waited, they must do when much does."""
+"""Plans that were made while nothing ran or waited must do when much does; beside `test_postgres_plans`, without the store."""
 
 import json
 import re
@@ -18,9 +18,10 @@ from protojobs_service.drivers.sql.tables import Tables
 from sqlalchemy import Dialect
 from sqlalchemy.dialects import postgresql
 
+from tests.plans.trees import nodes
 from tests.unit.drivers.kit import opened, store_of
 
-pytestmark = pytest.mark.asyncio
+pytestmark = [pytest.mark.asyncio, pytest.mark.postgres]
 
 _FOUND_BY_KEY = ("counter", "event_slot", "handle", "job", "ready", "running")
 
@@ -52,13 +53,6 @@ def hot(statements: Statements) -> Iterator[tuple[str, str, bool]]:
         yield f"claim bounded={bounded}", text, False
     yield "claim of several groups", statements.claim_several, False
     yield "complete", statements.complete, False
-
-
-def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield a node of a plan and all below it."""
-    yield plan
-    for each in plan.get("Plans", ()):
-        yield from nodes(each)
 
 
 def read_whole(tables: Tables, plan: dict[str, Any]) -> list[str]:
