@@ -34,11 +34,15 @@ _WAITING = frozenset({"claims", "errands", "compare"})
 
 @dataclass(frozen=True, slots=True)
 class Timer:
-    """A turn, and how often it comes, in seconds (a turn may return its own pause); 0: the turn waits by itself."""
+    """A turn, and how often it comes, in seconds (a turn may return its own pause); 0: the turn waits by itself.
+
+    phase: the share of the pause by which it comes later than others. Statements of one instant keep the flushes of jobs waiting.
+    """
 
     name: str
     pause: Callable[[], float]
     turn: Callable[[], Awaitable[float | None]]
+    phase: float = 0.0
 
 
 @dataclass(slots=True)
@@ -116,7 +120,7 @@ class Upkeep:
             Timer("claims", every(0), _silent(self._claims.take_turn)),
             Timer("errands", every(0), _silent(watch.errand_turn)),
             Timer("sweep", every(timings.sweep), _silent(watch.sweep_turn)),
-            Timer("renew", lambda: watch.renewal, _silent(watch.renew_turn)),
+            Timer("renew", lambda: watch.renewal, _silent(watch.renew_turn), phase=0.25),
             Timer("requests", every(timings.poll), _silent(watch.poll_turn)),
             Timer("compare", every(0), _silent(watch.compare_turn)),
             Timer("settings", every(timings.poll), _silent(self._known.refresh)),
@@ -125,12 +129,12 @@ class Upkeep:
             Timer("forget events", every(timings.prune), self._bounded(self._events.forget, timings.prune)),
             Timer("beat", every(timings.beat), self._beat),
             Timer("promote", every(timings.promote), self._bounded(self._driver.jobs.promote, timings.promote)),
-            Timer("unhold", every(timings.unhold), self._bounded(self._driver.jobs.unhold, timings.unhold)),
+            Timer("unhold", every(timings.unhold), self._bounded(self._driver.jobs.unhold, timings.unhold), phase=0.75),
             Timer("tick", every(timings.tick), self._schedules.tick_turn),
             Timer("forget ticks", every(timings.prune), self._bounded(self._schedules.forget_ticks, timings.prune)),
-            Timer("expire", every(timings.expire), self._bounded(self._expire, timings.expire)),
+            Timer("expire", every(timings.expire), self._bounded(self._expire, timings.expire), phase=0.75),
             Timer("prune", every(timings.prune), self._bounded(self._driver.jobs.prune, timings.prune)),
-            Timer("tokens", every(timings.tokens), _silent(self._tokens.known.refresh)),
+            Timer("tokens", every(timings.tokens), _silent(self._tokens.known.refresh), phase=0.25),
             Timer("token uses", every(timings.token_uses), _silent(self._tokens.note_uses)),
             Timer("forget tokens", every(timings.prune), self._bounded(self._tokens.forget, timings.prune)),
             Timer("forget audit", every(timings.prune), self._bounded(self._audit.forget, timings.prune)),
@@ -148,7 +152,7 @@ class Upkeep:
                 pause = _FIRST_PAUSE
                 turns.good += 1
                 turns.good_at = self._clock.monotonic()
-                seconds = self._until_next(timer.pause() if seconds is None else seconds, began)
+                seconds = self._until_next(timer.pause() if seconds is None else seconds, began, timer.phase)
             except Exception as error:  # noqa: BLE001 # a timer that dies stops its work on this replica for ever
                 turns.failed += 1
                 expected = isinstance(error, StoreUnavailable | Overloaded)
@@ -160,11 +164,14 @@ class Upkeep:
             else:
                 await asyncio.sleep(0)  # a turn that never had to wait must let others run
 
-    def _until_next(self, pause: float, began: float) -> float:
-        """Return the seconds to the next multiple of `pause` since `began`: timers that wake together wake the process once."""
+    def _until_next(self, pause: float, began: float, phase: float) -> float:
+        """Return the seconds to the next multiple of `pause` since `began`: timers that wake together wake the process once.
+
+        It is later by a share of the pause, `phase`.
+        """
         if not 0 < pause <= _SHORT:
             return pause
-        left = pause - (self._clock.monotonic() - began) % pause
+        left = pause - (self._clock.monotonic() - began - phase * pause) % pause
         return left if left > pause * _TOO_SOON else left + pause
 
     async def _beat(self) -> None:

@@ -52,3 +52,32 @@ async def test_a_turn_that_ends_just_before_the_next_one_is_due_leaves_that_one_
         stop()
 
     assert [round(at - began, 6) for at in woken] == [0, 0.2, 0.4, 0.6]
+
+
+async def test_timers_of_a_second_take_their_turns_at_different_instants(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    woken: dict[str, list[float]] = {"beat": [], "expire": [], "unhold": []}
+
+    def note(name: str) -> None:
+        woken[name].append(round(stand.clock.now - began, 6))
+
+    async def beat() -> None:
+        note("beat")
+
+    async def expire(_limit: int) -> int:
+        note("expire")
+        return 0
+
+    async def unhold(_limit: int) -> int:
+        note("unhold")
+        return 0
+
+    monkeypatch.setattr(stand.driver.sessions, "beat", beat)
+    monkeypatch.setattr(stand.driver.jobs, "expire", expire)
+    monkeypatch.setattr(stand.driver.jobs, "unhold", unhold)
+
+    async with asyncio.TaskGroup() as tasks:
+        began, stop = stand.clock.now, stand.application.upkeep.start(tasks)
+        await stand.clock.advance(3.05)
+        stop()
+
+    assert woken == {"beat": [0, 1, 2, 3], "expire": [0, 0.75, 1.75, 2.75], "unhold": [0, 0.75, 1.75, 2.75]}
