@@ -28,6 +28,12 @@ def pages(kept: Path = KEPT) -> dict[str, str]:
     return {"benchmarks/README.md": _list(results), **texts}
 
 
+def beside_others(kept: Path = KEPT) -> str:
+    """Return the table of the comparison with other job queues, with where and when it was made: for a page that quotes it."""
+    said = json.loads((kept / "peers.json").read_text())
+    return f"Commit `{said['commit']}`, {said['recorded']}, {_machine(said)}; {_rounds(said)}\n\n{_beside(said)}"
+
+
 def _list(results: Mapping[str, Mapping[str, Any]]) -> str:
     rows = (
         [f"[{name}]({name}.md)", _ABOUT[said["kind"]], said["recorded"], f"`{said['commit']}`", _machine(said)]
@@ -116,10 +122,8 @@ def _versions(said: Mapping[str, Any]) -> str:
 
 
 def _peers(name: str, said: Mapping[str, Any]) -> str:
-    runners, load = said["runners"], said["load"]
-    what = f"{load['jobs']} jobs, {load['seconds']:g} s, {said['rounds']} rounds in turn: median (min - max)."
-    parts = [_head(name, said), f"{what}\n", "## jobs/s, and waiting\n"]
-    parts.append(_table(["", *COLUMNS.values()], ([each, *_spans(runner, COLUMNS)] for each, runner in runners.items())))
+    runners = said["runners"]
+    parts = [_head(name, said), f"{_rounds(said)}\n", "## jobs/s, and waiting\n", _beside(said)]
     parts.append(f"## {OURS} against each; above 1 is better\n")
     against = ((each, runner["ratios"]) for each, runner in runners.items() if each != OURS)
     parts.append(
@@ -141,6 +145,16 @@ def _peers(name: str, said: Mapping[str, Any]) -> str:
     ]
     parts += [f"Not measured: {each}: {why}.\n" for each, why in said["missing"].items()]
     return "\n".join(parts)
+
+
+def _rounds(said: Mapping[str, Any]) -> str:
+    load = said["load"]
+    return f"{load['jobs']} jobs, {load['seconds']:g} s, {said['rounds']} rounds in turn: median (min - max)."
+
+
+def _beside(said: Mapping[str, Any]) -> str:
+    rows = ([each, *_spans(runner, COLUMNS)] for each, runner in said["runners"].items())
+    return _table(["", *COLUMNS.values()], rows)
 
 
 def _spans(runner: Mapping[str, Any], columns: Iterable[str]) -> list[str]:

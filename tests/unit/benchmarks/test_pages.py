@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from benchmarks import record
-from benchmarks.pages import pages
+from benchmarks.pages import beside_others, pages
 from benchmarks.pairs import Side
 from benchmarks.peers.tables import summarise
 
@@ -130,6 +130,17 @@ def test_a_page_of_peers_has_their_ratios_and_plots_what_more_than_one_has(tmp_p
     assert [line for line in lines if "title" in line] == ['    title "drain"']
     assert "    bar [80000.0, 20000.0]" in lines
     assert "Not measured: graphile: no node." in lines
+
+
+def test_another_page_quotes_the_comparison_with_where_it_was_made(tmp_path: Path) -> None:
+    runners = {"proto-jobs": {"figures": summarise([{"drain": 80_000.0}])}, "river": {"figures": summarise([{"drain": 20_000.0}])}}
+    said = {"rounds": 3, "load": {"jobs": 2000, "seconds": 3.0}, "runners": runners}
+    (tmp_path / "peers.json").write_text(json.dumps({"kind": "peers", **ABOUT, **said}))
+
+    quoted = beside_others(tmp_path).splitlines()
+
+    assert quoted[0].startswith("Commit `abc1234`, 2026-01-31, 2 CPUs (a processor), 8 GB, Linux 6; 2000 jobs, 3 s, 3 rounds")
+    assert quoted[-2:] == ["| proto-jobs |  |  | 80,000 |  |  |  |", "| river |  |  | 20,000 |  |  |  |"]
 
 
 def test_the_list_has_every_file(tmp_path: Path) -> None:
