@@ -13,8 +13,8 @@ DEFAULT_PRIORITY = 5
 MIN_PRIORITY, MAX_PRIORITY = 1, 9
 
 MAX_BATCH_ITEMS = 1000
-MAX_JOBS_UNDER_WAY = 50_000
-"""Of one caller's calls, before no further one is taken: what a store takes in two or three seconds."""
+MAX_JOBS_UNDER_WAY = 20_000
+"""Of one caller's calls, before no further one is taken: what a store takes in about half a second."""
 MAX_SETTLE_ITEMS = 10_000
 MAX_UPDATE_ITEMS = 1000
 MAX_PAGE_SIZE, DEFAULT_PAGE_SIZE = 500, 50

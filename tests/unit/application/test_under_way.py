@@ -1,5 +1,7 @@
 """Jobs on their way: a flood is refused at a bound, and nobody else for it."""
 
+from datetime import timedelta
+
 import pytest
 from protojobs_service.application.under_way import UnderWay
 from protojobs_service.domain.errors import Overloaded
@@ -43,3 +45,35 @@ def test_a_call_that_fails_is_on_its_way_no_longer() -> None:
         raise RuntimeError
 
     under_way.check()
+
+
+def test_calls_that_are_refused_together_are_told_to_come_one_after_the_other_within_ten_seconds() -> None:
+    under_way = UnderWay(most=10, clock=lambda: 100.0)
+    told: list[timedelta] = []
+
+    with working_for(Sender("one")), under_way.one(10):
+        for _ in range(2000):
+            with pytest.raises(Overloaded) as refused:
+                under_way.check()
+            told.append(refused.value.retry_after)
+
+    assert told[0] == timedelta(seconds=0.25)
+    assert len(set(told)) > 1000
+    assert told == sorted(told)
+    assert told[-1] == timedelta(seconds=10)
+
+
+def test_a_call_that_is_refused_later_is_told_to_come_as_soon_as_the_first() -> None:
+    now = [100.0]
+    told: list[timedelta] = []
+    under_way = UnderWay(most=10, clock=lambda: now[0])
+
+    with working_for(Sender("one")), under_way.one(10):
+        for now[0] in (100.0, 100.0, 130.0):
+            with pytest.raises(Overloaded) as refused:
+                under_way.check()
+            told.append(refused.value.retry_after)
+
+    first, second, later = told
+    assert first < second
+    assert later == first == timedelta(seconds=0.25)
