@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from protojobs_service.application.clock import Clock
 from protojobs_service.application.known_queues import KnownQueues
 from protojobs_service.application.lease_errands import Errands
 from protojobs_service.application.store_time import StoreTime
@@ -35,12 +36,12 @@ _REFUSALS: dict[DispatchVerdict, type[JobIdReused | BatchAborted | StoreUnavaila
 class Dispatch:
     """Stores jobs that the wire has checked."""
 
-    def __init__(self, driver: Driver, queues: KnownQueues, store_time: StoreTime, errands: Errands) -> None:
+    def __init__(self, driver: Driver, queues: KnownQueues, store_time: StoreTime, errands: Errands, clock: Clock) -> None:
         self._driver = driver
         self._queues = queues
         self._store_time = store_time
         self._errands = errands
-        self._under_way = UnderWay()
+        self._under_way = UnderWay(clock)
 
     def admit(self) -> None:
         """Raise Overloaded where the caller has so many jobs on their way that more would wait for seconds; nothing is stored then.

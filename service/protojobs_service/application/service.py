@@ -120,7 +120,7 @@ class Application:
         watch = LeaseWatch(driver, leasing, room, errands, clock, timings, tally)
         events = Watch(driver, known, clock, timings, brief)
         settle = Settle(driver, known, store_time, leasing, wait, tally)
-        dispatch = Dispatch(driver, known, store_time, errands)
+        dispatch = Dispatch(driver, known, store_time, errands, clock)
         queues = Queues(driver, known, room, clock, timings)
         recent_stats = Recent(queues.stats, clock)
         tokens, audit = Tokens(driver, store_time, clock), Audit(driver, clock, kept=audit_kept, say=say_audit)

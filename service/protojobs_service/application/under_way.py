@@ -1,11 +1,11 @@
 """How many jobs of each caller are on their way to the store: what would wait for seconds is refused while it costs nothing yet."""
 
-import time
 from collections import Counter
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import timedelta
 
+from protojobs_service.application.clock import Clock
 from protojobs_service.domain.bounds import MAX_JOBS_UNDER_WAY
 from protojobs_service.domain.counting import counted
 from protojobs_service.domain.errors import Overloaded
@@ -17,9 +17,9 @@ _APART_S = 0.005
 
 
 class UnderWay:
-    """Counts jobs of calls that are not answered yet; streams have windows. Belongs to the event loop. clock: seconds."""
+    """Counts jobs of calls that are not answered yet; streams have windows. Belongs to the event loop."""
 
-    def __init__(self, most: int = MAX_JOBS_UNDER_WAY, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Clock, most: int = MAX_JOBS_UNDER_WAY) -> None:
         """Begin with none. most: of one caller, before no further call of it is taken."""
         self._most = most
         self._clock = clock
@@ -43,6 +43,6 @@ class UnderWay:
 
     def _again(self) -> timedelta:
         """Return how long to wait: each who is told comes a little later than the one before, up to a bound."""
-        now = self._clock()
+        now = self._clock.monotonic()
         self._last_again = min(max(self._last_again + _APART_S, now + _SOONEST_S), now + _LATEST_S)
         return timedelta(seconds=self._last_again - now)

@@ -7,9 +7,11 @@ from protojobs_service.application.under_way import UnderWay
 from protojobs_service.domain.errors import Overloaded
 from protojobs_service.port.sender import Sender, working_for
 
+from tests.unit.application.stand import FakeClock
+
 
 def test_a_call_is_taken_until_there_are_too_many_jobs_and_again_when_they_are_stored() -> None:
-    under_way = UnderWay(most=10)
+    under_way = UnderWay(FakeClock(), most=10)
     with working_for(Sender("one")):
         with under_way.one(9):
             under_way.check()
@@ -23,14 +25,14 @@ def test_a_call_is_taken_until_there_are_too_many_jobs_and_again_when_they_are_s
 
 
 def test_what_one_has_on_its_way_is_nothing_to_others() -> None:
-    under_way = UnderWay(most=10)
+    under_way = UnderWay(FakeClock(), most=10)
 
     with working_for(Sender("one")), under_way.one(10), working_for(Sender("other")):
         under_way.check()
 
 
 def test_calls_of_all_sizes_count_for_their_caller_and_streams_do_not() -> None:
-    under_way = UnderWay(most=10)
+    under_way = UnderWay(FakeClock(), most=10)
 
     with working_for(Sender("one", 7, is_stream=True)), under_way.one(1000):
         under_way.check()
@@ -39,7 +41,7 @@ def test_calls_of_all_sizes_count_for_their_caller_and_streams_do_not() -> None:
 
 
 def test_a_call_that_fails_is_on_its_way_no_longer() -> None:
-    under_way = UnderWay(most=10)
+    under_way = UnderWay(FakeClock(), most=10)
 
     with pytest.raises(RuntimeError), under_way.one(10):
         raise RuntimeError
@@ -48,7 +50,7 @@ def test_a_call_that_fails_is_on_its_way_no_longer() -> None:
 
 
 def test_calls_that_are_refused_together_are_told_to_come_one_after_the_other_within_ten_seconds() -> None:
-    under_way = UnderWay(most=10, clock=lambda: 100.0)
+    under_way = UnderWay(FakeClock(), most=10)
     told: list[timedelta] = []
 
     with working_for(Sender("one")), under_way.one(10):
@@ -64,12 +66,12 @@ def test_calls_that_are_refused_together_are_told_to_come_one_after_the_other_wi
 
 
 def test_a_call_that_is_refused_later_is_told_to_come_as_soon_as_the_first() -> None:
-    now = [100.0]
+    clock = FakeClock()
     told: list[timedelta] = []
-    under_way = UnderWay(most=10, clock=lambda: now[0])
+    under_way = UnderWay(clock, most=10)
 
     with working_for(Sender("one")), under_way.one(10):
-        for now[0] in (100.0, 100.0, 130.0):
+        for clock.now in (100.0, 100.0, 130.0):
             with pytest.raises(Overloaded) as refused:
                 under_way.check()
             told.append(refused.value.retry_after)
