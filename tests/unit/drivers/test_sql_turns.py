@@ -108,6 +108,8 @@ def test_all_is_taken_once_in_the_order_of_its_sender(steps: list[tuple[int, int
             taken.append(turns.take())
             assert taken[-1] == first
     left = sorted(turns)
+    assert len(turns) == len(left)
+    assert turns.cost == sum(steps[number][1] for _, number in left)
     taken += [turns.take() for _ in range(len(turns))]
 
     by_sender = defaultdict[int, list[int]](list)
@@ -117,6 +119,7 @@ def test_all_is_taken_once_in_the_order_of_its_sender(steps: list[tuple[int, int
     assert all(numbers == sorted(numbers) for numbers in by_sender.values())
     assert set(left) <= set(taken)
     assert not turns
+    assert turns.cost == 0
 
 
 @given(st.lists(st.integers(1, 1000), min_size=1), st.integers(1, 1000))

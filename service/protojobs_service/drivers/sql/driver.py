@@ -22,6 +22,7 @@ from protojobs_service.drivers.sql.dispatching import Dispatching
 from protojobs_service.drivers.sql.events import SqlEvents
 from protojobs_service.drivers.sql.jobs import SqlJobs
 from protojobs_service.drivers.sql.lanes import Lanes
+from protojobs_service.drivers.sql.linger import Linger
 from protojobs_service.drivers.sql.lookout import Lookout
 from protojobs_service.drivers.sql.marks import Marks
 from protojobs_service.drivers.sql.pipelines import Pipeline
@@ -100,7 +101,9 @@ class SqlDriver(Driver):
         dispatch = Dispatching(store, for_dispatch, self._lanes, self._ready)
         large = Dispatching(store, for_rest, self._lanes, self._ready, aside=True)
         self._dispatch = Roads(
-            DispatchPipeline("dispatch", dispatch.flush, weigh=dispatching.weigh, hold=dispatch.hold, forgets=True),
+            DispatchPipeline(
+                "dispatch", dispatch.flush, weigh=dispatching.weigh, hold=dispatch.hold, forgets=True, linger=Linger()
+            ),
             DispatchPipeline("dispatch aside", large.flush, weigh=dispatching.weigh, hold=large.hold, forgets=True),
         )
         claim = Claiming(store, for_claim, self._lanes, self._ready)

@@ -1,6 +1,6 @@
 """Group commit: while a flush is in flight everything new of its kind queues up, and when it returns all of it goes in one.
 
-No timer: an idle system pays one commit, a busy one fills its flushes by itself.
+An idle system pays one commit, a busy one fills its flushes by itself; only where several callers send little, see `Linger`.
 """
 
 import asyncio
@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
 from protojobs_service.domain.errors import Overloaded, StoreUnavailable, Unavailable
+from protojobs_service.drivers.sql.linger import Linger
 from protojobs_service.drivers.sql.turns import Turns
 from protojobs_service.port.deadline import unhurried
 from protojobs_service.port.sender import sender
@@ -52,7 +53,8 @@ class Pipeline(Generic[Call, Answer]):
     error that the store is not to blame for, each call is run again alone, so that a poisoned one fails nobody else.
     hold: how many rows may go now (awaited before each flush), None for no bound; it is given what tells how many rows the next
     call has, which may be another one while it waits. forgets: calls whose callers have left before their flush are not made: they
-    would take the place of those that somebody waits for.
+    would take the place of those that somebody waits for. linger: how long a flush waits for more; by default not at
+    all.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Pipeline(Generic[Call, Answer]):
         weigh: Callable[[Call], Weight],
         hold: Callable[[Callable[[], int]], Awaitable[int | None]] | None = None,
         forgets: bool = False,
+        linger: Linger | None = None,
     ) -> None:
         """Prepare; the first call starts it."""
         self._name = name
@@ -70,6 +73,7 @@ class Pipeline(Generic[Call, Answer]):
         self._weigh = weigh
         self._hold = hold
         self._forgets = forgets
+        self._linger = Linger(longest_s=0) if linger is None else linger
         self._pending = Turns[_Pending[Call, Answer]]()
         self._taken: Sequence[_Pending[Call, Answer]] = ()
         self._runner: asyncio.Task[None] | None = None
@@ -82,6 +86,7 @@ class Pipeline(Generic[Call, Answer]):
         loop = asyncio.get_running_loop()
         item = _Pending(call, self._weigh(call), loop.create_future())
         self._pending.add(sender(), item, item.weight.cost)
+        self._linger.came(item.weight.cost)
         if self._runner is None:
             # Owned by the pipeline: `close` awaits it, and it ends by itself when nothing is pending.
             self._runner = loop.create_task(self._work(), name=f"sql-{self._name}", context=unhurried())
@@ -97,9 +102,12 @@ class Pipeline(Generic[Call, Answer]):
     async def _work(self) -> None:
         try:
             while self._pending:
+                if not self._closed:
+                    await self._linger.wait(len(self._pending), self._pending.cost)
                 self._taken = self._take(await self._allowed())
                 if self._taken:
-                    await self._commit(self._taken)
+                    with self._linger.flush(len(self._taken)):
+                        await self._commit(self._taken)
         finally:
             self._runner = None
             # Something is left only where this task was cancelled or a bug ended it: nobody may wait for ever.

@@ -31,9 +31,12 @@ class Turns(Generic[Item]):
         self._order: list[tuple[float, int, Hashable]] = []
         self._clock = 0.0
         self._number = self._passed = 0
+        self._len = 0
+        self.cost = 0
+        """Of all that waits."""
 
     def __len__(self) -> int:
-        return sum(len(line.items) for line in self._lines.values())
+        return self._len
 
     def __bool__(self) -> bool:
         return bool(self._lines)
@@ -50,6 +53,8 @@ class Turns(Generic[Item]):
             line = self._lines[sender] = _Line(self._clock + cost)
             self._line_up(sender, line)
         line.items.append((item, cost))
+        self._len += 1
+        self.cost += cost
 
     def first(self) -> Item:
         """Return whose turn it is. Raises IndexError where nobody waits."""
@@ -60,7 +65,9 @@ class Turns(Generic[Item]):
         due, _, sender = heappop(self._order)
         self._clock = due
         line = self._lines[sender]
-        item, _ = line.items.popleft()
+        item, cost = line.items.popleft()
+        self._len -= 1
+        self.cost -= cost
         if line.items:
             line.due += line.items[0][1]
             self._line_up(sender, line)
@@ -85,6 +92,7 @@ class Turns(Generic[Item]):
         self._lines.clear()
         self._order.clear()
         self._clock = 0.0
+        self._len = self.cost = 0
 
     def _line_up(self, sender: Hashable, line: _Line[Item]) -> None:
         self._number += 1
