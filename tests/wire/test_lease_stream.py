@@ -272,6 +272,19 @@ async def test_ping_is_answered_and_numbers_tell_what_was_read(service: Service)
     await worker.close()
 
 
+async def test_no_ping_is_left_without_an_answer(service: Service) -> None:
+    worker = await StreamWorker.open(service)
+
+    for _ in range(3):
+        await worker.stream.send(ping=Ping())
+        await worker.stream.until("pong")
+    await worker.stream.send(ping=Ping())
+    await worker.stream.call.done_writing()
+
+    await worker.stream.until("pong")
+    assert await worker.stream.read() is None
+
+
 async def test_the_server_sends_a_heartbeat_of_its_own(service: Service) -> None:
     worker = await StreamWorker.open(service, session_ttl=Duration(seconds=2))
 

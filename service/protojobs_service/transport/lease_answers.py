@@ -5,7 +5,18 @@ from datetime import timedelta
 
 from protojobs.v1 import worker_service_pb2
 
-from protojobs_service.application import DrainCause, HeldLease, News, Settled, Settlement, SettleVerdict, Stop, StopCause
+from protojobs_service.application import (
+    Clock,
+    DrainCause,
+    HeldLease,
+    News,
+    Settled,
+    Settlement,
+    SettleVerdict,
+    Stop,
+    StopCause,
+    StoreTime,
+)
 from protojobs_service.domain.lifecycle import State
 from protojobs_service.transport.convert import to_duration, to_timestamp
 from protojobs_service.transport.ids import format_id
@@ -30,6 +41,7 @@ DRAINS = {
     DrainCause.WORKER: worker_service_pb2.DRAIN_REASON_WORKER,
     DrainCause.STORE: worker_service_pb2.DRAIN_REASON_STORE,
 }
+_PONG_S = 0.05
 _INVALID = worker_service_pb2.SETTLE_CODE_INVALID
 _GroupKey = tuple[SettleVerdict, State | None, int]
 
@@ -138,3 +150,26 @@ def to_drain(cause: DrainCause, deadline: timedelta, reconnect_after: timedelta)
     return worker_service_pb2.Drain(
         reason=DRAINS[cause], deadline=to_duration(deadline), reconnect_after=to_duration(reconnect_after)
     )
+
+
+class Pongs:
+    """Answers to Pings, one for all of a moment: a worker that has nothing else to say sends a Ping for each Deliver."""
+
+    def __init__(self, clock: Clock, time: StoreTime) -> None:
+        """Answer with the store's time."""
+        self.owed = False
+        self._clock = clock
+        self._time = time
+        self._next_at = clock.monotonic()
+
+    def wait_s(self) -> float:
+        """Return the seconds until one may be sent again; 0 or less: now."""
+        return self._next_at - self._clock.monotonic()
+
+    def take(self) -> worker_service_pb2.Pong:
+        """Return one; none is owed any more."""
+        self.owed = False
+        self._next_at = self._clock.monotonic() + _PONG_S
+        pong = worker_service_pb2.Pong(store_ok=self._time.ok)
+        pong.time.CopyFrom(to_timestamp(self._time.now()))
+        return pong

@@ -31,7 +31,7 @@ from protojobs_service.transport.call import Context
 from protojobs_service.transport.convert import parse_optional_span, to_duration, to_timestamp
 from protojobs_service.transport.first_frame import first_frame
 from protojobs_service.transport.interceptors import Drain
-from protojobs_service.transport.lease_answers import SettledBuilder, cancel_items, lease_refs, to_drain
+from protojobs_service.transport.lease_answers import Pongs, SettledBuilder, cancel_items, lease_refs, to_drain
 from protojobs_service.transport.lease_convert import (
     Outcomes,
     Refusal,
@@ -76,7 +76,7 @@ class LeaseStream:
         self._stops: list[Stop] = []
         self._throttles: dict[str, worker_service_pb2.Throttle] = {}
         self._drain: worker_service_pb2.Drain | None = None
-        self._owes_pong = False
+        self._pongs = Pongs(application.clock, application.store_time)
         self._updating: set[asyncio.Task[None]] = set()
         self._unanswered_frames = self._unanswered_items = 0
         self._unwritten_frames = self._unwritten_items = 0
@@ -238,7 +238,7 @@ class LeaseStream:
             case "goodbye":
                 self._take_goodbye(session, frame.goodbye)
             case "ping":
-                self._owes_pong = True
+                self._pongs.owed = True
                 self._news.set()
             case _:
                 raise InvalidField("frame", "is required")
@@ -318,7 +318,8 @@ class LeaseStream:
                 if self._over.is_set():
                     return
                 self._news.clear()
-                self._owes_pong = not await clock.wait(self._news, heartbeat) or self._owes_pong
+                wait_s = self._pongs.wait_s() if self._pongs.owed else heartbeat
+                self._pongs.owed = not await clock.wait(self._news, wait_s) or self._pongs.owed
         except TimeoutError:
             self._leasing.lost(session, slow=True)
             self.end(Overloaded("the worker does not read its stream"))
@@ -332,11 +333,8 @@ class LeaseStream:
         """Write the most urgent frame, if there is any: Settled, Pong, Cancel, Deliver, and Drain after all."""
         if not self._answers.is_empty or self._unwritten_frames:
             await self._write_answers(context)
-        elif self._owes_pong:
-            self._owes_pong = False
-            pong = worker_service_pb2.Pong(store_ok=self._application.store_time.ok)
-            pong.time.CopyFrom(to_timestamp(self._application.store_time.now()))
-            await self._send(context, worker_service_pb2.LeaseResponse(pong=pong))
+        elif self._pongs.owed and (self._pongs.wait_s() <= 0 or self._over.is_set()):
+            await self._send(context, worker_service_pb2.LeaseResponse(pong=self._pongs.take()))
         elif self._stops:
             stops, self._stops = self._stops, []
             cancel = worker_service_pb2.Cancel(items=cancel_items(stops))
