@@ -19,6 +19,8 @@ from protojobs_service.domain.queue_limits import Hold, HoldCause
 
 _NOBODY = Handle(0)
 _MOST_LANES = 4096
+_SHARES = 32
+"""Of a stream's slots so large a part may be filled at once: a few jobs cost one frame then, not one of each stream."""
 
 
 class LeaseRoom:
@@ -158,7 +160,7 @@ class LeaseRoom:
                 for session in sessions:
                     room = min(session.room(), session.idle_slots()) if idle_only else session.room()
                     full, most = session.reserved + room, session.window.max_bytes
-                    for _ in range(min(chunk, room)):
+                    for _ in range(min(max(chunk, session.slots // _SHARES), room)):
                         # Looked at each time: other lanes of the batch reserve between two steps.
                         if session.reserved >= full or (most and session.bytes + session.reserved_bytes >= most):
                             break

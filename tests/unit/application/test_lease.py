@@ -102,6 +102,15 @@ async def test_reserved_places_are_spread_over_idle_handlers(stand: Stand, jobs:
     assert abs(counts[first.at.handle] - counts[second.at.handle]) <= jobs / 8
 
 
+async def test_a_few_jobs_go_to_one_stream_with_many_idle_slots_and_the_next_ones_to_another(stand: Stand) -> None:
+    workers = [await stand.worker(window=2000, slots=640) for _ in range(2)]
+
+    lots = [stand.application.room.reserve([("default", "email", 10)] * 20) for _ in range(4)]
+
+    assert all(len(set(lot)) == 1 for lot in lots)
+    assert Counter(lot[0] for lot in lots) == {worker.at.handle: 2 for worker in workers}
+
+
 async def test_a_kind_goes_only_to_sessions_that_named_it(stand: Stand) -> None:
     mails = await stand.worker(kinds=frozenset({"email"}))
     images = await stand.worker(kinds=frozenset({"image"}))
