@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import orjson
-from protojobs_client import AsyncClient, Dispatched, DispatchResult, JobRequest, Options, ProtoJobsError
+from protojobs_client import AsyncClient, Dispatched, DispatchResult, JobRequest, Options
 
 from benchmarks.extras import telemetry
 from benchmarks.requests import body, requests
@@ -30,6 +30,20 @@ class Call:
     results: list[DispatchResult]
     keys: list[str | None]
 
+    def kept(self) -> "Kept":
+        """Return it as plain tuples, through which the garbage collector does not look again and again while jobs are sent."""
+        refused = [(place, result.error) for place, result in enumerate(self.results) if not isinstance(result, Dispatched)]
+        return (
+            self.intended,
+            self.acked,
+            tuple([result.job_id for result in self.results]),
+            tuple([(place, "info" if error.retryable else "fail", error.code.name, error.reason) for place, error in refused]),
+            tuple(self.keys),
+        )
+
+
+Kept = tuple[float, float, tuple[str, ...], tuple[tuple[int, str, str, str], ...], tuple[str | None, ...]]
+"""Intended, acked, ids of jobs, the places of those that were refused with phase, code and reason, and keys."""
 
 Note = Callable[[Call], object]
 
@@ -86,39 +100,39 @@ async def main(config: dict[str, Any]) -> None:
     """Dispatch, then write history and usage; with `keep` False each call is written when it has ended, and not remembered."""
     load = drip if "interval" in config else flood
     options = Options.from_env().over(streaming=config.get("streaming", False))
-    calls: list[Call] = []
+    calls: list[Kept] = []
     told: dict[str, Any] = {name: config[name] for name in ("policy", "delay") if name in config}
     mark = digest(body(size)) if (size := config.get("payload_bytes")) is not None else None
     with Recorder(Path(config["history"]), config["name"]) as recorder, telemetry():
 
         def write_now(call: Call) -> None:
-            write(recorder, call, config["queue"], mark, told)
+            write(recorder, call.kept(), config["queue"], mark, told)
+
+        def keep(call: Call) -> None:
+            calls.append(call.kept())
 
         async with AsyncClient(options=options) as client:
             used = own_cpu_s()
-            await load(client, requests(config), config, calls.append if config.get("keep", True) else write_now)
+            await load(client, requests(config), config, keep if config.get("keep", True) else write_now)
             used = own_cpu_s() - used
         for call in calls:
-            write_now(call)
+            write(recorder, call, config["queue"], mark, told)
         recorder.write("noted", what="usage", role=config.get("role", "producers"), queue=config["queue"], cpu_s=used)
 
 
-def write(recorder: Recorder, call: Call, queue: str, mark: int | None, told: dict[str, Any]) -> None:
+def write(recorder: Recorder, call: Kept, queue: str, mark: int | None, told: dict[str, Any]) -> None:
     """Write one call as the events it stands for. mark: the digest of each payload; told: what else was asked for."""
-    jobs = [result.job_id for result in call.results]
+    intended, acked, jobs, refused, keys = call
     more = dict(told)
-    if call.keys:
-        more["keys"] = call.keys
+    if keys:
+        more["keys"] = list(keys)
     if mark is not None:
         more["digests"] = [mark] * len(jobs)
-    recorder.write("dispatch", "invoke", t=call.intended, jobs=jobs, queue=queue, kind=KIND, **more)
-    stored = [result.job_id for result in call.results if isinstance(result, Dispatched)]
-    recorder.write("dispatch", "ok", t=call.acked, jobs=stored)
-    for result in call.results:
-        if not isinstance(result, Dispatched):
-            error: ProtoJobsError = result.error
-            phase = "info" if error.retryable else "fail"
-            recorder.write("dispatch", phase, t=call.acked, jobs=[result.job_id], code=error.code.name, reason=error.reason)
+    recorder.write("dispatch", "invoke", t=intended, jobs=list(jobs), queue=queue, kind=KIND, **more)
+    places = {place for place, *_ in refused}
+    recorder.write("dispatch", "ok", t=acked, jobs=[job for place, job in enumerate(jobs) if place not in places])
+    for place, phase, code, reason in refused:
+        recorder.write("dispatch", phase, t=acked, jobs=[jobs[place]], code=code, reason=reason)
 
 
 if __name__ == "__main__":
