@@ -2,6 +2,8 @@
 
 Callers put specs into a queue and wait. One task serves it: it opens a stream, packs what waits into frames,
 at most `MAX_FRAMES` of them unacknowledged so that later specs gather meanwhile, and hands out the answers.
+Half of what waits goes first, and the next frame has no fewer specs than are unacknowledged: so the callers of
+one frame work while the other one is stored, and frames do not crumble.
 When the stream is lost it opens another and sends what is unacknowledged again, in order and with the same ids.
 A server without the method gets Dispatch and DispatchBatch instead.
 """
@@ -29,6 +31,7 @@ from protojobs_client.statuses import translate
 _log = logging.getLogger(__name__)
 
 MAX_FRAMES = 4
+SMALL_FRAME = 32  # specs, which are not worth two frames
 FIRST_WINDOW = 1000  # jobs, until the first acknowledgement tells the server's
 
 Stream = grpc.aio.StreamStreamCall[job_service_pb2.DispatchStreamRequest, job_service_pb2.DispatchStreamResponse]
@@ -235,12 +238,14 @@ class DispatchPipe:
         return items
 
     def _take(self) -> list[_Item]:
-        """Take what the server's window and the size of a message allow."""
-        if len(self._frames) >= MAX_FRAMES or self._moving:
+        """Take what the server's window and the size of a message allow, if it is worth a frame."""
+        waiting = len(self._queue)
+        if len(self._frames) >= MAX_FRAMES or self._moving or waiting < min(self._in_flight, MAX_ITEMS):
             return []
         # With nothing in flight no acknowledgement would ever open a window of 0.
         allowed = max(self._window - self._in_flight, 0 if self._frames else 1)
-        return self._take_from(self._queue, min(allowed, MAX_ITEMS))
+        share = waiting if self._frames else max(SMALL_FRAME, waiting // 2)
+        return self._take_from(self._queue, min(allowed, MAX_ITEMS, share))
 
     def _take_from(self, queue: deque[_Item], max_items: int) -> list[_Item]:
         items: list[_Item] = []

@@ -27,6 +27,30 @@ async def test_concurrent_dispatches_share_one_stream_and_few_frames(server: Fak
     assert not server.jobs.batches
 
 
+async def test_half_of_many_goes_first_so_that_its_callers_work_while_the_rest_is_stored(
+    server: FakeServer, client: AsyncClient
+) -> None:
+    await asyncio.gather(*(client.dispatch("kind") for _ in range(100)))
+
+    assert [len(frame) for frame in server.jobs.frames] == [50, 50]
+
+
+async def test_fewer_than_are_unacknowledged_wait_for_more(server: FakeServer, client: AsyncClient) -> None:
+    server.jobs.open.clear()
+    async with asyncio.TaskGroup() as group:
+        for _ in range(3):
+            group.create_task(client.dispatch("kind"))
+        await server.jobs.frame_came.wait()
+
+        for _ in range(3):
+            group.create_task(client.dispatch("kind"))
+            for _ in range(10):
+                await asyncio.sleep(0)
+        server.jobs.open.set()
+
+    assert [len(frame) for frame in server.jobs.frames] == [3, 3]
+
+
 async def test_a_frame_holds_no_more_than_the_window_leaves(server: FakeServer, client: AsyncClient) -> None:
     server.jobs.window = 7
     await client.dispatch("kind")  # its acknowledgement tells the window

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import pytest
 from protojobs_service.drivers.sql.linger import ENOUGH, Linger
 from protojobs_service.drivers.sql.pipelines import Pipeline, Weight
+from protojobs_service.port.sender import Sender, working_for
 
 pytestmark = pytest.mark.asyncio
 
@@ -41,6 +42,11 @@ async def _started(pipeline: Pipeline[int, int], *calls: int) -> list["asyncio.T
     for _ in range(5):
         await asyncio.sleep(0)
     return tasks
+
+
+async def _on_stream(pipeline: Pipeline[int, int], line: int) -> list["asyncio.Task[int]"]:
+    with working_for(Sender("one", line, is_stream=True)):
+        return await _started(pipeline, line)
 
 
 async def _answered_together(store: Store, pipeline: Pipeline[int, int], *calls: int) -> None:
@@ -115,6 +121,32 @@ async def test_a_store_that_answers_at_once_makes_nobody_wait() -> None:
     await pipeline.run(1)
 
     assert store.flushes == [[1]]
+
+
+async def test_frames_of_one_stream_do_not_wait_for_each_other() -> None:
+    store = Store()
+    pipeline = store.pipeline(LONG_S)
+    with working_for(Sender("one", 1, is_stream=True)):
+        await _answered_together(store, pipeline, 1, 2)
+
+        await pipeline.run(1)
+
+    assert store.flushes == [[1]]
+
+
+async def test_streams_wait_for_each_other() -> None:
+    store = Store()
+    pipeline = store.pipeline(LONG_S)
+    store.gate.clear()
+    first = await _started(pipeline, 1)
+    rest = [task for line in (1, 2) for task in await _on_stream(pipeline, line)]
+    store.gate.set()
+    await asyncio.gather(*first, *rest)
+
+    calls = [task for line in (1, 2) for task in await _on_stream(pipeline, line)]
+    await asyncio.gather(*calls)
+
+    assert store.flushes[1:] == [[1, 2], [1, 2]]
 
 
 async def test_close_waits_for_nobody_else() -> None:

@@ -19,12 +19,12 @@ _FLUSHES: Final = 2.0
 class Linger:
     """Tells a pipeline how long to wait for more calls before its next flush.
 
-    Until as many wait as the last flush has answered, until they are `ENOUGH`, or until a time is over. A caller that is alone
-    never waits: the last flush has answered one call. Belongs to the event loop.
+    Until as many wait as the last flush has answered callers, until they are `ENOUGH`, or until a time is over. A caller that is
+    alone never waits: the last flush has answered one. Belongs to the event loop.
     """
 
     def __init__(self, longest_s: float = LONGEST_S, clock: Callable[[], float] = time.monotonic) -> None:
-        """Begin as if one call had been answered. longest_s: of a wait, 0 for none. clock: seconds, to measure flushes by."""
+        """Begin as if one had been answered. longest_s: of a wait, 0 for none. clock: seconds, to measure flushes by."""
         self._bound_s = longest_s
         self._clock = clock
         self._answered = 1
@@ -33,13 +33,13 @@ class Linger:
         self._complete = asyncio.Event()
 
     @contextmanager
-    def flush(self, calls: int) -> Generator[None]:
-        """Note how long a flush of so many calls takes."""
+    def flush(self, callers: int) -> Generator[None]:
+        """Note how long a flush takes that answers so many callers."""
         began = self._clock()
         try:
             yield
         finally:
-            self._answered = calls
+            self._answered = callers
             self._longest_s = min(self._bound_s, _FLUSHES * (self._clock() - began))
 
     def came(self, cost: int) -> None:

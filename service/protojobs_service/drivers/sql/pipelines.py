@@ -12,7 +12,7 @@ from protojobs_service.domain.errors import Overloaded, StoreUnavailable, Unavai
 from protojobs_service.drivers.sql.linger import Linger
 from protojobs_service.drivers.sql.turns import Turns
 from protojobs_service.port.deadline import unhurried
-from protojobs_service.port.sender import sender
+from protojobs_service.port.sender import Sender, sender
 
 _log = logging.getLogger(__name__)
 
@@ -41,6 +41,7 @@ class Weight(NamedTuple):
 
 
 class _Pending(NamedTuple, Generic[Call, Answer]):
+    sender: Sender
     call: Call
     weight: Weight
     answer: asyncio.Future[Answer]
@@ -84,8 +85,8 @@ class Pipeline(Generic[Call, Answer]):
         if self._closed:
             raise StoreUnavailable("the store is closed")
         loop = asyncio.get_running_loop()
-        item = _Pending(call, self._weigh(call), loop.create_future())
-        self._pending.add(sender(), item, item.weight.cost)
+        item = _Pending(sender(), call, self._weigh(call), loop.create_future())
+        self._pending.add(item.sender, item, item.weight.cost)
         self._linger.came(item.weight.cost)
         if self._runner is None:
             # Owned by the pipeline: `close` awaits it, and it ends by itself when nothing is pending.
@@ -106,7 +107,7 @@ class Pipeline(Generic[Call, Answer]):
                     await self._linger.wait(len(self._pending), self._pending.cost)
                 self._taken = self._take(await self._allowed())
                 if self._taken:
-                    with self._linger.flush(len(self._taken)):
+                    with self._linger.flush(_callers(self._taken)):
                         await self._commit(self._taken)
         finally:
             self._runner = None
@@ -171,6 +172,11 @@ class Pipeline(Generic[Call, Answer]):
             return answers
         _log.error("flush answered another number of calls", extra={"pipeline": self._name, "calls": len(items)})
         raise StoreUnavailable("the outcome is unknown")  # it may have committed: not to be run again
+
+
+def _callers(items: Sequence[_Pending[Call, Answer]]) -> int:
+    """Return how many may come again: frames of one stream are sent while others of it are on their way."""
+    return len({item.sender if item.sender.is_stream else id(item) for item in items})
 
 
 def _is_of_store(error: Exception) -> bool:
