@@ -10,6 +10,7 @@ import signal
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from itertools import repeat
 from pathlib import Path
 from time import monotonic
@@ -98,6 +99,8 @@ class LightStream:
                         pass
             pinging.cancel()
             leaving.cancel()
+        if (code := await self._call.code()) is not grpc.StatusCode.OK:
+            raise RuntimeError(f"a stream has ended with {code.name}: {await self._call.details()}")
 
     async def _hello(self) -> None:
         self._seq = self._received = self._started = 0
@@ -143,8 +146,9 @@ class LightStream:
         assert self._call is not None
         await over.wait()
         pinging.cancel()  # nothing may be written behind the last frame
-        await self._write(wire.LeaseRequest(goodbye=wire.Goodbye(mode=wire.GOODBYE_MODE_RELEASE)))
-        await self._call.done_writing()
+        with suppress(asyncio.InvalidStateError):  # the server has ended the stream: who reads learns how
+            await self._write(wire.LeaseRequest(goodbye=wire.Goodbye(mode=wire.GOODBYE_MODE_RELEASE)))
+            await self._call.done_writing()
 
     async def _run(self, deliver: wire.Deliver) -> None:
         now = monotonic()

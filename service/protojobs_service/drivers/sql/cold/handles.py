@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, select, update
 
-from protojobs_service.drivers.sql.cold.base import Cold, among, chunks
+from protojobs_service.drivers.sql.cold.base import Cold, among, any_of, chunks
 from protojobs_service.drivers.sql.tables import Tables
 
 
@@ -19,7 +19,9 @@ def open_handles(c: Connection, cold: Cold, handles: Collection[int]) -> dict[in
     tables = cold.tables
     handle, session = tables.handle, tables.session
     columns = select(handle.c.id.label("handle"), *session.c).join_from(handle, session, session.c.id == handle.c.session)
-    rows = [row for some in chunks(list(handles)) for row in c.execute(columns.where(among(handle.c.id, some), is_open(tables)))]
+    rows = [
+        row for some in chunks(list(handles)) for row in c.execute(columns.where(any_of(c, handle.c.id, some), is_open(tables)))
+    ]
     return {row.handle: row for row in rows}
 
 

@@ -14,7 +14,7 @@ from protojobs_service.domain.errors import SessionSuperseded
 from protojobs_service.domain.job import Handle, JobId, Lease
 from protojobs_service.domain.lifecycle import RETAKEN, Code
 from protojobs_service.domain.outcome import Outcome, Release, ReleaseCause
-from protojobs_service.drivers.sql.cold.base import Cold, among, chunks, insert_new, kept, moment, padded, span, upsert
+from protojobs_service.drivers.sql.cold.base import Cold, among, any_of, chunks, insert_new, kept, moment, padded, span, upsert
 from protojobs_service.drivers.sql.cold.claim import checkpoints
 from protojobs_service.drivers.sql.cold.handles import close_handles, is_open, open_handles
 from protojobs_service.drivers.sql.cold.records import COUNTED_ANYWAY, records
@@ -166,10 +166,10 @@ def renew(c: Connection, cold: Cold, handles: Sequence[Handle]) -> list[Handle]:
     found = open_handles(c, cold, set(handles))
     renewed: set[int] = set()
     for some in chunks(sorted({row.id for row in found.values()})):
-        lives = (among(session.c.id, some), session.c.closed_at.is_(None))
+        lives = (any_of(c, session.c.id, some), session.c.closed_at.is_(None))
         locked = c.execute(select(session.c.id).where(*lives).order_by(session.c.id).with_for_update()).scalars().all()
         if locked:
-            pushed = update(session).where(among(session.c.id, locked))
+            pushed = update(session).where(any_of(c, session.c.id, locked))
             c.execute(pushed.values(heartbeat_at=now, expires_at=now + session.c.ttl))
             renewed |= set(locked)
     return [handle for handle in handles if (row := found.get(handle)) is None or row.id not in renewed]
