@@ -135,7 +135,8 @@ class LightStream:
         async with self._writing:
             self._seq += 1
             frame.seq, frame.received_seq, frame.started_seq = self._seq, self._received, self._started
-            await self._call.write(frame)
+            with suppress(asyncio.InvalidStateError):  # the server has ended the stream: who reads learns how
+                await self._call.write(frame)
 
     async def _ping(self) -> None:
         while True:
@@ -146,8 +147,8 @@ class LightStream:
         assert self._call is not None
         await over.wait()
         pinging.cancel()  # nothing may be written behind the last frame
-        with suppress(asyncio.InvalidStateError):  # the server has ended the stream: who reads learns how
-            await self._write(wire.LeaseRequest(goodbye=wire.Goodbye(mode=wire.GOODBYE_MODE_RELEASE)))
+        await self._write(wire.LeaseRequest(goodbye=wire.Goodbye(mode=wire.GOODBYE_MODE_RELEASE)))
+        with suppress(asyncio.InvalidStateError):
             await self._call.done_writing()
 
     async def _run(self, deliver: wire.Deliver) -> None:

@@ -2,8 +2,8 @@
 
 Callers put specs into a queue and wait. One task serves it: it opens a stream, packs what waits into frames,
 at most `MAX_FRAMES` of them unacknowledged so that later specs gather meanwhile, and hands out the answers.
-Half of what waits goes first, and the next frame has no fewer specs than are unacknowledged: so the callers of
-one frame work while the other one is stored, and frames do not crumble.
+Half of many that wait goes first, and then nothing that is much smaller than the last frame, for a moment: so the
+callers of one frame work while the other one is stored, and frames do not crumble.
 When the stream is lost it opens another and sends what is unacknowledged again, in order and with the same ids.
 A server without the method gets Dispatch and DispatchBatch instead.
 """
@@ -31,7 +31,8 @@ from protojobs_client.statuses import translate
 _log = logging.getLogger(__name__)
 
 MAX_FRAMES = 4
-SMALL_FRAME = 32  # specs, which are not worth two frames
+WORTH_HALVING = 64  # specs
+HELD_SECONDS = 0.01
 FIRST_WINDOW = 1000  # jobs, until the first acknowledgement tells the server's
 
 Stream = grpc.aio.StreamStreamCall[job_service_pb2.DispatchStreamRequest, job_service_pb2.DispatchStreamResponse]
@@ -225,27 +226,40 @@ class DispatchPipe:
 
     async def _next_items(self) -> list[_Item]:
         """Wait for what may be sent; nothing means that the stream has been idle long enough, or is to be left."""
-        while not (items := self._take()) and not self._moving:
+        loop = asyncio.get_running_loop()
+        held_until: float | None = None
+        while not (items := self._take(hold=held_until is None or loop.time() < held_until)) and not self._moving:
             idle = not self._frames
             if idle and self._closing:
                 break
+            if held_until is None and self._queue:
+                held_until = loop.time() + HELD_SECONDS
+            look_again = loop.time() + self._idle if idle else held_until if self._queue and self._has_room else None
             self._news.clear()
             try:
-                async with asyncio.timeout(self._idle if idle else None):
+                async with asyncio.timeout_at(look_again):
                     await self._news.wait()
             except TimeoutError:
-                break
+                if idle:
+                    break
         return items
 
-    def _take(self) -> list[_Item]:
-        """Take what the server's window and the size of a message allow, if it is worth a frame."""
-        waiting = len(self._queue)
-        if len(self._frames) >= MAX_FRAMES or self._moving or waiting < min(self._in_flight, MAX_ITEMS):
+    @property
+    def _has_room(self) -> bool:
+        """Tell whether another frame may be sent; with nothing in flight no acknowledgement would ever open a window of 0."""
+        return not self._frames or (len(self._frames) < MAX_FRAMES and self._in_flight < self._window)
+
+    def _take(self, *, hold: bool) -> list[_Item]:
+        """Take what the server's window and the size of a message allow; with `hold` only what is worth a frame."""
+        if not self._has_room or self._moving:
             return []
-        # With nothing in flight no acknowledgement would ever open a window of 0.
-        allowed = max(self._window - self._in_flight, 0 if self._frames else 1)
-        share = waiting if self._frames else max(SMALL_FRAME, waiting // 2)
-        return self._take_from(self._queue, min(allowed, MAX_ITEMS, share))
+        waiting = len(self._queue)
+        if not self._frames:
+            return self._take_from(self._queue, min(max(self._window, 1), waiting // 2 if waiting >= WORTH_HALVING else MAX_ITEMS))
+        last = next(reversed(self._frames.values()))
+        if hold and not self._closing and 4 * waiting < 3 * len(last.items):
+            return []
+        return self._take_from(self._queue, min(self._window - self._in_flight, MAX_ITEMS))
 
     def _take_from(self, queue: deque[_Item], max_items: int) -> list[_Item]:
         items: list[_Item] = []

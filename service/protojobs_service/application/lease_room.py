@@ -75,7 +75,7 @@ class LeaseRoom:
         return self._clock.monotonic() - self._settled_at < self._timings.turnover
 
     def reserve(self, jobs: Sequence[tuple[str, str, int]]) -> list[Handle]:
-        """Reserve a place for each (queue, kind, bytes), idle slots first and evenly; 0 where no stream has room for it."""
+        """Reserve a place for each (queue, kind, bytes), idle slots first, in lots; 0 where no stream has room for it."""
         self._turn += 1
         lanes: dict[tuple[str, str], Iterator[LeaseSession]] = {}
         touched: set[LeaseSession] = set()
@@ -150,7 +150,10 @@ class LeaseRoom:
         sessions = [session for session in self._lane(queue, kind) if session.free]
         if not sessions:
             return
-        first = self._turn % len(sessions)
+        # The idler of two, each pair in its turn: a few jobs are one lot for one of them, and nobody may always get the larger lot.
+        # (Mitzenmacher, The Power of Two Choices in Randomized Load Balancing, 2001)
+        pair = self._turn % len(sessions), (self._turn + len(sessions) // 2) % len(sessions)
+        first = max(pair, key=lambda place: sessions[place].idle_slots())
         sessions = sessions[first:] + sessions[:first]
         chunk = -(-jobs // (4 * len(sessions)))
         for idle_only in (True, False):

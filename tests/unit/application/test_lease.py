@@ -111,6 +111,16 @@ async def test_a_few_jobs_go_to_one_stream_with_many_idle_slots_and_the_next_one
     assert Counter(lot[0] for lot in lots) == {worker.at.handle: 2 for worker in workers}
 
 
+async def test_nobody_always_gets_the_larger_lots(stand: Stand) -> None:
+    workers = [await stand.worker(window=2000, slots=640) for _ in range(2)]
+    counts: Counter[Handle] = Counter()
+
+    for number in range(40):
+        counts.update(stand.application.room.reserve([("default", "email", 10)] * (20 if number % 2 else 1)))
+
+    assert abs(counts[workers[0].at.handle] - counts[workers[1].at.handle]) <= 20
+
+
 async def test_a_kind_goes_only_to_sessions_that_named_it(stand: Stand) -> None:
     mails = await stand.worker(kinds=frozenset({"email"}))
     images = await stand.worker(kinds=frozenset({"image"}))

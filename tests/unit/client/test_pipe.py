@@ -7,7 +7,7 @@ import grpc
 import pytest
 import stamina
 from google.rpc.status_pb2 import Status
-from protojobs_client import AsyncClient, DispatchOutcome, Options, ProtoJobsError
+from protojobs_client import AsyncClient, DispatchOutcome, Options, ProtoJobsError, pipe
 from protojobs_client.errors import ClientClosedError, DrainingError, InvalidArgumentError, QuotaExceededError, UnavailableError
 from stamina.instrumentation import RetryDetails, set_on_retry_hooks
 
@@ -27,28 +27,68 @@ async def test_concurrent_dispatches_share_one_stream_and_few_frames(server: Fak
     assert not server.jobs.batches
 
 
+@pytest.mark.parametrize(("jobs", "frames"), [(63, [63]), (65, [32, 33]), (100, [50, 50])])
 async def test_half_of_many_goes_first_so_that_its_callers_work_while_the_rest_is_stored(
-    server: FakeServer, client: AsyncClient
+    server: FakeServer, client: AsyncClient, jobs: int, frames: list[int]
 ) -> None:
-    await asyncio.gather(*(client.dispatch("kind") for _ in range(100)))
-
-    assert [len(frame) for frame in server.jobs.frames] == [50, 50]
-
-
-async def test_fewer_than_are_unacknowledged_wait_for_more(server: FakeServer, client: AsyncClient) -> None:
     server.jobs.open.clear()
     async with asyncio.TaskGroup() as group:
-        for _ in range(3):
+        for _ in range(jobs):
+            group.create_task(client.dispatch("kind"))
+        await server.jobs.frame_came.wait()
+        server.jobs.open.set()
+
+    assert [len(frame) for frame in server.jobs.frames] == frames
+
+
+async def test_callers_that_come_again_at_once_are_never_all_in_one_frame(server: FakeServer, client: AsyncClient) -> None:
+    async def come_again_and_again() -> None:
+        for _ in range(5):
+            await client.dispatch("kind")
+
+    await asyncio.gather(*(come_again_and_again() for _ in range(65)))
+
+    assert max(len(frame) for frame in server.jobs.frames) < 65
+    assert len(server.jobs.stored) == 5 * 65
+
+
+@pytest.mark.parametrize(("moment", "frames"), [(600.0, [10, 2]), (0.0, [10, 1, 1])], ids=["long", "over"])
+async def test_much_fewer_than_the_last_frame_has_wait_for_more_or_for_its_answer_a_moment(
+    server: FakeServer, client: AsyncClient, monkeypatch: pytest.MonkeyPatch, moment: float, frames: list[int]
+) -> None:
+    monkeypatch.setattr(pipe, "HELD_SECONDS", moment)
+    server.jobs.open.clear()
+    async with asyncio.TaskGroup() as group:
+        for _ in range(10):
             group.create_task(client.dispatch("kind"))
         await server.jobs.frame_came.wait()
 
-        for _ in range(3):
+        for _ in range(2):
             group.create_task(client.dispatch("kind"))
-            for _ in range(10):
+            for _ in range(50):
                 await asyncio.sleep(0)
         server.jobs.open.set()
 
-    assert [len(frame) for frame in server.jobs.frames] == [3, 3]
+    assert [len(frame) for frame in server.jobs.frames] == frames
+
+
+async def test_nearly_as_many_as_the_last_frame_has_wait_for_nothing(
+    server: FakeServer, client: AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipe, "HELD_SECONDS", 600.0)
+    server.jobs.open.clear()
+    async with asyncio.TaskGroup() as group:
+        for _ in range(4):
+            group.create_task(client.dispatch("kind"))
+        await server.jobs.frame_came.wait()
+
+        for _ in range(6):
+            group.create_task(client.dispatch("kind"))
+            for _ in range(50):
+                await asyncio.sleep(0)
+        server.jobs.open.set()
+
+    assert [len(frame) for frame in server.jobs.frames] == [4, 3, 3]
 
 
 async def test_a_frame_holds_no_more_than_the_window_leaves(server: FakeServer, client: AsyncClient) -> None:

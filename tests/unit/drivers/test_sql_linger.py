@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 import pytest
-from protojobs_service.drivers.sql.linger import ENOUGH, Linger
+from protojobs_service.drivers.sql.linger import ENOUGH, SOON_S, Linger
 from protojobs_service.drivers.sql.pipelines import Pipeline, Weight
 from protojobs_service.port.sender import Sender, working_for
 
@@ -13,6 +13,7 @@ pytestmark = pytest.mark.asyncio
 LONG_S = 600.0
 """No test waits so long: what waits for a time, waits for ever."""
 SHORT_S = 0.001
+CALLS = (1, 2, 3)
 
 
 class Store:
@@ -61,12 +62,23 @@ async def _answered_together(store: Store, pipeline: Pipeline[int, int], *calls:
 async def test_who_was_answered_together_goes_together_again() -> None:
     store = Store()
     pipeline = store.pipeline(LONG_S)
-    await _answered_together(store, pipeline, 1, 2, 3)
+    await _answered_together(store, pipeline, *CALLS)
 
-    calls = [task for number in (1, 2, 3) for task in await _started(pipeline, number)]
+    calls = [task for number in CALLS for task in await _started(pipeline, number)]
     await asyncio.gather(*calls)
 
-    assert store.flushes == [[1, 2, 3]]
+    assert store.flushes == [list(CALLS)]
+
+
+async def test_nobody_is_waited_for_who_was_answered_long_ago() -> None:
+    store = Store()
+    pipeline = store.pipeline(LONG_S)
+    await _answered_together(store, pipeline, *CALLS)
+
+    store.now += 2 * SOON_S
+    await pipeline.run(1)
+
+    assert store.flushes == [[1]]
 
 
 async def test_who_is_alone_never_waits() -> None:
@@ -79,15 +91,29 @@ async def test_who_is_alone_never_waits() -> None:
     assert store.flushes == [[1], [2], [3]]
 
 
-async def test_who_does_not_come_again_is_waited_for_as_long_as_is_told_and_once() -> None:
+async def test_nobody_goes_before_all_have_come() -> None:
+    store = Store()
+    pipeline = store.pipeline(LONG_S)
+    await _answered_together(store, pipeline, *CALLS)
+    [first] = await _started(pipeline, 1)
+    assert not store.flushes
+
+    rest = await _started(pipeline, *CALLS[1:-1])
+    assert not store.flushes
+    last = await _started(pipeline, CALLS[-1])
+    await asyncio.gather(first, *rest, *last)
+
+    assert store.flushes == [list(CALLS)]
+
+
+async def test_a_wait_ends_with_its_time() -> None:
     store = Store()
     pipeline = store.pipeline(SHORT_S)
-    await _answered_together(store, pipeline, 1, 2, 3)
+    await _answered_together(store, pipeline, *CALLS)
 
     await pipeline.run(1)
-    await pipeline.run(2)
 
-    assert store.flushes == [[1], [2]]
+    assert store.flushes == [[1]]
 
 
 async def test_a_flush_with_enough_rows_waits_for_nobody() -> None:
@@ -103,7 +129,7 @@ async def test_a_flush_with_enough_rows_waits_for_nobody() -> None:
 async def test_rows_that_come_meanwhile_count_too() -> None:
     store = Store()
     pipeline = store.pipeline(LONG_S)
-    await _answered_together(store, pipeline, 1, 2, 3)
+    await _answered_together(store, pipeline, *CALLS)
 
     small = await _started(pipeline, 1)
     large = await _started(pipeline, ENOUGH)
@@ -116,7 +142,7 @@ async def test_a_store_that_answers_at_once_makes_nobody_wait() -> None:
     store = Store()
     store.lasts = 0.0
     pipeline = store.pipeline(LONG_S)
-    await _answered_together(store, pipeline, 1, 2, 3)
+    await _answered_together(store, pipeline, *CALLS)
 
     await pipeline.run(1)
 
@@ -127,7 +153,7 @@ async def test_frames_of_one_stream_do_not_wait_for_each_other() -> None:
     store = Store()
     pipeline = store.pipeline(LONG_S)
     with working_for(Sender("one", 1, is_stream=True)):
-        await _answered_together(store, pipeline, 1, 2)
+        await _answered_together(store, pipeline, *CALLS)
 
         await pipeline.run(1)
 
@@ -139,21 +165,22 @@ async def test_streams_wait_for_each_other() -> None:
     pipeline = store.pipeline(LONG_S)
     store.gate.clear()
     first = await _started(pipeline, 1)
-    rest = [task for line in (1, 2) for task in await _on_stream(pipeline, line)]
+    rest = [task for line in CALLS for task in await _on_stream(pipeline, line)]
     store.gate.set()
     await asyncio.gather(*first, *rest)
 
-    calls = [task for line in (1, 2) for task in await _on_stream(pipeline, line)]
+    calls = [task for line in CALLS for task in await _on_stream(pipeline, line)]
     await asyncio.gather(*calls)
 
-    assert store.flushes[1:] == [[1, 2], [1, 2]]
+    assert store.flushes[1:] == [list(CALLS)] * 2
 
 
 async def test_close_waits_for_nobody_else() -> None:
     store = Store()
-    pipeline = store.pipeline(SHORT_S)
-    await _answered_together(store, pipeline, 1, 2, 3)
+    pipeline = store.pipeline(LONG_S)
+    await _answered_together(store, pipeline, *CALLS)
     [waiting] = await _started(pipeline, 1)
+    assert not store.flushes
 
     await pipeline.close()
 
@@ -163,7 +190,7 @@ async def test_close_waits_for_nobody_else() -> None:
 async def test_by_default_nobody_waits() -> None:
     store = Store()
     pipeline = Pipeline[int, int]("test", store.flush, weigh=lambda call: Weight(call, 0))
-    await _answered_together(store, pipeline, 1, 2, 3)
+    await _answered_together(store, pipeline, *CALLS)
 
     await pipeline.run(1)
 

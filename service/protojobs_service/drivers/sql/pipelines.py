@@ -97,14 +97,14 @@ class Pipeline(Generic[Call, Answer]):
     async def close(self) -> None:
         """Refuse new calls and finish those that are pending."""
         self._closed = True
+        self._linger.stop()
         if self._runner is not None:
             await self._runner
 
     async def _work(self) -> None:
         try:
             while self._pending:
-                if not self._closed:
-                    await self._linger.wait(len(self._pending), self._pending.cost)
+                await self._linger.wait(len(self._pending), self._pending.cost)
                 self._taken = self._take(await self._allowed())
                 if self._taken:
                     with self._linger.flush(_callers(self._taken)):
