@@ -12,6 +12,7 @@ from benchmarks.programs import ROOT
 from benchmarks.run import Load
 
 _USUAL: Final = Load().batch
+_USUAL_CALLS: Final = Load().outstanding
 KEPT: Final = ROOT / "benchmarks" / "results"
 
 _USED_BY: Final = ("producers", "server", "store", "kafka", "relay", "watchers", "workers")
@@ -69,9 +70,10 @@ def _runs(name: str, said: Mapping[str, Any]) -> str:
 
 
 def _label(row: Mapping[str, Any]) -> str:
-    """Return the name of a scenario for people, with the jobs of a call where they are not as many as usual."""
-    batch = row["load"].get("batch", _USUAL)
-    return f"{row['driver']} {row['scenario']}" + (f" by {batch}" if batch != _USUAL else "")
+    """Return the name of a scenario for people, with the jobs of a call and the calls at once where they are not the usual ones."""
+    batch, calls = row["load"].get("batch", _USUAL), row["load"].get("outstanding", _USUAL_CALLS)
+    of_calls = f", {calls} at once" if calls != _USUAL_CALLS else ""
+    return f"{row['driver']} {row['scenario']}" + (f" by {batch}" if batch != _USUAL else "") + of_calls
 
 
 def _phases(row: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:

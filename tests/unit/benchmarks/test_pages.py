@@ -57,11 +57,13 @@ def test_a_promise_broken_in_one_run_stays_with_the_result(monkeypatch: pytest.M
 
 
 def test_a_scenario_of_smaller_calls_has_a_name_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    small = _said(10.0) | {"load": {"batch": 10}}
-    text = "\n".join(_page(tmp_path, "runs", _measured(monkeypatch, {"a": [_said(30.0)] * 3, "b": [small] * 3})))
+    small, many = _said(10.0) | {"load": {"batch": 10}}, _said(20.0) | {"load": {"batch": 10, "outstanding": 32}}
+    runs = {"a": [_said(30.0)] * 3, "b": [small] * 3, "c": [many] * 3}
+    text = "\n".join(_page(tmp_path, "runs", _measured(monkeypatch, runs)))
 
     assert "| sqlite both | 30" in text
     assert "| sqlite both by 10 | 10" in text
+    assert "| sqlite both by 10, 32 at once | 20" in text
 
 
 def test_what_cannot_run_is_named_and_costs_the_others_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
