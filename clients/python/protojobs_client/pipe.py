@@ -31,8 +31,8 @@ from protojobs_client.statuses import translate
 _log = logging.getLogger(__name__)
 
 MAX_FRAMES = 4
-WORTH_HALVING = 64  # specs
-HELD_SECONDS = 0.01
+WORTH_HALVING = 64  # specs that wait
+HELD_SECONDS = 0.01  # of what is much smaller than the last frame
 FIRST_WINDOW = 1000  # jobs, until the first acknowledgement tells the server's
 
 Stream = grpc.aio.StreamStreamCall[job_service_pb2.DispatchStreamRequest, job_service_pb2.DispatchStreamResponse]
@@ -234,7 +234,11 @@ class DispatchPipe:
                 break
             if held_until is None and self._queue:
                 held_until = loop.time() + HELD_SECONDS
-            look_again = loop.time() + self._idle if idle else held_until if self._queue and self._has_room else None
+            look_again = None
+            if idle:
+                look_again = loop.time() + self._idle
+            elif self._queue and self._has_room:
+                look_again = held_until
             self._news.clear()
             try:
                 async with asyncio.timeout_at(look_again):
@@ -253,13 +257,14 @@ class DispatchPipe:
         """Take what the server's window and the size of a message allow; with `hold` only what is worth a frame."""
         if not self._has_room or self._moving:
             return []
-        waiting = len(self._queue)
-        if not self._frames:
-            return self._take_from(self._queue, min(max(self._window, 1), waiting // 2 if waiting >= WORTH_HALVING else MAX_ITEMS))
-        last = next(reversed(self._frames.values()))
-        if hold and not self._closing and 4 * waiting < 3 * len(last.items):
-            return []
-        return self._take_from(self._queue, min(self._window - self._in_flight, MAX_ITEMS))
+        share = waiting = len(self._queue)
+        if self._frames:
+            last = next(reversed(self._frames.values()))
+            if hold and not self._closing and 4 * waiting < 3 * len(last.items):
+                return []
+        elif waiting >= WORTH_HALVING:
+            share = waiting // 2
+        return self._take_from(self._queue, min(max(self._window - self._in_flight, 1), MAX_ITEMS, share))
 
     def _take_from(self, queue: deque[_Item], max_items: int) -> list[_Item]:
         items: list[_Item] = []

@@ -8,6 +8,7 @@ import pytest
 import stamina
 from google.rpc.status_pb2 import Status
 from protojobs_client import AsyncClient, DispatchOutcome, Options, ProtoJobsError, pipe
+from protojobs_client.batch import MAX_ITEMS
 from protojobs_client.errors import ClientClosedError, DrainingError, InvalidArgumentError, QuotaExceededError, UnavailableError
 from stamina.instrumentation import RetryDetails, set_on_retry_hooks
 
@@ -52,18 +53,28 @@ async def test_callers_that_come_again_at_once_are_never_all_in_one_frame(server
     assert len(server.jobs.stored) == 5 * 65
 
 
-@pytest.mark.parametrize(("moment", "frames"), [(600.0, [10, 2]), (0.0, [10, 1, 1])], ids=["long", "over"])
+@pytest.mark.parametrize(
+    ("moment", "first", "then", "frames"),
+    [(600.0, 10, 2, [10, 2]), (0.0, 10, 2, [10, 1, 1]), (600.0, 4, 6, [4, 3, 3])],
+    ids=["wait for the answer", "wait a moment", "nearly as many do not wait"],
+)
 async def test_much_fewer_than_the_last_frame_has_wait_for_more_or_for_its_answer_a_moment(
-    server: FakeServer, client: AsyncClient, monkeypatch: pytest.MonkeyPatch, moment: float, frames: list[int]
+    server: FakeServer,
+    client: AsyncClient,
+    monkeypatch: pytest.MonkeyPatch,
+    moment: float,
+    first: int,
+    then: int,
+    frames: list[int],
 ) -> None:
     monkeypatch.setattr(pipe, "HELD_SECONDS", moment)
     server.jobs.open.clear()
     async with asyncio.TaskGroup() as group:
-        for _ in range(10):
+        for _ in range(first):
             group.create_task(client.dispatch("kind"))
         await server.jobs.frame_came.wait()
 
-        for _ in range(2):
+        for _ in range(then):
             group.create_task(client.dispatch("kind"))
             for _ in range(50):
                 await asyncio.sleep(0)
@@ -72,23 +83,14 @@ async def test_much_fewer_than_the_last_frame_has_wait_for_more_or_for_its_answe
     assert [len(frame) for frame in server.jobs.frames] == frames
 
 
-async def test_nearly_as_many_as_the_last_frame_has_wait_for_nothing(
-    server: FakeServer, client: AsyncClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(pipe, "HELD_SECONDS", 600.0)
-    server.jobs.open.clear()
-    async with asyncio.TaskGroup() as group:
-        for _ in range(4):
-            group.create_task(client.dispatch("kind"))
-        await server.jobs.frame_came.wait()
+async def test_no_frame_has_more_than_a_server_takes_however_wide_its_window_is(server: FakeServer, client: AsyncClient) -> None:
+    server.jobs.window = 10 * MAX_ITEMS
+    await client.dispatch("kind")  # its acknowledgement tells the window
 
-        for _ in range(6):
-            group.create_task(client.dispatch("kind"))
-            for _ in range(50):
-                await asyncio.sleep(0)
-        server.jobs.open.set()
+    await asyncio.gather(*(client.dispatch("kind") for _ in range(3 * MAX_ITEMS)))
 
-    assert [len(frame) for frame in server.jobs.frames] == [4, 3, 3]
+    assert max(map(len, server.jobs.frames)) <= MAX_ITEMS
+    assert len(server.jobs.stored) == 3 * MAX_ITEMS + 1
 
 
 async def test_a_frame_holds_no_more_than_the_window_leaves(server: FakeServer, client: AsyncClient) -> None:

@@ -54,8 +54,7 @@ class Pipeline(Generic[Call, Answer]):
     error that the store is not to blame for, each call is run again alone, so that a poisoned one fails nobody else.
     hold: how many rows may go now (awaited before each flush), None for no bound; it is given what tells how many rows the next
     call has, which may be another one while it waits. forgets: calls whose callers have left before their flush are not made: they
-    would take the place of those that somebody waits for. linger: how long a flush waits for more; by default not at
-    all.
+    would take the place of those that somebody waits for. linger: how long a flush waits for more; without one not at all.
     """
 
     def __init__(
